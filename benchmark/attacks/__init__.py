@@ -1,0 +1,1 @@
+"""Attack generators and the verifier, one file a family."""

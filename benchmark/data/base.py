@@ -1,0 +1,227 @@
+"""What a dataset is: named samples in [0, 1] with labels, a digest, and where known masks and groups.
+
+``index`` (ids, labels, classes, digest) needs no torch and is cached in the user's cache folder; ``read`` brings the
+pixels of the asked samples only, so that a set is never forced into memory whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
+
+from benchmark.errors import DataError
+from benchmark.registry import Plugin, Registry, digest
+
+Split = str
+
+
+class Grid(BaseModel):
+    """The suite's grid: every input is resized to it before attacks, norms, masks and attributions see it.
+
+    ``size`` is (height, width), None for the dataset's own size (all samples must then share one);
+    ``channels`` is 1 (luminance of colour images) or 3 (grey repeated), None for the dataset's own.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: tuple[int, int] | None = None
+    channels: Literal[1, 3] | None = None
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _square(cls, value: object) -> object:
+        return (value, value) if isinstance(value, int) else value
+
+
+@dataclass(frozen=True)
+class Index:
+    """What is known of a split without its pixels.
+
+    Attributes:
+        ids: unique sample names, in the dataset's own order.
+        labels: one label a sample: int64 class indices, or float64 targets for a regression task.
+        classes: class names; empty where labels are not classes.
+        digest: sha256 over the content (pixels, labels, names) of the split.
+        groups: group (patient, sign, …) of each sample, or None.
+        masks: True where the dataset can say where the evidence is.
+    """
+
+    ids: tuple[str, ...]
+    labels: NDArray[Any]
+    classes: tuple[str, ...]
+    digest: str
+    groups: tuple[str, ...] | None = None
+    masks: bool = False
+
+    def positions(self, ids: Sequence[str]) -> list[int]:
+        """Positions of the ids in this index.
+
+        Raises:
+            DataError: an id that is not in the index.
+        """
+        where = {name: i for i, name in enumerate(self.ids)}
+        missing = [name for name in ids if name not in where]
+        if missing:
+            raise DataError(f"sample {missing[0]!r} is not in the dataset (it has {len(self.ids)} samples)")
+        return [where[name] for name in ids]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able form, for the cache."""
+        return {
+            "ids": list(self.ids),
+            "labels": self.labels.tolist(),
+            "dtype": str(self.labels.dtype),
+            "classes": list(self.classes),
+            "digest": self.digest,
+            "groups": None if self.groups is None else list(self.groups),
+            "masks": self.masks,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Index:
+        """Inverse of :meth:`to_json`."""
+        return cls(
+            ids=tuple(data["ids"]),
+            labels=np.asarray(data["labels"], dtype=data["dtype"]),
+            classes=tuple(data["classes"]),
+            digest=data["digest"],
+            groups=None if data["groups"] is None else tuple(data["groups"]),
+            masks=data["masks"],
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples on the suite's grid, as NumPy arrays.
+
+    Attributes:
+        ids: sample names.
+        inputs: float32 (N, C, H, W) in [0, 1].
+        labels: (N,) int64 or float64.
+        masks: bool (N, 1, H, W), or None.
+    """
+
+    ids: tuple[str, ...]
+    inputs: NDArray[np.float32]
+    labels: NDArray[Any]
+    masks: NDArray[np.bool_] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def cache_folder() -> Path:
+    """The user's cache folder: ``$ASSAY_CACHE``, else ``$XDG_CACHE_HOME/assay``, else ``~/.cache/assay``."""
+    if own := os.environ.get("ASSAY_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "assay"
+
+
+class Dataset(Plugin):
+    """Base of all datasets. A subclass says how to list and how to read; the base caches, resizes and stacks."""
+
+    default_split: ClassVar[str] = "test"
+    needs_path: ClassVar[bool] = False
+
+    path: Path | None = Field(default=None, exclude=True)  # where it lies is never part of a hash
+    _indices: dict[str, Index] = PrivateAttr(default_factory=dict)
+
+    # -- what a subclass writes ---------------------------------------------------------------------------------
+
+    @abstractmethod
+    def fingerprint(self, split: Split) -> str:
+        """Cheap key that changes when the content may have changed (names, sizes, times, versions); no pixels read.
+
+        Raises:
+            DataError: the data are missing or empty, with what to do.
+        """
+
+    @abstractmethod
+    def build_index(self, split: Split) -> Index:
+        """Read names, labels and content digest of a split; slow, called once and cached.
+
+        Raises:
+            DataError: nothing there, unknown split, unreadable file (named).
+        """
+
+    @abstractmethod
+    def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
+        """Raw images of these samples: uint8, or float in [0, 1]; each (H, W) or (H, W, C), sizes may differ."""
+
+    def read_masks(self, split: Split, ids: Sequence[str]) -> list[NDArray[np.bool_]]:
+        """Masks (H, W), True where the evidence is; only called where ``Index.masks`` is True."""
+        raise DataError(f"dataset {self.name!r} has no masks")
+
+    # -- what everybody calls -----------------------------------------------------------------------------------
+
+    def index(self, split: Split) -> Index:
+        """Ids, labels, classes, digest, groups of a split, from the cache where its fingerprint is unchanged."""
+        if split not in self._indices:
+            self._indices[split] = self._cached_index(split)
+        return self._indices[split]
+
+    def _cached_index(self, split: Split) -> Index:
+        key = digest([self.identity(), split, self.fingerprint(split)])
+        file = cache_folder() / "index" / f"{key}.json"
+        try:
+            return Index.from_json(json.loads(file.read_text()))
+        except (OSError, ValueError, KeyError):
+            pass
+        index = self.build_index(split)
+        if not index.ids:
+            raise DataError(f"dataset {self.name!r}, split {split!r}: no samples found{_at(self.path)}")
+        if len(set(index.ids)) != len(index.ids):
+            raise DataError(f"dataset {self.name!r}, split {split!r}: sample names are not unique{_at(self.path)}")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            temporary = file.with_suffix(f".{os.getpid()}.tmp")
+            temporary.write_text(json.dumps(index.to_json()))
+            os.replace(temporary, file)
+        except OSError:
+            pass  # a cache that cannot be written only costs time
+        return index
+
+    def load(self, split: Split, ids: Sequence[str], grid: Grid, *, masks: bool = False) -> Batch:
+        """These samples on the suite's grid.
+
+        Raises:
+            DataError: an unknown id, an unreadable image, or sizes that differ while the grid names none.
+        """
+        from benchmark.data.grid import to_grid, to_grid_mask
+
+        index = self.index(split)
+        where = index.positions(ids)
+        raw = self.read(split, ids)
+        images = [to_grid(image, grid, name) for image, name in zip(raw, ids, strict=True)]
+        shapes = {image.shape for image in images}
+        if len(shapes) > 1:
+            raise DataError(
+                f"dataset {self.name!r}: images of {len(shapes)} shapes, such as {sorted(shapes)[:3]};"
+                " name a `size` (and `channels`) in the suite's [dataset]"
+            )
+        found = None
+        if masks and index.masks:
+            height, width = images[0].shape[1:]
+            found = np.stack([to_grid_mask(mask, (height, width)) for mask in self.read_masks(split, ids)])
+        return Batch(
+            ids=tuple(ids),
+            inputs=np.stack(images) if images else np.zeros((0, 1, 1, 1), np.float32),
+            labels=index.labels[where],
+            masks=found,
+        )
+
+
+def _at(path: Path | None) -> str:
+    return f" at {path}" if path is not None else ""
+
+
+datasets: Registry[Dataset] = Registry("dataset", "benchmark.data")

@@ -1,0 +1,48 @@
+"""What an explainer is: it gives each input element a relevance for a target class."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from benchmark.registry import Plugin, Registry
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.models.wrap import Model
+    from benchmark.seeds import Draws
+
+
+class Explainer(Plugin):
+    """Base of all explainers.
+
+    Class attributes:
+        control: True for a control (random, edge filter).
+        random: True where the attribution depends on drawn numbers.
+    """
+
+    control: ClassVar[bool] = False
+    random: ClassVar[bool] = False
+
+    @abstractmethod
+    def explain(
+        self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws
+    ) -> torch.Tensor:
+        """Attributions of a batch.
+
+        Args:
+            model: in eval mode, parameters frozen.
+            inputs: float32 (N, C, H, W) in [0, 1] on the suite's grid.
+            targets: (N,) int64 class to explain.
+            generator: per-sample random numbers.
+
+        Returns:
+            float32 (N, C, H, W), signed, on the suite's grid, detached.
+
+        Raises:
+            ExplainerError: the method fails its own check (such as completeness).
+        """
+
+
+explainers: Registry[Explainer] = Registry("explainer", "benchmark.explainers")

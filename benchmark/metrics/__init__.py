@@ -1,0 +1,1 @@
+"""Attribution metrics, one file a family."""

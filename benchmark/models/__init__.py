@@ -1,0 +1,1 @@
+"""Model entries: finding, building, loading and wrapping them."""

@@ -1,0 +1,152 @@
+"""The model as every attack, explainer and metric sees it: inputs in [0, 1] on the suite's grid to logits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from benchmark.errors import EntryError
+
+LUMINANCE = (0.299, 0.587, 0.114)
+
+
+class Geometry(nn.Module):
+    """The linear part of preprocessing that changes shape: luminance, resize (antialiased bilinear), repeat.
+
+    Args:
+        input_shape: (C, H, W) that the network takes.
+        grey: average colour images to luminance first (ITU-R BT.601).
+    """
+
+    def __init__(self, input_shape: Sequence[int], grey: bool) -> None:
+        super().__init__()
+        self.channels, self.size, self.grey = input_shape[0], tuple(input_shape[1:]), grey
+        self.register_buffer("luminance", torch.tensor(LUMINANCE).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[1] == 3 and (self.grey or self.channels == 1):
+            if not self.grey:
+                raise EntryError(
+                    "the suite's images have 3 channels and the network takes 1:"
+                    " set `grey = true` under [preprocessing], or `channels = 1` in the suite's [dataset]"
+                )
+            x = (x * self.luminance).sum(1, keepdim=True)
+        if tuple(x.shape[2:]) != self.size:
+            x = F.interpolate(x, size=self.size, mode="bilinear", antialias=True, align_corners=False)
+        if x.shape[1] == 1 and self.channels > 1:
+            x = x.expand(-1, self.channels, -1, -1)
+        if x.shape[1] != self.channels:
+            raise EntryError(f"the network takes {self.channels} channels, the suite's images have {x.shape[1]}")
+        return x
+
+
+class Normalise(nn.Module):
+    """(x - mean) / std per channel."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - self.mean) / self.std
+
+
+class TwoLogits(nn.Module):
+    """One logit z to the pair [-z/2, z/2]: its softmax is [1 - sigmoid(z), sigmoid(z)].
+
+    A linear layer without bias, so that LRP rules and canonizers treat it as one ([0, z] would give class 0 no
+    relevance at all).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair = nn.Linear(1, 2, bias=False)
+        with torch.no_grad():
+            self.pair.weight.copy_(torch.tensor([[-0.5], [0.5]]))
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        pair: torch.Tensor = self.pair(z.reshape(len(z), 1))
+        return pair
+
+
+class Model(nn.Module):
+    """A network with its preprocessing inside, always called on the suite's grid.
+
+    ``forward`` is ``core(normalise(geometry(x)))``. ``core`` is the bare network (and, for one-logit networks, the
+    pair of logits behind it): explainers that must start at the normalised input (LRP) use the three parts.
+
+    Args:
+        network: the bare module.
+        input_shape: (C, H, W) the network takes; None: whatever comes.
+        mean, std: per channel, in input units of [0, 1].
+        grey: see :class:`Geometry`.
+        one_logit: the network returns one logit of class 1, shape (N,) or (N, 1).
+        gradcam_layer: dotted name of a module inside the network, or "".
+
+    Attributes:
+        counter: forward and backward calls, counted in samples.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        input_shape: Sequence[int] | None = None,
+        mean: Sequence[float] = (),
+        std: Sequence[float] = (),
+        grey: bool = False,
+        one_logit: bool = False,
+        gradcam_layer: str = "",
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.geometry: nn.Module = Geometry(input_shape, grey) if input_shape is not None else nn.Identity()
+        self.normalise: nn.Module = Normalise(mean, std) if len(mean) else nn.Identity()
+        self.core: nn.Module = nn.Sequential(network, TwoLogits()) if one_logit else network
+        self.one_logit, self.gradcam_layer = one_logit, gradcam_layer
+        self.counter = Counter()
+        self.eval()
+        self.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.core(self.normalise(self.geometry(x)))
+        self.counter.forwards += len(x)
+        if logits.requires_grad:
+            logits.register_hook(self.counter.backward)
+        return logits
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters (else the buffers, else the CPU) are."""
+        for tensor in [*self.parameters(), *self.buffers()]:
+            return tensor.device
+        return torch.device("cpu")
+
+    def prepared(self, x: torch.Tensor) -> torch.Tensor:
+        """The normalised input that ``core`` sees."""
+        prepared: torch.Tensor = self.normalise(self.geometry(x))
+        return prepared
+
+
+class Counter:
+    """Forward and backward calls, in samples."""
+
+    def __init__(self) -> None:
+        self.forwards = 0
+        self.backwards = 0
+
+    def backward(self, gradient: torch.Tensor) -> None:
+        """Hook on the logits: one more backward for each sample in the gradient."""
+        self.backwards += len(gradient)
+
+    @contextmanager
+    def counting(self) -> Iterator[Counter]:
+        """Yields a counter that, after the block, holds what the block used."""
+        used, forwards, backwards = Counter(), self.forwards, self.backwards
+        yield used
+        used.forwards, used.backwards = self.forwards - forwards, self.backwards - backwards

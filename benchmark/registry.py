@@ -1,0 +1,277 @@
+"""Names to plugins: datasets, tasks, attacks, explainers, metrics.
+
+A plugin is a frozen pydantic model whose fields are its parameters. Its file keeps torch inside functions, so that
+planning and listing need no torch. Plugins are found in the packages of this repository, in installed distributions
+(entry points of the group ``assay.plugins``, each naming a module) and in files given by ``--include``.
+
+Two forms of name: ``"deepfool"`` is one class; ``"foolbox:LinfPGD"`` is a member of a family, where one class serves
+every attack of a library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmark.errors import SpecError, UnknownNameError, UsageError
+
+ENTRY_POINT_GROUP = "assay.plugins"
+
+
+def canonical(value: object) -> str:
+    """Canonical JSON: sorted keys, no spaces, no NaN; equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest(value: object) -> str:
+    """sha256 (hex) over the canonical JSON of ``value``."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def library_version(distribution: str) -> str:
+    """Installed version of a distribution, ``"absent"`` where it is not installed."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+class Plugin(BaseModel):
+    """Base of everything a suite can name. Fields are the parameters; unknown ones are refused.
+
+    Class attributes:
+        use: the registered name (set by the registry).
+        version: raise it by one whenever the implementation or a default changes what is computed.
+        library: distribution that does the work; its version then enters the hash too.
+        source: paper or library, shown by ``assay list``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    use: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    library: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+
+    @property
+    def name(self) -> str:
+        """The name a suite uses for this plugin, such as ``"deepfool"`` or ``"foolbox:LinfPGD"``."""
+        return self.use
+
+    def params(self) -> dict[str, Any]:
+        """Parameters that differ from the defaults, JSON-able: what was given, and what the hash holds."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+    def implementation(self) -> str:
+        """Implementation version, with the library's version where a library does the work."""
+        if self.library:
+            return f"{self.version}+{self.library}=={library_version(self.library)}"
+        return str(self.version)
+
+    def identity(self) -> dict[str, Any]:
+        """What the cell's hash holds of this plugin: name, parameters given, implementation version."""
+        return {"use": self.name, "params": self.params(), "version": self.implementation()}
+
+    def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
+        """Reason why this plugin cannot be applied to that model and dataset, or None."""
+        return None
+
+
+class Family(Plugin):
+    """A plugin class that serves every member of a library: ``use = "family:Member"``."""
+
+    member: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.use}:{self.member}"
+
+    def params(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude_defaults=True, exclude={"member"})
+
+    @classmethod
+    def members(cls) -> list[str]:
+        """Names of the members, found without importing torch."""
+        raise NotImplementedError
+
+    @classmethod
+    def open_ended(cls) -> bool:
+        """True where any member name may be tried (members() is then only a selection)."""
+        return False
+
+
+P = TypeVar("P", bound=Plugin)
+C = TypeVar("C", bound=type[Plugin])
+
+
+class Registry(Generic[P]):
+    """Names to plugin classes of one kind.
+
+    Args:
+        kind: the word used in messages, such as ``"attack"``.
+        package: package whose modules register plugins when imported.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind, self.package = kind, package
+        self._classes: dict[str, type[P]] = {}
+        self._loaded = False
+
+    def register(self, name: str) -> Callable[[C], C]:
+        """Class decorator: make the class known under ``name`` (a family: under its prefix)."""
+
+        def decorate(cls: C) -> C:
+            known = self._classes.get(name)
+            if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+                raise UsageError(f"{self.kind} {name!r} is registered twice: by {known.__module__} and {cls.__module__}")
+            cls.use = name
+            self._classes[name] = cls  # type: ignore[assignment]
+            return cls
+
+        return decorate
+
+    def load(self) -> None:
+        """Import every module that may register a plugin (once)."""
+        if self._loaded:
+            return
+        self._loaded = True
+        package = importlib.import_module(self.package)
+        for info in pkgutil.iter_modules(package.__path__):
+            if not info.name.startswith("_"):
+                importlib.import_module(f"{self.package}.{info.name}")
+        load_entry_points()
+
+    def names(self) -> list[str]:
+        """All names, members of families included."""
+        self.load()
+        names: list[str] = []
+        for name, cls in self._classes.items():
+            if issubclass(cls, Family):
+                names += [f"{name}:{member}" for member in cls.members()]
+            else:
+                names.append(name)
+        return sorted(names)
+
+    def classes(self) -> dict[str, type[P]]:
+        """Registered classes by name or family prefix."""
+        self.load()
+        return dict(sorted(self._classes.items()))
+
+    def lookup(self, name: str) -> tuple[type[P], str | None]:
+        """Class (and family member) of a name.
+
+        Raises:
+            UnknownNameError: no such plugin, with the near matches.
+        """
+        self.load()
+        prefix, colon, member = name.partition(":")
+        cls = self._classes.get(prefix)
+        if cls is None or bool(colon) != issubclass(cls, Family):
+            raise UnknownNameError(self.kind, name, self.names(), f"{self.package}, entry points, --include")
+        if colon and issubclass(cls, Family) and not cls.open_ended() and member not in cls.members():
+            raise UnknownNameError(self.kind, name, self.names(), f"{prefix} {library_version(cls.library)}")
+        return cls, member if colon else None
+
+    def make(self, name: str, params: Mapping[str, Any] | None = None, where: str = "") -> P:
+        """Plugin of that name with these parameters.
+
+        Raises:
+            UnknownNameError: no such plugin.
+            SpecError: a parameter that the plugin does not know or accept.
+        """
+        cls, member = self.lookup(name)
+        given = dict(params or {})
+        if member is not None:
+            given["member"] = member
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise SpecError(explain_validation(error, f"{where or self.kind + ' ' + name}", cls)) from None
+
+
+def explain_validation(error: ValidationError, where: str, cls: type[BaseModel]) -> str:
+    """One line for each fault of a pydantic validation: the key, what was expected, what came, the near match."""
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"{where}: unknown key {key!r}{near_key(str(fault['loc'][-1]), cls.model_fields)}")
+        elif fault["type"] == "missing":
+            lines.append(f"{where}: {key!r} is missing")
+        else:
+            lines.append(f"{where}: {key!r}: {fault['msg']}, got {fault.get('input')!r}")
+    return "\n".join(lines)
+
+
+def near_key(key: str, known: Iterable[str]) -> str:
+    """``": did you mean 'x'?"`` or the list of known keys, for an unknown key."""
+    text = str(UnknownNameError("key", key, [k for k in known if k != "member"]))
+    return text.removeprefix(f"unknown key {key!r}")
+
+
+_seen_entry_points = False
+_included: dict[Path, str] = {}
+
+
+def load_entry_points() -> None:
+    """Import the modules that installed distributions offer under ``assay.plugins`` (once)."""
+    global _seen_entry_points
+    if not _seen_entry_points:
+        _seen_entry_points = True
+        for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+            point.load()
+
+
+def include(files: Iterable[Path]) -> None:
+    """Import plugin files given by ``--include``; this runs the code in them.
+
+    Raises:
+        UsageError: the file does not exist or raises when imported.
+    """
+    for file in files:
+        path = Path(file).resolve()
+        if path in _included:
+            continue
+        if not path.is_file():
+            raise UsageError(f"--include {file}: no such file")
+        name = f"assay_include_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        if spec is None or spec.loader is None:
+            raise UsageError(f"--include {file}: not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            raise UsageError(f"--include {file}: {type(error).__name__}: {error}") from error
+        _included[path] = name
+
+
+def included_files() -> list[Path]:
+    """Files included so far, so that a worker process can include them too."""
+    return list(_included)
+
+
+__all__ = [
+    "Family",
+    "Plugin",
+    "Registry",
+    "Self",
+    "canonical",
+    "digest",
+    "explain_validation",
+    "include",
+    "included_files",
+    "library_version",
+    "near_key",
+]

@@ -1,0 +1,1 @@
+"""suite.toml and entry.toml as pydantic models."""

@@ -1,0 +1,144 @@
+"""entry.toml: what a model entry is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+NAME = re.compile(r"[a-z0-9_-]+")
+
+
+def check_name(name: str) -> str:
+    """A name of an entry, a suite or a probe: one path component of [a-z0-9_-]."""
+    if not NAME.fullmatch(name):
+        raise ValueError("a name is made of a-z, 0-9, _ and - only")
+    return name
+
+
+class Strict(BaseModel):
+    """A part of a spec: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Preprocessing(Strict):
+    """What happens to an input in [0, 1] inside the model, in this order: grey, resize, repeat, normalise.
+
+    ``resize`` defaults to the entry's ``input_shape``; a grey input is repeated where the network takes 3 channels.
+    """
+
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    resize: tuple[int, int] | None = None
+    grey: bool = False
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _one_number(cls, value: object) -> object:
+        return (value,) if isinstance(value, int | float) else value
+
+    @field_validator("resize", mode="before")
+    @classmethod
+    def _square(cls, value: object) -> object:
+        return (value, value) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _paired(self) -> Self:
+        if len(self.mean) != len(self.std):
+            raise ValueError("mean and std need the same number of values (one a channel)")
+        if any(s <= 0 for s in self.std):
+            raise ValueError("std must be above 0")
+        return self
+
+
+class Weights(Strict):
+    """Where the weights come from: exactly one of file (in the folder), path, url, or nothing (from the recipe).
+
+    Attributes:
+        sha256: digest of the file; required for a url; checked wherever it is given.
+        key: dotted path to the state dict inside the file, such as ``"state_dict"``.
+        strip: prefix removed from every key, such as ``"module."``.
+    """
+
+    file: str = ""
+    path: Path | None = None
+    url: str = ""
+    sha256: str = ""
+    key: str = ""
+    strip: str = ""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if sum([bool(self.file), self.path is not None, bool(self.url)]) > 1:
+            raise ValueError("give one of file, path and url")
+        if self.url and not self.sha256:
+            raise ValueError("weights from a url need their sha256")
+        if self.sha256 and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise ValueError("sha256 is 64 hexadecimal digits")
+        return self
+
+
+class Recipe(Strict):
+    """How ``assay train`` makes the weights: ``train(network, data, *, seed, device, progress, **params)`` in a file."""
+
+    file: str = "train.py"
+    seed: int = 0
+    params: dict[str, Any] = Field(default_factory=dict)
+
+
+class EntrySpec(Strict):
+    """The contents of entry.toml.
+
+    Attributes:
+        name: the folder's name.
+        task: name of the task.
+        dataset: dataset it was made for (a label; suites may use another).
+        input_shape: (C, H, W) that the network takes, after the preprocessing's grey, resize and repeat.
+        classes: number of classes, or their names.
+        factory: ``"model:build"`` (a file beside entry.toml) or any importable ``"package.module:callable"``.
+        kwargs: keyword arguments of the factory.
+        output: ``"logits"`` (one a class) or ``"logit1"`` (one logit of class 1).
+        gradcam_layer: dotted module name for GradCAM; else the last spatial layer larger than 1x1.
+    """
+
+    name: str
+    task: str = "classification"
+    dataset: str = ""
+    input_shape: tuple[int, ...]
+    classes: int | tuple[str, ...] = 0
+    description: str = ""
+    licence: str = ""
+    paper: str = ""
+    author: str = ""
+    factory: str
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    output: str = "logits"
+    gradcam_layer: str = ""
+    preprocessing: Preprocessing = Preprocessing()
+    weights: Weights | None = None
+    recipe: Recipe | None = None
+
+    _names = field_validator("name")(check_name)
+
+    @field_validator("output")
+    @classmethod
+    def _known_output(cls, value: str) -> str:
+        if value not in ("logits", "logit1", "image"):
+            raise ValueError("expected 'logits', 'logit1' or 'image'")
+        return value
+
+    @field_validator("factory")
+    @classmethod
+    def _is_importable(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", value):
+            raise ValueError("expected 'module:callable', such as 'model:build' or 'torchvision.models:resnet18'")
+        return value
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes (0 where the task has none)."""
+        return self.classes if isinstance(self.classes, int) else len(self.classes)
+

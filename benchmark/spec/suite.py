@@ -1,0 +1,197 @@
+"""suite.toml: which entries and probes on which dataset, in which threat model."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
+
+from benchmark.spec.entry import Strict, check_name
+
+
+def parse_eps(value: object) -> Fraction:
+    """An exact budget: ``"8/255"``, ``"0.03"``, a number; never negative."""
+    try:
+        eps = Fraction(str(value).replace(" ", ""))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError("a budget is a number or a fraction such as '8/255'") from None
+    if eps < 0:
+        raise ValueError("a budget is not negative")
+    return eps
+
+
+def show_eps(eps: Fraction) -> str:
+    """A budget as column names print it (``%.4g``)."""
+    return f"{float(eps):.4g}"
+
+
+Eps = Annotated[Fraction, BeforeValidator(parse_eps), PlainSerializer(str, return_type=str)]
+
+
+class DatasetSpec(Strict):
+    """The suite's dataset, and the grid that every input is brought to.
+
+    Attributes:
+        name: label that ``--data name=PATH`` refers to; default: ``use``.
+        use: dataset plugin, such as ``"digits"`` or ``"folder"``.
+        path: where it lies (relative to the working directory), if the plugin needs one.
+        split: split that is judged; ``fit_split``: split that artefacts are fitted on.
+        size: (height, width) of the suite's grid; one number for a square; default: the dataset's own.
+        channels: 1 or 3; default: the dataset's own.
+        samples: how many (a prefix of a seeded permutation); default: all.
+        params: parameters of the plugin.
+    """
+
+    use: str
+    name: str = ""
+    path: Path | None = None
+    split: str = "test"
+    fit_split: str = "train"
+    size: tuple[int, int] | None = None
+    channels: Literal[1, 3] | None = None
+    samples: int | None = Field(default=None, ge=1)
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _square(cls, value: object) -> object:
+        return (value, value) if isinstance(value, int) else value
+
+    @property
+    def label(self) -> str:
+        """The name for ``--data``."""
+        return self.name or self.use.replace(":", "-").lower()
+
+
+class ThreatSpec(Strict):
+    """The headline threat model: ``robust_acc_worst`` is the accuracy under all attacks of this norm within eps."""
+
+    norm: Literal["linf", "l2", "l1", "l0"]
+    eps: Eps
+
+
+class AttackProbe(Strict):
+    """An attack with its budgets.
+
+    Attributes:
+        name: unique label in this suite, part of the column names.
+        use: attack plugin.
+        budgets: for a fixed-budget attack each is run; for a minimal-norm attack they are thresholds of one run.
+        params: parameters of the plugin.
+        norm, kind: threat model of a library attack that Assay does not know.
+        source: entry whose artefact is used, for attacks that fit on training samples (default: the entry itself).
+        fit_samples: how many training samples such an attack sees.
+        samples: at most this many of the suite's samples.
+        time_limit: seconds a cell, instead of the suite's.
+    """
+
+    name: str
+    use: str
+    budgets: tuple[Eps, ...] = ()
+    params: dict[str, Any] = Field(default_factory=dict)
+    norm: Literal["linf", "l2", "l1", "l0", "none"] | None = None
+    kind: Literal["fixed", "minimal", "none"] | None = None
+    source: str = ""
+    fit_samples: int | None = Field(default=None, ge=1)
+    samples: int | None = Field(default=None, ge=1)
+    time_limit: float | None = Field(default=None, gt=0)
+
+    _names = field_validator("name")(check_name)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        shown = [show_eps(eps) for eps in self.budgets]
+        twice = sorted({text for text in shown if shown.count(text) > 1})
+        if twice:
+            raise ValueError(f"two budgets print alike as {twice[0]}; columns could not be told apart")
+        return self
+
+
+class MetricProbe(Strict):
+    """An attribution metric with its parameters."""
+
+    name: str
+    use: str
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    _names = field_validator("name")(check_name)
+
+
+class ExplainerProbe(Strict):
+    """An explainer with its metrics.
+
+    Attributes:
+        name: unique label in this suite.
+        use: explainer plugin.
+        params: parameters of the plugin.
+        metrics: names of the suite's metrics to score it by; default: all of them.
+        target: the explained class: the clean ``"prediction"`` or the ``"label"``.
+        samples: at most this many of the suite's samples.
+        time_limit: seconds a cell, instead of the suite's.
+    """
+
+    name: str
+    use: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    metrics: tuple[str, ...] | None = None
+    target: Literal["prediction", "label"] = "prediction"
+    samples: int | None = Field(default=None, ge=1)
+    time_limit: float | None = Field(default=None, gt=0)
+
+    _names = field_validator("name")(check_name)
+
+
+class RunSpec(Strict):
+    """How cells are run; none of it is in a hash but ``chunk`` (through the sample ids).
+
+    Attributes:
+        chunk: samples a cell.
+        batch_size: samples a forward (a third-party random attack has its own, hashed).
+        time_limit: seconds a cell, from when the model is loaded.
+        keep_inputs: which perturbed inputs to keep as artefacts.
+        keep_inputs_mb: at most this many megabytes of them a cell.
+    """
+
+    chunk: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=100, ge=1)
+    time_limit: float = Field(default=600.0, gt=0)
+    keep_inputs: Literal["none", "broken", "all"] = "broken"
+    keep_inputs_mb: float = Field(default=16.0, ge=0)
+
+
+class SuiteSpec(Strict):
+    """The contents of suites/NAME.toml (``name`` is the file's stem)."""
+
+    name: str = ""
+    title: str = ""
+    description: str = ""
+    task: str = "classification"
+    task_params: dict[str, Any] = Field(default_factory=dict)
+    seed: int = 0
+    dataset: DatasetSpec
+    threat: ThreatSpec | None = None
+    entries: tuple[str, ...]
+    attacks: tuple[AttackProbe, ...] = ()
+    explainers: tuple[ExplainerProbe, ...] = ()
+    metrics: tuple[MetricProbe, ...] = ()
+    run: RunSpec = RunSpec()
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        probes: list[AttackProbe | ExplainerProbe] = [*self.attacks, *self.explainers]
+        for kind, names in (
+            ("probe", [probe.name for probe in probes]),
+            ("metric", [metric.name for metric in self.metrics]),
+            ("entry", list(self.entries)),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"two {kind} names are {twice[0]!r}; each needs its own")
+        known = {metric.name for metric in self.metrics}
+        for probe in self.explainers:
+            for name in probe.metrics or ():
+                if name not in known:
+                    raise ValueError(f"explainer {probe.name!r} names the metric {name!r}, which has no [[metrics]]")
+        return self

@@ -1,0 +1,1 @@
+"""Records and artefacts on disk."""
