@@ -81,12 +81,42 @@ class Weights(Strict):
         return self
 
 
+class RecipeData(Strict):
+    """The dataset of a recipe, brought to the entry's input_shape.
+
+    Attributes:
+        use: dataset plugin.
+        name: label that ``--data name=PATH`` refers to; default: ``use``.
+        path: where it lies, relative to the working directory, if the plugin needs one.
+        train, val, test: names of the splits; no ``val``: nothing is held out for early stopping.
+        params: parameters of the plugin.
+    """
+
+    use: str
+    name: str = ""
+    path: Path | None = None
+    train: str = "train"
+    val: str = ""
+    test: str = "test"
+    params: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The name for ``--data``."""
+        return self.name or self.use.replace(":", "-").lower()
+
+
 class Recipe(Strict):
-    """How ``assay train`` makes the weights: ``train(network, data, *, seed, device, progress, **params)`` in a file."""
+    """How ``assay train`` makes the weights: ``train(model, data, *, seed, device, progress, **params)`` in a file.
+
+    The protocol is :class:`benchmark.models.recipe.Train`; ``half`` stores the weights as float16.
+    """
 
     file: str = "train.py"
     seed: int = 0
+    data: RecipeData
     params: dict[str, Any] = Field(default_factory=dict)
+    half: bool = True
 
 
 class EntrySpec(Strict):
@@ -137,8 +167,19 @@ class EntrySpec(Strict):
             raise ValueError("expected 'module:callable', such as 'model:build' or 'torchvision.models:resnet18'")
         return value
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        resize, mean = self.preprocessing.resize, self.preprocessing.mean
+        if resize is not None and tuple(resize) != tuple(self.input_shape[1:]):
+            raise ValueError(
+                f"preprocessing.resize = {list(resize)} differs from the size in input_shape"
+                f" = {list(self.input_shape)}; leave resize out (it follows input_shape) or give both the same size"
+            )
+        if len(mean) not in (0, 1, self.input_shape[0]):
+            raise ValueError(f"mean and std have {len(mean)} values, input_shape has {self.input_shape[0]} channels")
+        return self
+
     @property
     def class_count(self) -> int:
         """Number of classes (0 where the task has none)."""
         return self.classes if isinstance(self.classes, int) else len(self.classes)
-

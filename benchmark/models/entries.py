@@ -1,0 +1,207 @@
+"""Model entries without torch: finding them, reading entry.toml, and the digest that every cell's hash holds."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.data.base import cache_folder
+from benchmark.errors import SpecError, UnknownNameError, UsageError
+from benchmark.registry import digest
+from benchmark.resources import folders
+from benchmark.spec.entry import EntrySpec
+from benchmark.spec.toml import read_toml
+
+ENTRY_FILE = "entry.toml"
+LABELS = {"dataset", "description", "licence", "paper", "author", "classes", "weights", "recipe"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model entry: what entry.toml says, and the (absolute) folder that holds it."""
+
+    spec: EntrySpec
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The entry's name, which is its folder's."""
+        return self.spec.name
+
+    @property
+    def is_local(self) -> bool:
+        """True where the factory is a Python file (or package) in the entry's folder."""
+        top = self.folder / self.spec.factory.partition(":")[0].split(".")[0]
+        return top.with_suffix(".py").is_file() or (top / "__init__.py").is_file()
+
+    def code(self) -> dict[str, str]:
+        """sha256 of every .py in the folder, by relative path."""
+        files = sorted(f for f in self.folder.rglob("*.py") if "__pycache__" not in f.parts)
+        return {f.relative_to(self.folder).as_posix(): file_sha256(f) for f in files}
+
+    def digest(self) -> str:
+        """sha256 over everything that decides what the model computes.
+
+        The model's fields of entry.toml (labels such as description, licence, paper, author, dataset and class names
+        are left out), every .py in the folder, the content of the weights, and for an importable factory the version
+        of its package. Where weights lie is no part of it. Weights that do not exist yet enter as their recipe (or as
+        absent), so the digest changes once they are there: call ``ensure_weights`` first.
+        """
+        fields = self.spec.model_dump(mode="json", exclude=LABELS)
+        fields["class_count"] = self.spec.class_count
+        factory = "" if self.is_local else package_version(self.spec.factory.partition(":")[0])
+        return digest({"fields": fields, "code": self.code(), "weights": self._weights(), "package": factory})
+
+    def _weights(self) -> dict[str, str] | None:
+        path, weights = self.weights_path(), self.spec.weights
+        if path is None:
+            return None
+        if weights is not None and weights.url:
+            content = weights.sha256  # checked when the file is downloaded and again before it is loaded
+        elif path.is_file():
+            content = file_sha256(path)
+        else:
+            content = f"recipe:{self.recipe_digest()}" if self.from_recipe else "absent"
+        return {"sha256": content, "key": weights.key if weights else "", "strip": weights.strip if weights else ""}
+
+    @property
+    def from_recipe(self) -> bool:
+        """True where entry.toml names no source of weights but has a recipe that makes them."""
+        weights = self.spec.weights
+        no_source = weights is None or not (weights.file or weights.path or weights.url)
+        return no_source and self.spec.recipe is not None
+
+    def recipe_digest(self) -> str:
+        """sha256 over what the recipe depends on: its settings, the network's, every .py in the folder."""
+        recipe = self.spec.recipe
+        parts = {"factory", "kwargs", "input_shape", "preprocessing", "output"}
+        return digest(
+            {
+                "recipe": recipe.model_dump(mode="json") if recipe else None,
+                "fields": self.spec.model_dump(mode="json", include=parts),
+                "code": self.code(),
+            }
+        )
+
+    def weights_path(self) -> Path | None:
+        """Where the weights lie or will lie; None for an entry without weights.
+
+        A file in the folder, a path (relative to the folder), a download in the cache folder named by its sha256, or
+        what the recipe made, in the cache folder named by the recipe's digest. The file need not exist yet.
+        """
+        weights = self.spec.weights
+        if weights is not None and weights.file:
+            return self.folder / weights.file
+        if weights is not None and weights.path is not None:
+            return self.folder / weights.path.expanduser()
+        if weights is not None and weights.url:
+            return cache_folder() / "weights" / f"{weights.sha256}.download"
+        if self.spec.recipe is not None:
+            return cache_folder() / "weights" / f"{self.name}-{self.recipe_digest()[:16]}.safetensors"
+        return None
+
+
+def find_entries(extra: Sequence[Path] = ()) -> dict[str, Path]:
+    """Folders that hold an entry.toml, by name: those in ``extra`` first, then the resolver's ``baselines/``.
+
+    Args:
+        extra: folders given by ``--entries``, each an entry's folder or a folder of them.
+
+    Raises:
+        UsageError: a folder in ``extra`` does not exist or holds no entry.
+    """
+    found: dict[str, Path] = {}
+    for given in extra:
+        root = Path(given).expanduser().resolve()
+        inside = _entries_in(root)
+        if not inside:
+            what = "holds no entry.toml, nor do its subfolders" if root.is_dir() else "is no folder"
+            raise UsageError(f"--entries {given}: {what}; make an entry with `assay new NAME --into {given}`")
+        for folder in inside:
+            found.setdefault(folder.name, folder)
+    for root in folders("baselines"):
+        for folder in _entries_in(root):
+            found.setdefault(folder.name, folder)
+    return dict(sorted(found.items()))
+
+
+def _entries_in(root: Path) -> list[Path]:
+    if (root / ENTRY_FILE).is_file():
+        return [root]
+    if not root.is_dir():
+        return []
+    return sorted(folder for folder in root.iterdir() if (folder / ENTRY_FILE).is_file())
+
+
+def load_entry(name: str, extra: Sequence[Path] = ()) -> Entry:
+    """Read an entry by name.
+
+    Raises:
+        UnknownNameError: no entry of that name, with the near matches and where it was looked for.
+        SpecError: entry.toml cannot be read, or its name is not its folder's.
+    """
+    known = find_entries(extra)
+    if name not in known:
+        where = [str(folder) for folder in [*extra, *folders("baselines")]] or ["./baselines, which does not exist"]
+        raise UnknownNameError("entry", name, known, ", ".join(where))
+    return read_entry(known[name])
+
+
+def read_entry(folder: Path) -> Entry:
+    """Read the entry in that folder.
+
+    Raises:
+        SpecError: entry.toml cannot be read, or its name is not its folder's.
+    """
+    folder = folder.resolve()
+    spec = read_toml(folder / ENTRY_FILE, EntrySpec)
+    if spec.name != folder.name:
+        raise SpecError(
+            f"{folder / ENTRY_FILE}: name = {spec.name!r}, but the folder is {folder.name!r};"
+            " give both the same name, by which suites refer to the entry"
+        )
+    return Entry(spec, folder)
+
+
+def package_version(module: str) -> str:
+    """``"distribution==version"`` of the top-level package of a module, ``"absent"`` where it is not installed."""
+    top = module.split(".", maxsplit=1)[0]
+    try:
+        return f"{top}=={importlib.metadata.version(top)}"
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    owners = importlib.metadata.packages_distributions().get(top, [])
+    return ",".join(f"{owner}=={importlib.metadata.version(owner)}" for owner in sorted(set(owners))) or "absent"
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 (hex) of a file; large files are remembered in the cache folder by path, size and time."""
+    stat = path.stat()
+    if stat.st_size < 1 << 20:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    key = digest([str(path.resolve()), stat.st_size, stat.st_mtime_ns])
+    file = cache_folder() / "sha256" / key
+    try:
+        return str(json.loads(file.read_text())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    with path.open("rb") as stream:
+        value = hashlib.file_digest(stream, "sha256").hexdigest()
+    _remember(file, {"sha256": value, "path": str(path)})
+    return value
+
+
+def _remember(file: Path, value: dict[str, Any]) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary = file.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps(value))
+        temporary.replace(file)
+    except OSError:
+        pass  # a cache that cannot be written only costs time
