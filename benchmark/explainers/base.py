@@ -26,9 +26,7 @@ class Explainer(Plugin):
     random: ClassVar[bool] = False
 
     @abstractmethod
-    def explain(
-        self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws
-    ) -> torch.Tensor:
+    def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
         """Attributions of a batch.
 
         Args:

@@ -1,0 +1,146 @@
+"""What the captum methods share: gradients of chosen logits, memory bounds, the GradCAM layer, DeepLift's check."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmark.errors import ExplainerError
+from benchmark.models.wrap import Geometry, Model
+
+INPUT_ELEMENTS = 2**20  # elements of input a forward may hold: 16,384 images of 8x8, 64 of 128x128, 6 of 3x224x224
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)
+
+
+def leaf(inputs: torch.Tensor) -> torch.Tensor:
+    """A fresh leaf with the same values that asks for its gradient."""
+    return inputs.detach().clone().requires_grad_()
+
+
+def rows_per_forward(inputs: torch.Tensor) -> int:
+    """How many images one forward may hold (at least 1)."""
+    return max(1, INPUT_ELEMENTS // max(1, inputs[0].numel()))
+
+
+@contextmanager
+def captum_quiet() -> Iterator[None]:
+    """Captum warns of its own hooks and of gradients it switches on; neither concerns the user."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"(?s)Setting forward, backward hooks")
+        warnings.filterwarnings("ignore", message=r"(?s)Setting backward hooks on ReLU")
+        warnings.filterwarnings("ignore", message=r"(?s)Input Tensor \d+ (did not already require|had a non-zero)")
+        warnings.filterwarnings("ignore", message=r"(?s)Internal batch size cannot be less than")
+        yield
+
+
+def network_input(model: Model, entry: Any) -> torch.Tensor | None:
+    """One black input of the bare network: shape of the entry, else of the model's geometry, else None."""
+    shape = getattr(getattr(entry, "spec", entry), "input_shape", None)
+    if not shape and isinstance(model.geometry, Geometry):
+        shape = (model.geometry.channels, *model.geometry.size)
+    return torch.zeros(1, *shape, device=model.device) if shape else None
+
+
+def find_gradcam_layer(model: Model, prepared: torch.Tensor) -> tuple[str, nn.Module] | None:
+    """Name and module that GradCAM looks at, inside ``model.network``.
+
+    The entry's ``gradcam_layer``; else the last module to finish whose output is (N, C, h, w) with h * w > 1, among
+    those called once and not before the first convolution.
+
+    Args:
+        prepared: one input of the bare network, (1, C, H, W).
+
+    Returns:
+        None where the network has no such layer.
+
+    Raises:
+        ExplainerError: the entry names a layer that the network does not have.
+    """
+    if model.gradcam_layer:
+        known = dict(model.network.named_modules())
+        if model.gradcam_layer not in known:
+            raise ExplainerError(
+                f"gradcam_layer {model.gradcam_layer!r}: the network has no such module;"
+                f" it has {', '.join(list(known)[1:13])}; correct it in entry.toml"
+            )
+        return model.gradcam_layer, known[model.gradcam_layer]
+    calls: dict[str, int] = {}
+    last: list[str] = []
+    convolved = False
+
+    def watch(name: str) -> Any:
+        def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
+            nonlocal convolved
+            calls[name] = calls.get(name, 0) + 1
+            convolved = convolved or isinstance(module, _CONVOLUTIONS)
+            spatial = isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1
+            if convolved and spatial:
+                last.append(name)
+
+        return hook
+
+    handles = [module.register_forward_hook(watch(name)) for name, module in model.network.named_modules() if name]
+    try:
+        with torch.no_grad():
+            model.network(prepared)
+    finally:
+        for handle in handles:
+            handle.remove()
+    chosen = next((name for name in reversed(last) if calls[name] == 1), None)
+    return None if chosen is None else (chosen, model.network.get_submodule(chosen))
+
+
+def deeplift(
+    model: Model, inputs: torch.Tensor, targets: torch.Tensor, baseline: float, tolerance: float
+) -> torch.Tensor:
+    """captum's DeepLift with its completeness checked per sample.
+
+    The sum of a sample's attributions must equal the change of its target logit from the baseline, to within
+    ``tolerance`` times the largest change among the sample's logits. captum loses relevance in functional or shared
+    ReLUs, and in max pooling where input and baseline have their maximum at different places (captum#1276).
+
+    Raises:
+        ExplainerError: captum refuses the network, or completeness fails.
+    """
+    from captum.attr import DeepLift
+
+    advice = (
+        "DeepLift needs every non-linearity to be its own nn.Module (not F.relu, not one nn.ReLU used twice, not"
+        " in place) and average instead of max pooling: write it so, or leave deeplift out for this entry"
+    )
+    x, reference = leaf(inputs), torch.full_like(inputs, baseline)
+    own = {name for name, module in model.named_modules() if {"input", "output", "input_ref"} & set(vars(module))}
+    try:
+        with captum_quiet():
+            # one path to every module: a one-logit Model holds its network twice, and captum would hook it twice
+            chain = nn.Sequential(model.geometry, model.normalise, model.core)
+            found = DeepLift(chain).attribute(x, baselines=reference, target=targets)
+    except (RuntimeError, AssertionError) as error:
+        raise ExplainerError(f"deeplift: captum refuses this network: {str(error)[:300]}; {advice}") from error
+    finally:
+        for name, module in model.named_modules():
+            if name not in own:  # captum leaves its stored activations behind where it fails half-way
+                for key in ("input", "output", "input_ref"):
+                    vars(module).pop(key, None)
+    model.counter.forwards += 2 * len(inputs)
+    model.counter.backwards += 2 * len(inputs)
+    attributions: torch.Tensor = found.detach()
+    with torch.no_grad():
+        change = model(inputs).double() - model(reference).double()
+    wanted = change.gather(1, targets.view(-1, 1))[:, 0]
+    error_ = (attributions.flatten(1).double().sum(1) - wanted).abs()
+    scale = change.abs().amax(1).clamp_min(1e-12)
+    worst = int((error_ / scale).nan_to_num(nan=torch.inf).argmax())
+    if not bool((error_ <= tolerance * scale).all()):
+        raise ExplainerError(
+            f"deeplift: completeness fails by {float(error_[worst] / scale[worst]):.1%} of the output's change"
+            f" (sum of attributions {float(attributions[worst].sum()):.4g}, change of the logit"
+            f" {float(wanted[worst]):.4g}, allowed {tolerance:.1%}): shared or functional ReLUs and max pooling"
+            f" make captum's DeepLift silently wrong; {advice}"
+        )
+    return attributions

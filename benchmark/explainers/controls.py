@@ -1,0 +1,67 @@
+"""Controls: attributions that know nothing of the model. A method that does not beat them explains nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from benchmark.explainers.base import Explainer, explainers
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.models.wrap import Model
+    from benchmark.seeds import Draws
+
+
+@explainers.register("random")
+class RandomAttribution(Explainer):
+    """Uniform numbers in [-1, 1), drawn per sample; every call draws afresh."""
+
+    control: ClassVar[bool] = True
+    random: ClassVar[bool] = True
+    source: ClassVar[str] = "control: uniform noise"
+
+    def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
+        """(N, C, H, W) uniform numbers in [-1, 1)."""
+        return generator.uniform(inputs.shape[1:], -1.0, 1.0).to(inputs.device)
+
+
+@explainers.register("sobel")
+class Sobel(Explainer):
+    """Magnitude of the Sobel gradient of the luminance (an edge filter; Adebayo et al. 2018, section 3).
+
+    The image border is replicated; the same non-negative map stands in every channel.
+    """
+
+    control: ClassVar[bool] = True
+    source: ClassVar[str] = "control: edge filter (Adebayo et al. 2018)"
+
+    def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
+        """(N, C, H, W), sqrt(gx^2 + gy^2) of the luminance."""
+        import torch
+        from torch.nn import functional as F
+
+        from benchmark.models.wrap import LUMINANCE
+
+        channels = inputs.shape[1]
+        weights = inputs.new_tensor(LUMINANCE if channels == 3 else [1 / channels] * channels)
+        grey = (inputs.detach() * weights.view(1, -1, 1, 1)).sum(1, keepdim=True)
+        across = inputs.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+        kernels = torch.stack([across, across.T])[:, None]
+        edges = F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="replicate"), kernels)
+        magnitude: torch.Tensor = edges.square().sum(1, keepdim=True).sqrt()
+        return magnitude.expand(inputs.shape).clone()
+
+
+@explainers.register("constant")
+class Constant(Explainer):
+    """One everywhere: optimal for every stability metric, undefined for every metric that ranks inputs."""
+
+    control: ClassVar[bool] = True
+    source: ClassVar[str] = "control: constant"
+
+    def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
+        """(N, C, H, W) ones."""
+        import torch
+
+        return torch.ones_like(inputs, requires_grad=False)
