@@ -56,6 +56,15 @@ class Normalise(nn.Module):
         return (x - self.mean) / self.std
 
 
+class _Pair(nn.Linear):
+    """The fixed map z to [-z/2, z/2]; a linear layer to every library, and resetting it (MPRT) keeps it fixed."""
+
+    def reset_parameters(self) -> None:
+        """Set the weights: they are no parameters of the network."""
+        with torch.no_grad():
+            self.weight.copy_(torch.tensor([[-0.5], [0.5]]))
+
+
 class TwoLogits(nn.Module):
     """One logit z to the pair [-z/2, z/2]: its softmax is [1 - sigmoid(z), sigmoid(z)].
 
@@ -65,9 +74,7 @@ class TwoLogits(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pair = nn.Linear(1, 2, bias=False)
-        with torch.no_grad():
-            self.pair.weight.copy_(torch.tensor([[-0.5], [0.5]]))
+        self.pair = _Pair(1, 2, bias=False)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         pair: torch.Tensor = self.pair(z.reshape(len(z), 1))
