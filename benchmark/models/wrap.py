@@ -22,12 +22,15 @@ class Geometry(nn.Module):
         grey: average colour images to luminance first (ITU-R BT.601).
     """
 
+    luminance: torch.Tensor
+
     def __init__(self, input_shape: Sequence[int], grey: bool) -> None:
         super().__init__()
         self.channels, self.size, self.grey = input_shape[0], tuple(input_shape[1:]), grey
         self.register_buffer("luminance", torch.tensor(LUMINANCE).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C', H', W') to (N, C, H, W) of the network."""
         if x.shape[1] == 3 and (self.grey or self.channels == 1):
             if not self.grey:
                 raise EntryError(
@@ -47,12 +50,16 @@ class Geometry(nn.Module):
 class Normalise(nn.Module):
     """(x - mean) / std per channel."""
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Same shape as ``x``."""
         return (x - self.mean) / self.std
 
 
@@ -77,6 +84,7 @@ class TwoLogits(nn.Module):
         self.pair = _Pair(1, 2, bias=False)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """(N,) or (N, 1) to (N, 2)."""
         pair: torch.Tensor = self.pair(z.reshape(len(z), 1))
         return pair
 
@@ -121,10 +129,11 @@ class Model(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Inputs in [0, 1], (N, C, H, W), to logits (N, K)."""
         logits: torch.Tensor = self.core(self.normalise(self.geometry(x)))
         self.counter.forwards += len(x)
         if logits.requires_grad:
-            logits.register_hook(self.counter.backward)
+            logits.register_hook(self.counter.backward)  # type: ignore[no-untyped-call]
         return logits
 
     @property

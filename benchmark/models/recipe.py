@@ -1,0 +1,314 @@
+"""Recipes: how an entry's weights are made from scratch, with a training loop that the recipes here share.
+
+A recipe is a file beside entry.toml with a function ``train`` (see :class:`Train`). It gets the model with its
+preprocessing inside, so that it trains on inputs in [0, 1], and the entry's dataset on the entry's own grid.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from benchmark.data.base import Dataset, Grid, datasets
+from benchmark.errors import EntryError, UsageError
+from benchmark.models.build import build_network, entry_errors, import_local, load_weights, wrap
+from benchmark.models.entries import Entry, file_sha256
+from benchmark.models.weights import Progress
+from benchmark.models.wrap import Model
+from benchmark.seeds import derive, global_seed
+from benchmark.spec.entry import RecipeData
+
+KEEP_BYTES = 1 << 30  # a split up to this size on the grid is kept in memory between epochs
+Perturb = Callable[[Model, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+class TrainingData:
+    """The splits of a recipe's dataset, as batches on the entry's grid.
+
+    Args:
+        spec: ``[recipe.data]`` of entry.toml.
+        input_shape: (C, H, W) of the entry.
+        where: paths given by ``--data``, by the dataset's name.
+    """
+
+    def __init__(self, spec: RecipeData, input_shape: tuple[int, ...], where: Mapping[str, Path] | None = None) -> None:
+        self.spec = spec
+        path = (where or {}).get(spec.label, spec.path)
+        params = {**spec.params, **({"path": path} if path is not None else {})}
+        self.dataset: Dataset = datasets.make(spec.use, params, "[recipe.data]")
+        self.grid = Grid.model_validate({"size": tuple(input_shape[1:]), "channels": input_shape[0]})
+        self._kept: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names of the training split."""
+        return self.dataset.index(self.spec.train).classes
+
+    def size(self, split: str) -> int:
+        """Number of samples of a split."""
+        return len(self.dataset.index(split).ids)
+
+    def batches(
+        self, split: str, batch_size: int, generator: torch.Generator | None = None
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Inputs float32 (N, C, H, W) in [0, 1] and int64 labels (N,); shuffled where a generator is given."""
+        count = self.size(split)
+        order = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
+        for chosen in torch.split(order, batch_size):
+            yield self._read(split, chosen)
+
+    def _read(self, split: str, chosen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if split in self._kept:
+            inputs, labels = self._kept[split]
+            return inputs[chosen], labels[chosen]
+        ids = self.dataset.index(split).ids
+        if len(ids) * 4 * (self.grid.channels or 3) * torch.tensor(self.grid.size).prod().item() <= KEEP_BYTES:
+            batch = self.dataset.load(split, ids, self.grid)
+            self._kept[split] = torch.from_numpy(batch.inputs), torch.from_numpy(batch.labels)
+            return self._read(split, chosen)
+        batch = self.dataset.load(split, [ids[i] for i in chosen.tolist()], self.grid)
+        return torch.from_numpy(batch.inputs), torch.from_numpy(batch.labels)
+
+
+class Train(Protocol):
+    """The function ``train`` of a recipe: trains ``model.network`` in place.
+
+    Args (of the call):
+        model: untrained, preprocessing inside; returns one logit a class, also for one-logit networks.
+        data: the splits.
+        seed: everything random derives from it; the global generators are already seeded with it.
+        device: such as ``"cpu"``.
+        progress: takes a line of text.
+        params: ``[recipe.params]`` of entry.toml.
+    """
+
+    def __call__(
+        self, model: Model, data: TrainingData, *, seed: int, device: str, progress: Progress, **params: Any
+    ) -> None:
+        """Train."""
+
+
+def fit(
+    model: Model,
+    data: TrainingData,
+    *,
+    seed: int,
+    device: str,
+    progress: Progress,
+    epochs: int,
+    batch_size: int = 64,
+    lr: float = 1e-3,
+    weight_decay: float = 0.0,
+    perturb: Perturb | None = None,
+    patience: int = 0,
+) -> None:
+    """Cross entropy with AdamW and a one-cycle learning rate; the same seed gives the same weights on one machine.
+
+    Args:
+        model, data, seed, device, progress: as :class:`Train` gets them.
+        epochs: passes over the training split.
+        batch_size: samples a step.
+        lr: highest learning rate.
+        weight_decay: of AdamW (decoupled).
+        perturb: makes training inputs from (model, inputs, labels), such as adversarial ones.
+        patience: with a validation split, stop after so many epochs without a lower validation loss (0: never).
+            The weights kept are those of the lowest validation loss; without a validation split, the last.
+    """
+    parameters = [p.requires_grad_(True) for p in model.network.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay)
+    steps = -(-data.size(data.spec.train) // batch_size)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=lr, total_steps=epochs * steps)
+    order = torch.Generator().manual_seed(derive(seed, "order"))
+    best, kept, waited = float("inf"), copy.deepcopy(model.network.state_dict()), 0
+    for epoch in range(1, epochs + 1):
+        total = 0.0
+        for inputs, labels in data.batches(data.spec.train, batch_size, order):
+            total += step(model, optimiser, inputs.to(device), labels.to(device), perturb) * len(labels)
+            schedule.step()
+        line = f"epoch {epoch}/{epochs}: training loss {total / data.size(data.spec.train):.4f}"
+        if data.spec.val:
+            judged = judge(model, data, data.spec.val, device)
+            line += f", validation loss {judged.loss:.4f}, accuracy {judged.accuracy:.4f}"
+            waited = 0 if judged.loss < best else waited + 1
+            if judged.loss < best:
+                best, kept = judged.loss, copy.deepcopy(model.network.state_dict())
+        progress(line)
+        if patience and waited >= patience:
+            break
+    if data.spec.val:
+        model.network.load_state_dict(kept)
+    model.eval().requires_grad_(False)
+
+
+def step(
+    model: Model,
+    optimiser: torch.optim.Optimizer,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    perturb: Perturb | None = None,
+) -> float:
+    """One optimiser step; returns the loss. Inputs are perturbed in eval mode."""
+    if perturb is not None:
+        model.eval()
+        inputs = perturb(model, inputs, labels).detach()
+    model.train()
+    optimiser.zero_grad(set_to_none=True)
+    loss = F.cross_entropy(model(inputs), labels)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return float(loss.item())
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Predictions of a split against its labels.
+
+    Attributes:
+        loss: mean cross entropy.
+        confusion: (K, K) counts, row the label, column the prediction.
+        classes: their K names.
+    """
+
+    loss: float
+    confusion: torch.Tensor
+    classes: tuple[str, ...]
+
+    @property
+    def n(self) -> int:
+        """Number of samples."""
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right predictions."""
+        return float(self.confusion.diagonal().sum()) / max(self.n, 1)
+
+    def precision(self) -> list[float]:
+        """Per class: right ones among those predicted as it (NaN where none were)."""
+        return [float(x) for x in self.confusion.diagonal() / self.confusion.sum(0)]
+
+    def recall(self) -> list[float]:
+        """Per class: right ones among those of it (NaN where there are none)."""
+        return [float(x) for x in self.confusion.diagonal() / self.confusion.sum(1)]
+
+    def lines(self) -> list[str]:
+        """Text: accuracy, then precision and recall of each class."""
+        rows = zip(self.classes, self.precision(), self.recall(), strict=True)
+        return [
+            f"accuracy {self.accuracy:.4f} (n = {self.n})",
+            *(f"{name}: precision {precision:.3f}, recall {recall:.3f}" for name, precision, recall in rows),
+        ]
+
+
+@torch.no_grad()
+def judge(model: Model, data: TrainingData, split: str, device: str = "cpu") -> Judged:
+    """Loss and confusion counts of a split, in eval mode."""
+    model.eval()
+    classes = data.classes
+    confusion, total = torch.zeros(len(classes), len(classes), dtype=torch.int64), 0.0
+    for inputs, labels in data.batches(split, 256):
+        logits = model(inputs.to(device)).cpu()
+        total += float(F.cross_entropy(logits, labels, reduction="sum"))
+        pairs = labels * len(classes) + logits.argmax(1)
+        confusion += torch.bincount(pairs, minlength=len(classes) ** 2).view(len(classes), len(classes))
+    return Judged(total / max(data.size(split), 1), confusion, classes)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a recipe made: the weights file, its sha256, and how the stored weights do on the test split."""
+
+    path: Path
+    sha256: str
+    judged: Judged
+    seed: int
+
+
+def train_entry(
+    entry: Entry,
+    path: Path,
+    *,
+    seed: int | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    data: Mapping[str, Path] | None = None,
+) -> Trained:
+    """Run the entry's recipe from scratch and write the weights to ``path`` (safetensors) in one step.
+
+    Args:
+        entry: the entry; it must have a ``[recipe]``.
+        path: the file to write; replaced only when training has ended.
+        seed: instead of the recipe's.
+        device: where to train.
+        progress: takes a line of text.
+        data: where the dataset lies, by name.
+
+    Raises:
+        UsageError: the entry has no recipe.
+        EntryError: the recipe cannot be imported or raises, or leaves weights that are not finite.
+        DataError: the dataset is missing or unreadable.
+    """
+    recipe, say = entry.spec.recipe, progress or (lambda _: None)
+    if recipe is None:
+        raise UsageError(f"entry {entry.name!r} has no [recipe] in {entry.folder / 'entry.toml'}: nothing to train by")
+    seed = recipe.seed if seed is None else seed
+    train = find_train(entry, recipe.file)
+    network = build_network(entry, derive(seed, "initial"))
+    model = wrap(entry, network).to(device)
+    splits = TrainingData(recipe.data, entry.spec.input_shape, data)
+    say(f"{entry.name}: {splits.size(recipe.data.train)} training samples, seed {seed}, device {device}")
+    with global_seed(derive(seed, "training")), entry_errors(entry, f"its recipe {recipe.file}"):
+        train(model, splits, seed=seed, device=device, progress=say, **recipe.params)
+    save(entry, network, path, half=recipe.half)
+    stored = wrap(entry, build_network(entry)).to(device)
+    load_weights(entry, stored.network, path, check=False)
+    judged = judge(stored, splits, recipe.data.test, device)
+    return Trained(path, file_sha256(path), judged, seed)
+
+
+def find_train(entry: Entry, file: str) -> Train:
+    """The function ``train`` of a recipe.
+
+    Raises:
+        EntryError: the file or the function is missing, or the file raises when imported.
+    """
+    if not (entry.folder / file).is_file():
+        raise EntryError(f"entry {entry.name!r}: its recipe {entry.folder / file} does not exist")
+    module = import_local(entry, Path(file).with_suffix("").as_posix().replace("/", "."))
+    train: Train | None = getattr(module, "train", None)
+    if not callable(train):
+        raise EntryError(f"entry {entry.name!r}: {file} needs a function `train(model, data, *, seed, …)`; it has none")
+    return train
+
+
+def save(entry: Entry, network: nn.Module, path: Path, *, half: bool) -> None:
+    """Write the state dict as safetensors, floats as float16 where ``half``, under a temporary name first.
+
+    Raises:
+        EntryError: weights that are not finite (training diverged, or float16 overflows).
+    """
+    from safetensors.torch import save_file
+
+    state = {}
+    for name, tensor in network.state_dict().items():
+        value = tensor.detach().cpu().contiguous()
+        value = value.half() if half and value.is_floating_point() else value
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise EntryError(f"entry {entry.name!r}: after training, {name} is not finite; lower lr, or half = false")
+        state[name] = value.clone()  # safetensors refuses tensors that share memory
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(state, temporary, metadata={"entry": entry.name})
+        temporary.chmod(0o644)  # safetensors makes its files private
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
