@@ -185,7 +185,7 @@ class Dataset(Plugin):
             file.parent.mkdir(parents=True, exist_ok=True)
             temporary = file.with_suffix(f".{os.getpid()}.tmp")
             temporary.write_text(json.dumps(index.to_json()))
-            os.replace(temporary, file)
+            temporary.replace(file)
         except OSError:
             pass  # a cache that cannot be written only costs time
         return index

@@ -30,7 +30,8 @@ def to_grid(image: NDArray[Any], grid: Grid, name: str = "image") -> NDArray[np.
         image = image[:, :, None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
         raise DataError(f"{name}: expected an image (H, W) or (H, W, 1|3|4), got shape {tuple(image.shape)}")
-    pixels = image.astype(np.float32) / 255.0 if image.dtype == np.uint8 else image.astype(np.float32)
+    scale = np.float32(255 if image.dtype == np.uint8 else 1)
+    pixels: NDArray[np.float32] = image.astype(np.float32) / scale
     if not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
         raise DataError(f"{name}: values must be uint8 or lie in [0, 1], got [{pixels.min():g}, {pixels.max():g}]")
     pixels = pixels[:, :, :3] if pixels.shape[2] == 4 else pixels

@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmark.data.base import Dataset, Grid, datasets
-from benchmark.errors import EntryError, UsageError
+from benchmark.errors import DataError, EntryError, UsageError
 from benchmark.models.build import build_network, entry_errors, import_local, load_weights, wrap
 from benchmark.models.entries import Entry, file_sha256
 from benchmark.models.weights import Progress
@@ -42,6 +42,8 @@ class TrainingData:
     def __init__(self, spec: RecipeData, input_shape: tuple[int, ...], where: Mapping[str, Path] | None = None) -> None:
         self.spec = spec
         path = (where or {}).get(spec.label, spec.path)
+        if path is None and datasets.lookup(spec.use)[0].needs_path:
+            raise DataError(f"the recipe trains on {spec.label!r}: say where it lies with --data {spec.label}=PATH")
         params = {**spec.params, **({"path": path} if path is not None else {})}
         self.dataset: Dataset = datasets.make(spec.use, params, "[recipe.data]")
         self.grid = Grid.model_validate({"size": tuple(input_shape[1:]), "channels": input_shape[0]})
