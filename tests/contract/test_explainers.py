@@ -1,0 +1,82 @@
+"""Every registered explainer on every kind of network. Oracle: the contract of ``Explainer`` (properties)."""
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark.explainers.base import explainers
+from benchmark.models.wrap import Model
+from benchmark.seeds import Draws
+
+
+def mlp():
+    return Model(nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)), input_shape=(1, 8, 8))
+
+
+def small_cnn():
+    network = nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1),
+        nn.ReLU(),
+        nn.AvgPool2d(2),
+        nn.Conv2d(6, 6, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(24, 10),
+    )
+    return Model(network, input_shape=(1, 8, 8), mean=[0.3], std=[0.4])
+
+
+def one_logit():
+    network = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(54, 1))
+    return Model(network, input_shape=(3, 8, 8), mean=[0.5] * 3, std=[0.2] * 3, one_logit=True)
+
+
+NETWORKS = {"mlp": (mlp, (1, 8, 8)), "cnn": (small_cnn, (1, 8, 8)), "one-logit": (one_logit, (1, 16, 16))}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("name", explainers.names())
+def test_explainer(name, network):
+    torch.manual_seed(0)
+    make, shape = NETWORKS[network]
+    model, inputs, seeds = make(), torch.rand(5, *shape), [11, 12, 13, 14, 15]
+    targets = model(inputs).argmax(1)
+    targets[0] = 1 - targets[0].clamp(max=1)  # also a class that is not predicted
+    explainer = explainers.make(name)
+    reason = explainer.skip(model, None, None)
+    if reason:
+        assert (name, network) in {("gradcam", "mlp"), ("lrp-epsilon-plus-flat", "mlp")}
+        pytest.skip(reason)
+    weights = {key: value.clone() for key, value in model.state_dict().items()}
+    given, state = inputs.clone(), torch.get_rng_state()
+
+    found = explainer.explain(model, inputs, targets, generator=Draws(seeds))
+
+    assert found.shape == inputs.shape
+    assert found.dtype == torch.float32
+    assert not found.requires_grad
+    assert bool(found.isfinite().all())
+    assert bool((found.flatten(1).abs().amax(1) > 0).any())
+    assert torch.equal(inputs, given)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
+    assert not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in model.modules())
+    assert not any(parameter.requires_grad or parameter.grad is not None for parameter in model.parameters())
+    again = explainer.explain(model, inputs, targets, generator=Draws(seeds))
+    assert torch.equal(found, again)
+    alone = torch.cat(
+        [
+            explainer.explain(model, inputs[i : i + 1], targets[i : i + 1], generator=Draws(seeds[i : i + 1]))
+            for i in range(len(inputs))
+        ]
+    )
+    torch.testing.assert_close(alone, found, atol=2e-6 * float(found.abs().max() + 1), rtol=1e-4)
+    assert found.data_ptr() != inputs.data_ptr()
+
+
+@pytest.mark.parametrize("name", explainers.names())
+def test_declaration(name):
+    explainer = explainers.make(name)
+    assert explainer.source
+    assert explainer.identity()["params"] == {}
+    assert explainer.random == (name in {"random", "smoothgrad"})

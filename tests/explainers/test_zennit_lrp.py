@@ -1,0 +1,191 @@
+"""LRP. Oracles: zennit on the bare network, conservation (closed form), controls that must differ or fail."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet18
+from zennit import composites
+from zennit.attribution import Gradient
+from zennit.canonizers import SequentialMergeBatchNorm
+from zennit.rules import Epsilon
+from zennit.torchvision import ResNetCanonizer
+from zennit.types import Linear
+
+from benchmark.errors import ExplainerError
+from benchmark.explainers import _lrp
+from benchmark.explainers.base import explainers
+from benchmark.models.wrap import Geometry, Model, Normalise
+from benchmark.seeds import Draws
+
+MEAN, STD = [0.3, 0.5, 0.4], [0.2, 0.3, 0.25]
+RULES = ["lrp-epsilon", "lrp-epsilon-plus-flat", "lrp-epsilon-alpha2-beta1", "lrp-epsilon-gamma-box"]
+
+
+def explain(name, model, inputs, targets, **params):
+    return explainers.make(name, params).explain(model, inputs, targets, generator=Draws(range(len(inputs))))
+
+
+def bare(network, name, normalised, targets, canonizer, low=None, high=None):
+    """zennit alone: relevance of the chosen logit at the normalised input."""
+    if low is None:
+        shape = (1, 3, *normalised.shape[2:])
+        low, high = (Normalise(MEAN, STD)(torch.full(shape, bound)) for bound in (0.0, 1.0))
+    composite = {
+        "lrp-epsilon": lambda: composites.LayerMapComposite(
+            [*composites.layer_map_base(), (Linear, Epsilon())], canonizers=[canonizer]
+        ),
+        "lrp-epsilon-plus-flat": lambda: composites.EpsilonPlusFlat(canonizers=[canonizer]),
+        "lrp-epsilon-alpha2-beta1": lambda: composites.EpsilonAlpha2Beta1(canonizers=[canonizer]),
+        "lrp-epsilon-gamma-box": lambda: composites.EpsilonGammaBox(low, high, canonizers=[canonizer]),
+    }[name]()
+    with Gradient(network, composite) as attributor:
+        return attributor(normalised.clone(), lambda z: z * torch.eye(z.shape[1])[targets])[1].detach()
+
+
+def randomise_norms(network):
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2)
+    return network.eval()
+
+
+@pytest.fixture
+def cnn():
+    torch.manual_seed(0)
+    return randomise_norms(
+        nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2),
+            nn.Flatten(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 4),
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_relevance_equals_the_bare_networks_on_normalised_input(cnn, name):
+    inputs, targets = torch.rand(3, 3, 8, 8), torch.tensor([0, 2, 3])
+    found = explain(name, Model(cnn, input_shape=(3, 8, 8), mean=MEAN, std=STD), inputs, targets)
+    wanted = bare(cnn, name, Normalise(MEAN, STD)(inputs), targets, SequentialMergeBatchNorm())
+    torch.testing.assert_close(found, wanted, atol=1e-7, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_resnet18_equals_zennit_with_its_canonizer(name):
+    torch.manual_seed(0)
+    network = randomise_norms(resnet18(num_classes=10))
+    model = Model(network, input_shape=(3, 32, 32), mean=MEAN, std=STD)
+    inputs, targets = torch.rand(1, 3, 32, 32), torch.tensor([4])
+    wanted = bare(network, name, Normalise(MEAN, STD)(inputs), targets, ResNetCanonizer())
+    found = explain(name, model, inputs, targets)
+    torch.testing.assert_close(found, wanted, atol=1e-6 * float(wanted.abs().max()), rtol=1e-4)
+
+
+def test_box_bounds_are_normalised(cnn):
+    inputs, targets = torch.rand(2, 3, 8, 8), torch.tensor([0, 2])
+    normalised = Normalise(MEAN, STD)(inputs)
+    found = explain("lrp-epsilon-gamma-box", Model(cnn, mean=MEAN, std=STD), inputs, targets)
+    raw = (torch.zeros(1, 3, 8, 8), torch.ones(1, 3, 8, 8))
+    wrong = bare(cnn, "lrp-epsilon-gamma-box", normalised, targets, SequentialMergeBatchNorm(), *raw)
+    assert (found - wrong).abs().max() > 0.1 * wrong.abs().max()
+
+
+def test_box_rule_goes_to_a_fully_connected_first_layer():
+    torch.manual_seed(0)
+    layer = nn.Linear(12, 1, bias=False)
+    model = Model(nn.Sequential(nn.Flatten(), layer), mean=[0.5] * 3, std=[0.5] * 3, one_logit=True)
+    inputs = torch.rand(2, 3, 2, 2)
+    x, w = (inputs - 0.5) / 0.5, layer.weight.detach().view(1, 3, 2, 2)
+    parts = x * w + w.clamp(min=0) - w.clamp(max=0)  # z-box with low = -1, high = 1 (Montavon et al. 2017, eq. 17)
+    wanted = parts / parts.sum((1, 2, 3), keepdim=True) * (x * w).sum((1, 2, 3), keepdim=True) / 2
+    found = explain("lrp-epsilon-gamma-box", model, inputs, torch.tensor([1, 1]))
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_epsilon_conserves_the_logit_without_biases(cnn):
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(72, 4, bias=False)
+    )
+    model, inputs = Model(network, mean=MEAN, std=STD), torch.rand(4, 3, 8, 8)
+    targets = torch.tensor([0, 1, 2, 3])
+    wanted = model(inputs).gather(1, targets[:, None])[:, 0]
+    torch.testing.assert_close(
+        explain("lrp-epsilon", model, inputs, targets).sum((1, 2, 3)), wanted, atol=1e-5, rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "geometry"),
+    [
+        ((3, 6, 6), Geometry((3, 9, 9), grey=False)),
+        ((3, 9, 9), Geometry((1, 5, 5), grey=True)),
+        ((1, 8, 8), Geometry((3, 16, 16), grey=False)),
+        ((1, 8, 8), Geometry((3, 8, 8), grey=False)),
+    ],
+)
+def test_geometry_conserves_relevance_also_of_black_pixels(shape, geometry):
+    torch.manual_seed(0)
+    inputs = torch.rand(4, *shape).round(decimals=1) * (torch.rand(4, *shape) > 0.5)
+    inputs[0] = 0
+    relevance = torch.randn_like(geometry(inputs))
+    found = _lrp.through_geometry(geometry, inputs, relevance)
+    assert found.shape == inputs.shape
+    torch.testing.assert_close(found.sum((1, 2, 3)), relevance.sum((1, 2, 3)), atol=1e-4, rtol=1e-4)
+
+
+def test_geometry_of_repeated_channels_sums_them():
+    relevance = torch.randn(2, 3, 4, 4)
+    found = _lrp.through_geometry(Geometry((3, 4, 4), grey=False), torch.rand(2, 1, 4, 4), relevance)
+    torch.testing.assert_close(found, relevance.sum(1, keepdim=True), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_one_logit_models_explain_both_classes(cnn, name):
+    one = nn.Sequential(*list(cnn)[:-1], nn.Linear(16, 1))
+    model, inputs = Model(one, mean=MEAN, std=STD, one_logit=True), torch.rand(1, 3, 8, 8)
+    first, second = (explain(name, model, inputs, torch.tensor([target])) for target in (0, 1))
+    assert first.abs().max() > 1e-5
+    torch.testing.assert_close(first, -second)
+
+
+def test_the_flat_rule_is_refused_where_it_gives_a_constant():
+    model = Model(nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 3)), mean=MEAN, std=STD)
+    flat = explainers.make("lrp-epsilon-plus-flat")
+    assert "same relevance" in flat.skip(model, None, None)
+    inputs = torch.rand(2, 3, 2, 2)
+    constant = bare(model.network, "lrp-epsilon-plus-flat", inputs, torch.tensor([0, 1]), SequentialMergeBatchNorm())
+    torch.testing.assert_close(constant, constant[:, :1, :1, :1].expand_as(constant))  # what zennit alone returns
+    with pytest.raises(ExplainerError, match="same relevance"):
+        explain("lrp-epsilon-plus-flat", model, inputs, torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_model_is_left_as_it_was(name):
+    torch.manual_seed(0)
+    model = Model(randomise_norms(resnet18(num_classes=3)), input_shape=(3, 32, 32), mean=MEAN, std=STD)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    explain(name, model, torch.rand(1, 3, 32, 32), torch.tensor([1]))
+    after = model.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert not any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in model.modules())
+    assert all("forward" not in vars(module) for module in model.modules())
+
+
+class WrongOrder(nn.Module):
+    """Batch normalisation is registered after a convolution that is called after it."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.last = nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3), nn.Linear(108, 2)
+
+    def forward(self, x):
+        return self.last(self.first(self.norm(x)).flatten(1))
+
+
+def test_a_merge_that_changes_the_logits_is_an_error():
+    torch.manual_seed(0)
+    model = Model(randomise_norms(WrongOrder()))
+    with pytest.raises(ExplainerError, match="another order"):
+        explain("lrp-epsilon", model, torch.rand(2, 3, 8, 8), torch.tensor([0, 1]))
