@@ -1,0 +1,70 @@
+"""The suite's grid. Oracles: closed forms, Pillow's own luminance, properties."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from benchmark.data.base import Grid
+from benchmark.data.grid import to_grid, to_grid_mask
+from benchmark.errors import DataError
+
+images = st.tuples(st.integers(2, 9), st.integers(2, 9), st.sampled_from([1, 3, 4])).flatmap(
+    lambda shape: arrays(np.uint8, shape)
+)
+
+
+@given(images, st.integers(1, 12), st.integers(1, 12), st.sampled_from([1, 3]))
+@settings(max_examples=60, deadline=None)
+def test_every_image_lands_on_the_grid_in_range(image, height, width, channels):
+    out = to_grid(image, Grid(size=(height, width), channels=channels))
+    assert out.shape == (channels, height, width)
+    assert out.dtype == np.float32
+    assert out.flags.c_contiguous
+    low, high = image[:, :, :3].min() / 255, image[:, :, :3].max() / 255
+    assert low - 1e-6 <= out.min() <= out.max() <= high + 1e-6  # averages never leave the range
+
+
+@given(images)
+@settings(max_examples=40, deadline=None)
+def test_own_size_and_channels_change_no_value(image):
+    out = to_grid(image, Grid())
+    assert np.array_equal(np.rint(out * 255).transpose(1, 2, 0), image[:, :, :3])
+
+
+@given(st.floats(0, 1, width=32), st.integers(1, 20), st.integers(1, 20))
+@settings(max_examples=30, deadline=None)
+def test_a_constant_stays_that_constant_at_any_size(value, height, width):
+    out = to_grid(np.full((7, 5), value, np.float32), Grid(size=(height, width), channels=3))
+    assert np.allclose(out, value, atol=1e-6)
+
+
+def test_halving_is_the_mean_of_each_block_away_from_the_border():
+    ramp = np.tile(np.arange(16, dtype=np.float32) / 16, (16, 1))
+    half = to_grid(ramp, Grid(size=(8, 8)))
+    # a triangle filter on a linear ramp gives the value at the centre of each pair
+    assert np.allclose(half[0, :, 1:-1], ((np.arange(8) * 2 + 0.5) / 16)[1:-1], atol=1e-6)
+
+
+def test_luminance_is_pillows_before_rounding():
+    rgb = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
+    ours = to_grid(rgb, Grid(channels=1))[0] * 255
+    assert np.abs(ours - np.asarray(Image.fromarray(rgb).convert("L"), np.float32)).max() <= 1.0
+
+
+def test_masks_are_resized_by_nearest_neighbour():
+    mask = np.zeros((4, 4), bool)
+    mask[1, 2] = True
+    out = to_grid_mask(mask, (8, 8))
+    assert out.shape == (1, 8, 8)
+    assert np.array_equal(out[0], np.kron(mask, np.ones((2, 2), bool)))
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((4, 4, 2), np.uint8), np.full((4, 4), 2.0), np.full((4, 4), np.nan), np.zeros(4)]
+)
+def test_what_is_no_image_is_refused_by_name(bad):
+    with pytest.raises(DataError, match="sample-7"):
+        to_grid(bad, Grid(), "sample-7")
