@@ -1,0 +1,212 @@
+"""What the adapters of attack libraries share: names and signatures read by ast, so that listing imports nothing."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from benchmark.attacks.base import Attack, Kind, Knowledge, Norm, Threat
+from benchmark.errors import SpecError, UnknownNameError
+from benchmark.registry import Family, library_version, near_key
+
+
+class Known(NamedTuple):
+    """What Assay knows of a library's attack: its threat model, and whether it draws random numbers."""
+
+    norm: Norm
+    kind: Kind
+    knowledge: Knowledge = "white-box"
+    random: bool = False
+
+
+class Missing:
+    """Default of a parameter that has none, or whose default is not a literal."""
+
+
+REQUIRED, NOT_LITERAL = Missing(), Missing()
+
+
+class Source:
+    """A library's public attack names, their aliases and the constructors' parameters, read from its source files.
+
+    Args:
+        distribution: the installed library, also its import package.
+        names: module that exports the attacks, relative to the package, such as ``"attacks/__init__.py"``.
+        folder: where the classes are defined, such as ``"attacks"``.
+    """
+
+    def __init__(self, distribution: str, names: str, folder: str) -> None:
+        spec = importlib.util.find_spec(distribution)  # finds a top-level package without importing it
+        roots = list(spec.submodule_search_locations or ()) if spec else []
+        self.alias: dict[str, str] = {}
+        self.classes: dict[str, ast.ClassDef] = {}
+        if not roots:
+            return
+        for node in ast.parse((Path(roots[0]) / names).read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom):
+                self.alias |= {name.asname or name.name: name.name for name in node.names}
+            elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+                value = self.alias.get(node.value.id, node.value.id)
+                self.alias |= {t.id: value for t in node.targets if isinstance(t, ast.Name)}
+        for file in sorted((Path(roots[0]) / folder).glob("*.py")):
+            for node in ast.parse(file.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.ClassDef):
+                    self.classes[node.name] = node
+
+    def parameters(self, name: str) -> dict[str, Any] | None:
+        """Keyword parameters of a class's constructor with their defaults; None where they cannot be read."""
+        node = self.classes.get(self.alias.get(name, name))
+        while node is not None:
+            for item in node.body:
+                if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+                    return None if item.args.kwarg else _arguments(item.args)
+            bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
+            node = next((self.classes[base] for base in bases if base in self.classes), None)
+        return {} if self.alias.get(name, name) in self.classes else None
+
+
+def _arguments(args: ast.arguments) -> dict[str, Any]:
+    positional = [*args.posonlyargs, *args.args]
+    gap = len(positional) - len(args.defaults)
+    pairs = [(arg.arg, args.defaults[i - gap] if i >= gap else None) for i, arg in enumerate(positional)]
+    pairs += [(arg.arg, default) for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True)]
+    return {name: _literal(default) for name, default in pairs if name != "self"}
+
+
+def _literal(node: ast.expr | None) -> Any:
+    if node is None:
+        return REQUIRED
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return NOT_LITERAL
+
+
+@cache
+def source(distribution: str, names: str, folder: str) -> Source:
+    """:class:`Source`, read once a process."""
+    return Source(distribution, names, folder)
+
+
+class LibraryAttack(Attack, Family):
+    """An attack of a library by class name; further keys are the keyword parameters of its constructor.
+
+    Every member runs on the whole batch, samples that are already wrong included, so that the numbers it draws do not
+    depend on the model.
+
+    Fields:
+        batch_size: samples a call; it is part of the result of a random member, and then never changed by the run.
+        norm, kind: threat model, where Assay does not know the member's (they must agree where it does).
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    random: ClassVar[bool] = True
+    whole_batch: ClassVar[bool] = True
+    files: ClassVar[tuple[str, str]]
+    table: ClassVar[dict[str, Known]]
+    unusable: ClassVar[dict[str, str]]
+    hidden: ClassVar[frozenset[str]] = frozenset()  # parameters that the adapter fills in itself
+
+    batch_size: int = Field(default=100, ge=1)
+    norm: Norm | None = None
+    kind: Kind | None = None
+
+    @field_validator("norm", "kind", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_parameters(self) -> Self:
+        if self.member in self.unusable:
+            raise SpecError(f"attack {self.name!r} cannot be used: {self.unusable[self.member]}")
+        if self.member not in self.read().alias:
+            where = f"{self.library} {library_version(self.library)}"
+            raise UnknownNameError("attack", self.name, [f"{self.use}:{name}" for name in self.members()], where)
+        known = self.signature()
+        for key in self.keywords():
+            if known is not None and key not in known:
+                shown = [*known, "batch_size", "norm", "kind"]
+                raise SpecError(f"attack {self.name!r}: unknown key {key!r}{near_key(key, shown)}")
+        for key, default in (known or {}).items():
+            if default is REQUIRED and key not in self.keywords():
+                raise SpecError(f"attack {self.name!r}: {key!r} is missing; give it under params")
+        return self
+
+    @classmethod
+    def read(cls) -> Source:
+        """Names and signatures of the library."""
+        return source(cls.library, *cls.files)
+
+    @classmethod
+    def members(cls) -> list[str]:
+        """Every exported attack that can be used, aliases included."""
+        return sorted(name for name in cls.read().alias if name not in cls.unusable)
+
+    @classmethod
+    def open_ended(cls) -> bool:
+        """True: the plugin itself says why a name cannot be used."""
+        return True
+
+    def keywords(self) -> dict[str, Any]:
+        """The constructor's keyword parameters that were given."""
+        return dict(self.__pydantic_extra__ or {})
+
+    def signature(self) -> dict[str, Any] | None:
+        """Parameters that may be given, with their defaults; None where the source does not tell."""
+        found = self.read().parameters(self.member)
+        return None if found is None else {k: v for k, v in found.items() if k not in self.hidden}
+
+    def known(self) -> Known | None:
+        """The table's row of this member."""
+        return self.table.get(self.read().alias[self.member])
+
+    @property
+    def threat(self) -> Threat:
+        """Threat model from the table, else as the suite says.
+
+        Raises:
+            SpecError: unknown and not said, or said otherwise than it is.
+        """
+        known = self.known()
+        norm, kind = self.resolved_norm(), self.kind or (known.kind if known else None)
+        if norm is None or kind is None:
+            what = " and ".join(key for key, value in (("norm", norm), ("kind", kind)) if value is None)
+            raise SpecError(
+                f"attack {self.name!r}: its threat model is not known; set {what} in the probe"
+                " (norm = 'linf', 'l2', 'l1' or 'l0'; kind = 'fixed' or 'minimal')"
+            )
+        if known and kind != known.kind:
+            raise SpecError(f"attack {self.name!r} is of kind {known.kind!r}, the probe says {kind!r}; remove `kind`")
+        return Threat(norm=norm, kind=kind, knowledge=known.knowledge if known else "white-box")
+
+    def resolved_norm(self) -> Norm | None:
+        """The norm that holds.
+
+        Raises:
+            SpecError: the probe says another than the library's.
+        """
+        known = self.known()
+        if known is None or known.norm == "none":  # "none" in the table: the suite chooses
+            return self.norm
+        if self.norm not in (None, known.norm):
+            raise SpecError(f"attack {self.name!r} is an {known.norm} attack, the probe says {self.norm!r}")
+        return known.norm
+
+    def draws_numbers(self) -> bool:
+        """True where this member draws random numbers with these parameters."""
+        known, signature = self.known(), self.signature() or {}
+        if known is None or known.random:
+            return True
+        start = self.keywords().get("random_start", signature.get("random_start", False))
+        return start is not False
+
+    def fixed_batch_size(self) -> int | None:
+        """The declared batch size where random numbers are drawn for the batch at once."""
+        return self.batch_size if self.draws_numbers() else None

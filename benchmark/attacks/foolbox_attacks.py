@@ -1,0 +1,137 @@
+"""Any attack of foolbox by class name: ``foolbox:LinfPGD`` (Rauber et al. 2020, doi:10.21105/joss.02607).
+
+Fixed-budget attacks return foolbox's clipped inputs, minimal-norm ones the best they found. Step sizes are foolbox's
+defaults, relative to the budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from numpy.typing import NDArray
+
+from benchmark.attacks._library import Known, LibraryAttack
+from benchmark.attacks.base import Norm, Perturbed, attacks
+from benchmark.errors import AttackError
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.models.wrap import Model
+    from benchmark.seeds import Draws
+
+_NORMS: tuple[tuple[str, Norm], ...] = (("L1", "l1"), ("L2", "l2"), ("Linf", "linf"))
+_GRADIENT = (
+    "ProjectedGradientDescentAttack",
+    "AdamProjectedGradientDescentAttack",
+    "BasicIterativeAttack",
+    "AdamBasicIterativeAttack",
+    "MomentumIterativeFastGradientMethod",
+    "FastGradientAttack",
+)
+_NOISE = ("Gaussian", "Uniform")
+# a norm "none" in this table: the attack has no norm of its own, the suite chooses in which it is judged
+TABLE: dict[str, Known] = {
+    **{prefix + suffix: Known(norm, "fixed") for prefix, norm in _NORMS for suffix in _GRADIENT},
+    "VirtualAdversarialAttack": Known("l2", "fixed", random=True),
+    "SparseL1DescentAttack": Known("l1", "fixed"),
+    "L2ContrastReductionAttack": Known("l2", "fixed", "none"),
+    **{f"L2Additive{n}NoiseAttack": Known("l2", "fixed", "none", random=True) for n in _NOISE},
+    **{f"L2ClippingAwareAdditive{n}NoiseAttack": Known("l2", "fixed", "none", random=True) for n in _NOISE},
+    **{f"L2RepeatedAdditive{n}NoiseAttack": Known("l2", "fixed", "decision", random=True) for n in _NOISE},
+    **{f"L2ClippingAwareRepeatedAdditive{n}NoiseAttack": Known("l2", "fixed", "decision", random=True) for n in _NOISE},
+    "LinfAdditiveUniformNoiseAttack": Known("linf", "fixed", "none", random=True),
+    "LinfRepeatedAdditiveUniformNoiseAttack": Known("linf", "fixed", "decision", random=True),
+    "DDNAttack": Known("l2", "minimal"),
+    "L2CarliniWagnerAttack": Known("l2", "minimal"),
+    "NewtonFoolAttack": Known("l2", "minimal"),
+    "EADAttack": Known("l1", "minimal"),
+    "L2DeepFoolAttack": Known("l2", "minimal"),
+    "LinfDeepFoolAttack": Known("linf", "minimal"),
+    "L0FMNAttack": Known("l0", "minimal"),
+    "L1FMNAttack": Known("l1", "minimal"),
+    "L2FMNAttack": Known("l2", "minimal"),
+    "LInfFMNAttack": Known("linf", "minimal"),
+    "L0BrendelBethgeAttack": Known("l0", "minimal", random=True),
+    "L1BrendelBethgeAttack": Known("l1", "minimal", random=True),
+    "L2BrendelBethgeAttack": Known("l2", "minimal", random=True),
+    "LinfinityBrendelBethgeAttack": Known("linf", "minimal", random=True),
+    "BoundaryAttack": Known("l2", "minimal", "decision", random=True),
+    "HopSkipJumpAttack": Known("l2", "minimal", "decision", random=True),
+    "PointwiseAttack": Known("l2", "minimal", "decision", random=True),
+    "SaltAndPepperNoiseAttack": Known("l2", "minimal", "decision", random=True),
+    "LinearSearchBlendedUniformNoiseAttack": Known("none", "minimal", "decision", random=True),
+    "BinarySearchContrastReductionAttack": Known("none", "minimal", "decision"),
+    "LinearSearchContrastReductionAttack": Known("none", "minimal", "decision"),
+    "GaussianBlurAttack": Known("none", "minimal", "decision"),
+    "InversionAttack": Known("none", "minimal", "decision"),
+}
+UNUSABLE = {
+    "Attack": "it is foolbox's abstract base class",
+    "SpatialAttack": "a rotation has no norm, and foolbox does not say which one it chose, so it cannot be verified",
+    "BinarizationRefinementAttack": "it refines the adversarials of another attack",
+    "DatasetAttack": "it must be fed other samples first",
+    "GenAttack": "it needs a target class for each sample",
+}
+# members whose norm is a parameter: its name, and the norm of each value (the default first)
+CHOICES: dict[str, tuple[str, dict[Any, Norm]]] = {
+    "HopSkipJumpAttack": ("constraint", {"l2": "l2", "linf": "linf"}),
+    "PointwiseAttack": ("l2_binary_search", {True: "l2", False: "l0"}),
+}
+
+
+@attacks.register("foolbox")
+class Foolbox(LibraryAttack):
+    """A foolbox attack. ``init_attack`` is given by the class name of a minimal-norm attack, with its defaults."""
+
+    source: ClassVar[str] = "foolbox (doi:10.21105/joss.02607)"
+    library: ClassVar[str] = "foolbox"
+    files: ClassVar[tuple[str, str]] = ("attacks/__init__.py", "attacks")
+    table: ClassVar[dict[str, Known]] = TABLE
+    unusable: ClassVar[dict[str, str]] = UNUSABLE
+    hidden: ClassVar[frozenset[str]] = frozenset({"distance", "tensorboard"})
+
+    def resolved_norm(self) -> Norm | None:
+        """See :meth:`LibraryAttack.resolved_norm`; two attacks choose theirs by a parameter."""
+        choice = CHOICES.get(self.read().alias[self.member])
+        if choice is None:
+            return super().resolved_norm()
+        key, norms = choice
+        return norms.get(self.keywords().get(key, next(iter(norms))))
+
+    def run(
+        self,
+        model: Model,
+        inputs: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        eps: float | None,
+        generator: Draws,
+        fitted: Mapping[str, NDArray[Any]] | None = None,
+    ) -> Perturbed:
+        """See :meth:`Attack.run`.
+
+        Raises:
+            AttackError: foolbox does not accept the parameters, or a budget is missing.
+        """
+        import foolbox
+
+        from benchmark.attacks._frozen import frozen
+
+        threat = self.threat
+        if threat.kind == "fixed" and eps is None:
+            raise AttackError(f"attack {self.name!r} needs a budget: give the probe budgets, such as ['8/255']")
+        keywords = self.keywords()
+        if isinstance(keywords.get("init_attack"), str):
+            keywords["init_attack"] = getattr(foolbox.attacks, keywords["init_attack"])()
+        if "distance" in (self.read().parameters(self.member) or {}):
+            keywords["distance"] = getattr(foolbox.distances, threat.norm)
+        try:
+            attack = getattr(foolbox.attacks, self.member)(**keywords)
+        except (TypeError, ValueError, AssertionError) as error:
+            raise AttackError(f"attack {self.name!r} does not accept {keywords}: {error}") from error
+        with frozen(model):
+            wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=inputs.device)
+            _, clipped, _ = attack(wrapped, inputs, labels, epsilons=eps if threat.kind == "fixed" else None)
+        return Perturbed(clipped.detach())

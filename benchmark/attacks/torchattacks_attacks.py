@@ -1,0 +1,136 @@
+"""Any attack of torchattacks by class name: ``torchattacks:APGD`` (Kim 2020, arXiv:2010.01950).
+
+The budget is the constructor's ``eps``. Step sizes (``alpha``, often 2/255) do not scale with it: give them where the
+budgets are far from 8/255. Preprocessing is inside the model, so torchattacks' own normalisation stays off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from numpy.typing import NDArray
+
+from benchmark.attacks._library import Known, LibraryAttack
+from benchmark.attacks.base import Norm, Perturbed, attacks
+from benchmark.errors import AttackError, SpecError
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.models.wrap import Model
+    from benchmark.seeds import Draws
+
+TABLE: dict[str, Known] = {
+    "VANILA": Known("linf", "none", "none"),
+    "GN": Known("l2", "none", "none", random=True),
+    **{name: Known("linf", "fixed") for name in ("FGSM", "BIM", "PGD", "EOTPGD", "MIFGSM", "UPGD", "NIFGSM")},
+    **{name: Known("linf", "fixed") for name in ("SINIFGSM",)},
+    **{name: Known("linf", "fixed", random=True) for name in ("RFGSM", "FFGSM", "TPGD", "Jitter", "PGDRS")},
+    **{name: Known("linf", "fixed", random=True) for name in ("DIFGSM", "TIFGSM", "VMIFGSM", "VNIFGSM")},
+    **{name: Known("linf", "fixed", random=True) for name in ("PIFGSM", "PIFGSMPP", "APGD", "APGDT", "FAB")},
+    "AutoAttack": Known("linf", "fixed", random=True),
+    "Square": Known("linf", "fixed", "score", random=True),
+    "SPSA": Known("linf", "fixed", "score", random=True),
+    "PGDL2": Known("l2", "fixed"),
+    "PGDRSL2": Known("l2", "fixed", random=True),
+    "CW": Known("l2", "minimal"),
+    "DeepFool": Known("l2", "minimal"),
+    "EADEN": Known("l2", "minimal"),
+    "EADL1": Known("l1", "minimal"),
+    "SparseFool": Known("l0", "minimal"),
+    "JSMA": Known("l0", "minimal"),
+    "OnePixel": Known("l0", "minimal", "score", random=True),
+    "Pixle": Known("l0", "minimal", "score", random=True),
+}
+UNUSABLE = {
+    "MultiAttack": "it combines attacks that are objects; give the suite one probe each, the report combines them",
+    "LGV": "it trains a surrogate model on a data loader",
+}
+CHOOSE_NORM = ("APGD", "APGDT", "FAB", "AutoAttack", "Square")
+NORM_NAMES: dict[Norm, str] = {"linf": "Linf", "l2": "L2", "l1": "L1"}
+NEEDS_FOUR = ("APGDT", "AutoAttack")  # their targeted loss looks at the four largest logits
+
+
+@attacks.register("torchattacks")
+class TorchAttacks(LibraryAttack):
+    """A torchattacks attack. ``norm`` chooses linf or l2 (FAB: also l1) where the library's class has the choice."""
+
+    source: ClassVar[str] = "torchattacks (arXiv:2010.01950)"
+    library: ClassVar[str] = "torchattacks"
+    files: ClassVar[tuple[str, str]] = ("__init__.py", "attacks")
+    table: ClassVar[dict[str, Known]] = TABLE
+    unusable: ClassVar[dict[str, str]] = UNUSABLE
+    hidden: ClassVar[frozenset[str]] = frozenset({"model", "eps", "max_epsilon", "norm", "n_classes", "verbose"})
+
+    def resolved_norm(self) -> Norm | None:
+        """See :meth:`LibraryAttack.resolved_norm`.
+
+        Raises:
+            SpecError: the class does not offer that norm.
+        """
+        if self.member not in CHOOSE_NORM or self.norm is None:
+            return super().resolved_norm()
+        offered = [norm for norm in NORM_NAMES if norm != "l1" or self.member == "FAB"]
+        if self.norm not in offered:
+            raise SpecError(f"attack {self.name!r} offers the norms {', '.join(offered)}, the probe says {self.norm!r}")
+        return self.norm
+
+    def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
+        """Too few classes for a targeted loss."""
+        classes = 2 if getattr(entry, "output", "") == "logit1" else getattr(entry, "class_count", 0)
+        if self.member in NEEDS_FOUR and 0 < classes < 4:
+            return f"{self.member} needs at least 4 classes, this model has {classes}"
+        return None
+
+    def run(
+        self,
+        model: Model,
+        inputs: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        eps: float | None,
+        generator: Draws,
+        fitted: Mapping[str, NDArray[Any]] | None = None,
+    ) -> Perturbed:
+        """See :meth:`Attack.run`.
+
+        Raises:
+            AttackError: torchattacks does not accept the parameters, or a budget is missing.
+        """
+        import torchattacks
+
+        from benchmark.attacks._frozen import frozen
+
+        threat = self.threat
+        accepted = self.read().parameters(self.member) or {}
+        keywords = self.keywords()
+        if threat.kind == "fixed":
+            if eps is None:
+                raise AttackError(f"attack {self.name!r} needs a budget: give the probe budgets, such as ['8/255']")
+            keywords["max_epsilon" if "max_epsilon" in accepted else "eps"] = eps
+        if "norm" in accepted:
+            keywords["norm"] = NORM_NAMES[threat.norm]
+        if "n_classes" in accepted:
+            keywords["n_classes"] = _classes(model, inputs)
+        if "seed" in accepted:  # its defaults are 0 or the clock
+            keywords.setdefault("seed", generator.batch_seed)
+        with frozen(model):
+            try:
+                attack = getattr(torchattacks, self.member)(model, **keywords)
+            except (TypeError, ValueError, AssertionError) as error:
+                raise AttackError(f"attack {self.name!r} does not accept {keywords}: {error}") from error
+            attack.set_device(inputs.device)
+            outputs: torch.Tensor = attack(inputs, labels)
+        return Perturbed(outputs.detach())
+
+
+def _classes(model: Model, inputs: torch.Tensor) -> int:
+    """Number of logits; the call is not counted as the attack's."""
+    import torch
+
+    counted = model.counter.forwards
+    with torch.no_grad():
+        classes = int(model(inputs[:1]).shape[1])
+    model.counter.forwards = counted
+    return classes

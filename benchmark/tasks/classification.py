@@ -1,0 +1,176 @@
+"""Classification: image to logits. A sample is broken when its prediction leaves the true label."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from benchmark.errors import EntryError
+from benchmark.tasks.base import Column, Rows, Task, tasks
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+    from benchmark.attacks.base import Attack, Perturbed
+    from benchmark.data.base import Batch
+    from benchmark.models.wrap import Model
+    from benchmark.spec.entry import EntrySpec
+
+
+@tasks.register("classification")
+class Classification(Task):
+    """One label of K classes an image; the prediction is the argmax of the logits.
+
+    Success of an attack: the clean prediction is right, the verified status is ok and the prediction on the perturbed
+    input, computed again in float32 and eval mode, is another class. Where logits tie, the argmax decides (the lowest
+    index): a perturbed input that ends exactly on the boundary counts only if another class comes first, so
+    ``margin == 0`` may be either.
+
+    Fields:
+        per_class: precision and recall columns where there are at most this many classes.
+    """
+
+    source: ClassVar[str] = "image to one of K classes"
+
+    per_class: int = Field(default=10, ge=0)
+
+    def clean(self, model: Model, batch: Batch, spec: EntrySpec | None = None) -> dict[str, NDArray[Any]]:
+        """See :meth:`Task.clean`; own columns: ``margin_clean`` (logits), ``confidence`` (softmax of the prediction).
+
+        Raises:
+            EntryError: also for labels outside [0, K).
+        """
+        import torch
+
+        logits = _logits(model, torch.as_tensor(batch.inputs, device=model.device))
+        self.check_output(logits, spec, len(batch))
+        outside = (batch.labels < 0) | (batch.labels >= logits.shape[1])
+        if outside.any():
+            first = int(outside.argmax())
+            raise EntryError(
+                f"sample {batch.ids[first]!r} has label {batch.labels[first]}, but the network gives"
+                f" {logits.shape[1]} logits (classes 0 to {logits.shape[1] - 1});"
+                " check `classes` in entry.toml and the suite's dataset"
+            )
+        labels = np.asarray(batch.labels, dtype=np.int64)
+        pred, margin = _judged(logits, torch.as_tensor(labels, device=logits.device))
+        return {
+            "label": labels,
+            "pred_clean": pred,
+            "correct": pred == labels,
+            "margin_clean": margin,
+            "confidence": logits.double().softmax(1).amax(1).cpu().numpy(),
+        }
+
+    def targets(self, clean_rows: Rows) -> NDArray[np.int64]:
+        """(N,) the clean prediction."""
+        return np.asarray(clean_rows["pred_clean"], dtype=np.int64)
+
+    def verify(
+        self,
+        model: Model,
+        inputs: torch.Tensor,
+        labels: torch.Tensor,
+        perturbed: Perturbed,
+        attack: Attack,
+        *,
+        eps: float | None,
+        clean: Rows,
+    ) -> dict[str, NDArray[Any]]:
+        """See :meth:`Task.verify`. A sample that was wrong before the attack is no success and has status ok.
+
+        ``pred`` is -1 and ``margin`` NaN where the input or the logits are not finite (status nan).
+        """
+        from benchmark.attacks._frozen import frozen
+        from benchmark.attacks.verify import judge
+
+        status, norms = judge(attack, inputs, perturbed, eps)
+        with frozen(model):
+            logits = _logits(model, perturbed.inputs)
+        pred, margin = _judged(logits, labels.long())
+        lost = (status == "nan") | ~np.isfinite(logits.cpu().numpy()).all(1)
+        pred, margin = np.where(lost, -1, pred), np.where(lost, np.nan, margin)
+        correct = np.asarray(clean["correct"], dtype=bool)
+        status = np.where(correct, np.where(lost, "nan", status), "ok")
+        label = labels.cpu().numpy().astype(np.int64)
+        return {
+            "label": label,
+            "pred_clean": np.asarray(clean["pred_clean"], dtype=np.int64),
+            "pred": pred,
+            "status": status,
+            "success": correct & (status == "ok") & (pred != label),
+            **{f"norm_{name}": values for name, values in norms.items()},
+            "margin": margin,
+        }
+
+    def columns(self, classes: Sequence[str]) -> tuple[Column, ...]:
+        """``clean_acc``, then precision and recall of each class (``precision_pneumonia``)."""
+        found = [Column("clean_acc", "rate", _accuracy)]
+        if len(classes) <= self.per_class:
+            for k, name in enumerate(_column_names(classes)):
+                found.append(Column(f"precision_{name}", "rate", _Share("pred_clean", k)))
+                found.append(Column(f"recall_{name}", "rate", _Share("label", k)))
+        return tuple(found)
+
+    def check_output(self, output: torch.Tensor, spec: EntrySpec | None, n: int) -> None:
+        """See :meth:`Task.check_output`: finite logits (n, K), K >= 2."""
+        import torch
+
+        known = 0 if spec is None else 2 if spec.output == "logit1" else spec.class_count
+        expected = f"({n}, {known or 'K'})"
+        if not isinstance(output, torch.Tensor):
+            raise EntryError(f"the network returned a {type(output).__name__}, expected a tensor of logits {expected}")
+        got = tuple(output.shape)
+        if output.ndim == 2 and got == (n, 1) and known != 1:
+            raise EntryError(f'the network returned shape {got}, expected {expected}; one logit? set output = "logit1"')
+        if output.ndim != 2 or got[0] != n or got[1] < 2 or (known and got[1] != known):
+            raise EntryError(f"the network returned shape {got}, expected logits {expected}")
+        bad = int((~torch.isfinite(output)).any(1).sum())
+        if bad:
+            raise EntryError(f"the network returned NaN or infinite logits for {bad} of {n} samples")
+
+
+def _logits(model: Model, inputs: torch.Tensor) -> torch.Tensor:
+    """Logits in float32, without a graph."""
+    import torch
+
+    with torch.no_grad():
+        logits = model(inputs.detach().float())
+    return logits.float() if isinstance(logits, torch.Tensor) else logits
+
+
+def _judged(logits: torch.Tensor, labels: torch.Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Predicted class and margin (true logit minus best other, in float64) of logits (N, K)."""
+    from benchmark.attacks.controls import margins
+
+    pred = logits.argmax(1).cpu().numpy().astype(np.int64)
+    return pred, margins(logits.double(), labels).cpu().numpy()
+
+
+def _accuracy(rows: pd.DataFrame) -> NDArray[np.float64]:
+    return rows["correct"].to_numpy(dtype=np.float64)
+
+
+class _Share:
+    """Share of right predictions among the rows whose ``column`` is class ``k`` (precision, recall)."""
+
+    def __init__(self, column: str, k: int) -> None:
+        self.column, self.k = column, k
+
+    def __call__(self, rows: pd.DataFrame) -> NDArray[np.float64]:
+        inside = rows[self.column].to_numpy() == self.k
+        return np.where(inside, rows["correct"].to_numpy(dtype=np.float64), np.nan)
+
+
+def _column_names(classes: Sequence[str]) -> list[str]:
+    """Class names as parts of column names; where two would be alike, all are numbered."""
+    names = [re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") for name in classes]
+    if len(set(names)) < len(names) or not all(names):
+        return [f"{k}_{name}".strip("_") for k, name in enumerate(names)]
+    return names

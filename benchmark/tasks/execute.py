@@ -1,0 +1,142 @@
+"""Run an attack on a batch as every attack is run, and have the task judge what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.attacks.base import Attack, Perturbed
+from benchmark.attacks.controls import Identity
+from benchmark.attacks.verify import scalar_params
+from benchmark.errors import AssayError, AttackError
+from benchmark.seeds import Draws, global_seed
+from benchmark.tasks.base import Rows, Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.models.wrap import Model
+
+Columns = dict[str, NDArray[Any]]
+
+
+def execute(
+    task: Task,
+    attack: Attack,
+    model: Model,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    clean: Rows,
+    *,
+    eps: float | None,
+    generator: Draws,
+    fitted: Mapping[str, NDArray[Any]] | None = None,
+) -> tuple[Columns, torch.Tensor]:
+    """Attack a batch and verify it.
+
+    Samples that are wrong on clean input are left out, unless the attack must see the whole batch; those left out are
+    judged as they stand (norm 0, no calls). Global random state is seeded around the attack and put back; the model is
+    in eval mode with frozen parameters, and leaves without gradients.
+
+    Args:
+        task: judges.
+        attack: perturbs.
+        model: on the device of ``inputs``.
+        inputs: float32 (N, C, H, W) in [0, 1].
+        labels: (N,) true labels.
+        clean: clean columns of these samples; ``correct`` is needed.
+        eps: the budget, None where there is none.
+        generator: N per-sample random streams.
+        fitted: what :meth:`Attack.fit` returned, where the attack fits.
+
+    Returns:
+        The columns of :meth:`Task.verify` with ``forwards``, ``backwards`` (calls a sample, float64) and
+        ``param_<key>`` (NaN where left out); and the perturbed inputs, float32 (N, C, H, W).
+
+    Raises:
+        AttackError: the attack raised, or returned another shape or dtype. Out of memory passes through.
+    """
+    import torch
+
+    chosen = np.ones(len(inputs), bool) if attack.whole_batch else np.asarray(clean["correct"], dtype=bool)
+    columns: Columns = {"forwards": np.zeros(len(inputs)), "backwards": np.zeros(len(inputs))}
+    outputs = inputs.detach().clone()
+    for attacked in (True, False):
+        where = np.flatnonzero(chosen == attacked)
+        if not len(where):
+            continue
+        at = torch.as_tensor(where, device=inputs.device)
+        part, part_labels, part_clean = inputs[at], labels[at], {name: values[where] for name, values in clean.items()}
+        by, budget, found = attack, eps, Perturbed(part)
+        if attacked:
+            draws = generator.subset(where.tolist())
+            found = _attacked(attack, model, part, part_labels, eps=eps, generator=draws, fitted=fitted)
+            outputs[at] = found.inputs
+        else:
+            by, budget = Identity(), None
+        rows = task.verify(model, part, part_labels, found, by, eps=budget, clean=part_clean)
+        rows |= scalar_params(found, len(where))
+        if attacked:
+            rows |= {"forwards": np.asarray(found.forwards), "backwards": np.asarray(found.backwards)}
+        for name, values in rows.items():
+            _put(columns, name, where, values, len(inputs))
+    return columns, outputs
+
+
+def _put(columns: Columns, name: str, where: NDArray[np.intp], values: NDArray[Any], n: int) -> None:
+    """Write the values of some samples into a column; elsewhere it is NaN until written."""
+    if name not in columns:
+        missing = np.nan if values.dtype.kind == "f" else 0
+        dtype = np.dtype("<U16") if values.dtype.kind == "U" else values.dtype
+        columns[name] = np.full(n, missing, dtype=dtype)
+    columns[name][where] = values
+
+
+def _attacked(
+    attack: Attack,
+    model: Model,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    eps: float | None,
+    generator: Draws,
+    fitted: Mapping[str, NDArray[Any]] | None,
+) -> Perturbed:
+    """Run the attack on its own copies; check what it returns and fill in the calls that the wrapper counted."""
+    import torch
+
+    from benchmark.attacks._frozen import frozen
+
+    try:
+        with frozen(model), global_seed(generator.batch_seed), model.counter.counting() as used:
+            found = attack.run(model, inputs.clone(), labels.clone(), eps=eps, generator=generator, fitted=fitted)
+    except (AssayError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if "out of memory" in str(error).lower():
+            raise  # the cell halves its batch
+        raise AttackError(f"attack {attack.name!r} raised {type(error).__name__}: {error}") from error
+    if not isinstance(found, Perturbed) or not isinstance(found.inputs, torch.Tensor):
+        raise AttackError(f"attack {attack.name!r} returned {type(found).__name__}, expected Perturbed with a tensor")
+    got, expected = found.inputs, inputs
+    if got.shape != expected.shape or got.dtype != expected.dtype:
+        raise AttackError(
+            f"attack {attack.name!r} returned {got.dtype} {tuple(got.shape)},"
+            f" expected {expected.dtype} {tuple(expected.shape)}"
+        )
+    n = len(inputs)
+    return replace(
+        found,
+        inputs=got.detach().to(inputs.device),
+        forwards=_calls(found.forwards, used.forwards, n),
+        backwards=_calls(found.backwards, used.backwards, n),
+    )
+
+
+def _calls(exact: NDArray[Any] | None, counted: int, n: int) -> NDArray[Any]:
+    """Calls a sample: what the attack knows exactly, else the mean over the batch."""
+    return np.full(n, counted / n) if exact is None else np.asarray(exact, dtype=np.float64)
