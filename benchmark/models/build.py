@@ -170,11 +170,12 @@ def find_state(entry: Entry, path: Path, content: Any) -> dict[str, torch.Tensor
     """Follow ``key`` into what the file holds."""
     key = entry.spec.weights.key if entry.spec.weights else ""
     for part in key.split(".") if key else []:
-        if not isinstance(content, dict) or part not in content:
+        try:
+            content = content[int(part)] if isinstance(content, list | tuple) else content[part]
+        except (KeyError, IndexError, TypeError, ValueError):
             raise EntryError(
                 f"entry {entry.name!r}: {path.name} has nothing under key = {key!r}; it holds {shown_keys(content)}"
-            )
-        content = content[part]
+            ) from None
     if not isinstance(content, dict) or not content or not all(torch.is_tensor(v) for v in content.values()):
         raise EntryError(
             f"entry {entry.name!r}: {path.name} holds no state dict (names to tensors)"
@@ -186,6 +187,8 @@ def find_state(entry: Entry, path: Path, content: Any) -> dict[str, torch.Tensor
 
 def shown_keys(content: Any) -> str:
     """What a loaded file holds, for messages."""
+    if isinstance(content, list | tuple):
+        return f'a list of {len(content)}, reached by numbers, such as key = "state_dict.0"'
     if not isinstance(content, dict):
         return f"a {type(content).__name__}"
     keys = [str(key) for key in content]

@@ -59,7 +59,7 @@ class Weights(Strict):
 
     Attributes:
         sha256: digest of the file; required for a url; checked wherever it is given.
-        key: dotted path to the state dict inside the file, such as ``"state_dict"``.
+        key: dotted path to the state dict inside the file, such as ``"state_dict"`` or ``"models.0"`` (of a list).
         strip: prefix removed from every key, such as ``"module."``.
     """
 

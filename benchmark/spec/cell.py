@@ -1,0 +1,105 @@
+"""The cell: unit of work, of resume and of failure. Its hash says what is computed, and nothing else."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from benchmark.registry import digest
+from benchmark.spec.entry import Strict
+
+CellKind = Literal["clean", "fit", "attack", "explain", "score"]
+HASH_VERSION = 1  # raise when the meaning of a hashed field changes
+
+
+class PluginRef(Strict):
+    """A plugin by name, with the parameters given and its implementation version."""
+
+    use: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    version: str = "1"
+
+
+class DatasetRef(Strict):
+    """A split of a dataset on the suite's grid."""
+
+    name: str
+    plugin: PluginRef
+    path: Path | None = None
+    split: str
+    size: tuple[int, int] | None = None
+    channels: Literal[1, 3] | None = None
+    digest: str
+
+
+class Cell(Strict):
+    """What to compute, on which samples.
+
+    Attributes:
+        kind: ``clean`` (predictions), ``fit`` (an artefact from training samples), ``attack``, ``explain``
+            (attributions) or ``score`` (one metric of one explain cell).
+        entry: digest of the model entry.
+        samples: sample ids, in order.
+        plugin: the attack, explainer or metric.
+        explainer: of a score cell: the explainer, for metrics that explain again.
+        eps: exact budget, such as ``"8/255"``.
+        target: explained class, the clean ``prediction`` or the ``label``.
+        needs: role (``clean``, ``fit``, ``explain``, …) to the hash of the cell whose result is read.
+
+    The rest is not hashed: labels (``model``, ``probe``, ``metric``), where things lie, and how to run.
+    """
+
+    kind: CellKind
+    task: PluginRef
+    entry: str
+    dataset: DatasetRef
+    samples: tuple[str, ...]
+    plugin: PluginRef | None = None
+    explainer: PluginRef | None = None
+    eps: str | None = None
+    target: str | None = None
+    seed: int = 0
+    dtype: str = "float32"
+    needs: dict[str, str] = Field(default_factory=dict)
+
+    model: str
+    probe: str = ""
+    metric: str = ""
+    folder: Path | None = None
+    threat: dict[str, Any] = Field(default_factory=dict)
+    batch_size: int = 100
+    time_limit: float = 600.0
+    keep_inputs: Literal["none", "broken", "all"] = "broken"
+    keep_inputs_mb: float = 16.0
+
+    def hashed(self) -> dict[str, Any]:
+        """The fields that decide the result."""
+        return {
+            "hash_version": HASH_VERSION,
+            "kind": self.kind,
+            "task": self.task.model_dump(),
+            "entry": self.entry,
+            "dataset": [self.dataset.digest, self.dataset.split, self.dataset.size, self.dataset.channels],
+            "samples": list(self.samples),
+            "plugin": self.plugin and self.plugin.model_dump(),
+            "explainer": self.explainer and self.explainer.model_dump(),
+            "eps": self.eps,
+            "target": self.target,
+            "seed": self.seed,
+            "dtype": self.dtype,
+            "needs": self.needs,
+        }
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 (hex) over the canonical JSON of :meth:`hashed`."""
+        return digest(self.hashed())
+
+    @property
+    def label(self) -> str:
+        """How people are told of this cell."""
+        parts = [self.model, self.kind if self.kind in ("clean", "fit") else "", self.probe, self.metric]
+        return " · ".join(part for part in parts if part) + (f" @ {self.eps}" if self.eps else "")
