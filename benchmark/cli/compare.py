@@ -1,0 +1,49 @@
+"""``assay compare``: is the difference between two models real?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.options import RESULTS, Include, Out, SuiteName
+
+
+def compare(
+    suite: SuiteName,
+    a: Annotated[str, typer.Argument(metavar="A", help="A model of the suite.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another model of the suite.")],
+    include: Include = [],  # noqa: B006
+    out: Out = RESULTS,
+) -> None:
+    """Paired differences A minus B with 95 % intervals and p values, in words."""
+    import sys
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from benchmark.cli.report import results_folder
+    from benchmark.cli.tables import WIDTH_WHEN_PIPED
+    from benchmark.registry import include as include_files
+    from benchmark.report.compare import compare as compare_models
+    from benchmark.report.results import Results
+    from benchmark.store.folder import Store
+
+    include_files(include)
+    found = compare_models(Results(Store(results_folder(suite, out))), a, b)
+    table = Table(title=f"{a} against {b} ({suite})", title_justify="left")
+    for head in ("", a, b, "difference [95 %]", "p", "n", "in words"):
+        table.add_column(head, justify="left" if head in ("", "in words") else "right")
+    for row in found:
+        table.add_row(
+            row.quantity,
+            f"{row.a:.3f}",
+            f"{row.b:.3f}",
+            f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]",
+            f"{row.p:.2g}",
+            str(row.n),
+            row.words,
+        )
+    Console(width=None if sys.stdout.isatty() else WIDTH_WHEN_PIPED, highlight=False).print(table)
+    typer.echo("Rates: Newcombe's paired interval, McNemar's exact test. Metrics: bootstrap, Wilcoxon signed-rank.")
+    typer.echo("p values are not corrected for the number of rows.")

@@ -1,0 +1,52 @@
+"""``assay``: the commands, and how errors become exit codes (0 good, 1 something failed, 2 wrong request)."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from benchmark.cli.compare import compare
+from benchmark.cli.list import list_
+from benchmark.cli.report import report
+from benchmark.cli.run import run
+from benchmark.cli.show import show
+from benchmark.cli.status import status
+
+app = typer.Typer(
+    name="assay",
+    help="How little it takes to break a neural network, and whether what is said about why it decides is true.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for _name, _command in (
+    ("run", run),
+    ("status", status),
+    ("report", report),
+    ("compare", compare),
+    ("list", list_),
+    ("show", show),
+):
+    app.command(_name)(_command)
+
+
+def main() -> None:
+    """Entry point of the command line."""
+    from benchmark.errors import AssayError, UsageError
+
+    try:
+        app()
+    except UsageError as error:
+        print(f"assay: {error}", file=sys.stderr)
+        sys.exit(2)
+    except AssayError as error:
+        print(f"assay: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What a person sees while cells run: a live bar in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from benchmark.schedule.board import Board, Finished
+from benchmark.schedule.engine import Watcher
+from benchmark.spec.cell import Cell
+
+PLAIN_EVERY = 10.0  # seconds between plain lines
+
+
+def watcher_for() -> Watcher:
+    """A live bar where standard error is a terminal, plain lines where not."""
+    return LiveWatcher() if sys.stderr.isatty() else PlainWatcher()
+
+
+def last_line(reason: str) -> str:
+    """The last line of a failure's reason."""
+    return (reason.strip().splitlines() or [""])[-1]
+
+
+class PlainWatcher(Watcher):
+    """A line now and then, and one for each failure."""
+
+    def begin(self, board: Board, slots: list[str]) -> None:
+        self.board, self.start = board, time.monotonic()
+        self.last = self.start
+        self._print(f"{board.total} cells on {len(slots)} workers ({', '.join(sorted(set(slots)))})")
+
+    def ended(self, finished: Finished) -> None:
+        if finished.status == "failed" and not finished.blocked:
+            self._print(f"failed: {finished.cell.label}: {last_line(finished.reason)}")
+        now = time.monotonic()
+        if now - self.last >= PLAIN_EVERY or not self.board.left:
+            self.last = now
+            counts, done = self.board.counts(), self.board.total - self.board.left
+            left = (now - self.start) / max(1, done) * self.board.left
+            self._print(
+                f"{done}/{self.board.total} cells, {counts['failed']} failed, {counts['skipped']} skipped,"
+                f" about {left:.0f} s left"
+            )
+
+    def said(self, text: str) -> None:
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+
+class LiveWatcher(Watcher):
+    """A bar with cells done, running, failed, and the time left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console = Console(stderr=True)
+        self.progress: Any = None
+        self.running: dict[int, str] = {}
+
+    def begin(self, board: Board, slots: list[str]) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self.board = board
+        self.progress = Progress(
+            SpinnerColumn(),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[failed]} failed"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[now]}", markup=False),
+            console=self.console,
+            transient=True,
+        )
+        self.task = self.progress.add_task("", total=board.total, failed=0, now="")
+        self.progress.start()
+
+    def started(self, slot: int, cell: Cell) -> None:
+        self.running[slot] = cell.label
+        self.progress.update(self.task, now=" | ".join(self.running[key] for key in sorted(self.running)))
+
+    def ended(self, finished: Finished) -> None:
+        if finished.status == "failed" and not finished.blocked:
+            self._print(f"failed: {finished.cell.label}: {last_line(finished.reason)}")
+        done = self.board.total - self.board.left
+        self.progress.update(self.task, completed=done, failed=self.board.counts()["failed"])
+
+    def said(self, text: str) -> None:
+        self._print(text)
+
+    def close(self) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False)

@@ -1,0 +1,43 @@
+"""``assay report``: rebuild a suite's tables from plan and records alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from benchmark.cli.options import RESULTS, Include, Out, SuiteName
+
+
+def report(suite: SuiteName, include: Include = [], out: Out = RESULTS) -> None:  # noqa: B006
+    """Write leaderboard.csv, leaderboard.md and explanations.csv again; computes nothing."""
+    from benchmark.cli.tables import print_report
+    from benchmark.registry import include as include_files
+    from benchmark.report.write import write_report
+
+    include_files(include)
+    folder = results_folder(suite, out)
+    results, board, explained = write_report(folder)
+    print_report(results, board, explained)
+    if results.stray:
+        typer.echo(f"{results.stray} records belong to no cell of this plan; they are not mixed in")
+    typer.echo(f"leaderboard: {folder / 'leaderboard.csv'}")
+
+
+def results_folder(suite: str, out: Path) -> Path:
+    """The suite's results folder.
+
+    Raises:
+        UnknownNameError: neither a suite nor a results folder has that name.
+    """
+    from benchmark.errors import UnknownNameError
+    from benchmark.spec.suites import find_suites
+
+    name = Path(suite).stem if suite.endswith(".toml") else suite
+    folder = out / name
+    if not (folder / "plan.json").is_file() and not suite.endswith(".toml"):
+        here = [path.parent.name for path in out.glob("*/plan.json")]
+        known = {*find_suites(), *here}
+        if name not in known:
+            raise UnknownNameError("suite", name, known, f"suites/ and {out}/")
+    return folder

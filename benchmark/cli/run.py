@@ -1,0 +1,118 @@
+"""``assay run``: run a suite, resume it, fill its leaderboard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.cli.options import RESULTS, Data, Entries, Include, Out, SuiteName
+
+if TYPE_CHECKING:
+    from benchmark.schedule.run import Prepared
+
+INTERRUPTED = 130
+
+
+def run(
+    suite: SuiteName,
+    models: Annotated[str, typer.Option(help="Entries to run, by comma; others keep their records.")] = "",
+    only: Annotated[list[str], typer.Option(help="Run only this probe (may be repeated).")] = [],  # noqa: B006
+    limit: Annotated[int | None, typer.Option(help="Number of samples, instead of the suite's.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, or devices such as cuda:0,cuda:1.")] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes (default: one a core or GPU).")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads a worker.")] = 1,
+    keep_inputs: Annotated[str | None, typer.Option(help="Perturbed inputs to keep: none, broken or all.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be computed, and stop.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start nothing new after the first failure.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try parked failures again.")] = False,
+    entries: Entries = [],  # noqa: B006
+    data: Data = [],  # noqa: B006
+    include: Include = [],  # noqa: B006
+    out: Out = RESULTS,
+) -> None:
+    """Run a suite; the same command resumes it, and computes only what is not known yet."""
+    from benchmark.cli.progress import watcher_for
+    from benchmark.registry import include as include_files
+    from benchmark.schedule.run import Options, execute_plan, planned_entries, prepare, resolve
+    from benchmark.spec.suites import parse_pairs
+
+    include_files(include)
+    options = Options(
+        models=tuple(name.strip() for name in models.split(",") if name.strip()),
+        only=tuple(only),
+        limit=limit,
+        entries=tuple(entries),
+        data=parse_pairs(data, "--data"),
+        out=out,
+        device=device,
+        workers=workers,
+        threads=threads,
+        fail_fast=fail_fast,
+        retry_failed=retry_failed,
+        keep_inputs=keep_inputs,
+    )
+    watcher = watcher_for()
+    spec = resolve(suite, options)
+    prepared = prepare(spec, planned_entries(spec, options, watcher), options)
+    if dry_run:
+        _say_plan(prepared)
+        return
+    _say_start(prepared)
+    try:
+        execute_plan(prepared, options, watcher)
+    except KeyboardInterrupt:
+        typer.echo(f"\nInterrupted: {len(prepared.board.finished)} cells finished and kept;"
+                   " the same command goes on from there.", err=True)  # fmt: skip
+        raise typer.Exit(INTERRUPTED) from None
+    _say_end(prepared)
+
+
+def _say_plan(prepared: Prepared) -> None:
+    board, plan = prepared.board, prepared.plan
+    seconds, unknown = prepared.estimate()
+    typer.echo(f"suite {plan.suite.name}: {len(plan.entries)} entries, {len(plan.samples)} samples")
+    typer.echo(f"cells: {len(prepared.selected)}, known: {len(board.known)}, to compute: {board.total}")
+    if board.total:
+        estimate = f"about {seconds:.0f} s of one worker" if unknown < board.total else "unknown (nothing like it yet)"
+        extra = f", and {unknown} cells without an earlier record" if 0 < unknown < board.total else ""
+        typer.echo(f"estimated time: {estimate}{extra}")
+    for kind in ("clean", "fit", "attack", "explain", "score"):
+        cells = [cell for cell in prepared.selected if cell.kind == kind]
+        if cells:
+            todo = sum(cell.hash in board.attempts for cell in cells)
+            typer.echo(f"  {kind:<8} {len(cells):>5} cells, {todo} to compute")
+
+
+def _say_start(prepared: Prepared) -> None:
+    board, plan = prepared.board, prepared.plan
+    names = ", ".join(entry.name for entry in plan.entries)
+    typer.echo(
+        f"{plan.suite.name}: {len(plan.samples)} samples, {len(plan.entries)} entries ({names});"
+        f" {len(board.known)} cells known, {board.total} to compute"
+    )
+
+
+def _say_end(prepared: Prepared) -> None:
+    from benchmark.cli.tables import print_report
+    from benchmark.errors import NoRecordsError
+    from benchmark.report.write import write_report
+
+    counts = prepared.board.counts()
+    left = prepared.board.left
+    try:
+        results, board, explained = write_report(prepared.store.folder)
+    except NoRecordsError as error:
+        typer.echo(f"assay: {error}", err=True)
+        raise typer.Exit(1) from None
+    print_report(results, board, explained)
+    typer.echo(
+        f"computed {counts['done']}, known {counts['known']}, failed {counts['failed']}, skipped {counts['skipped']}"
+        + (f", not started {left}" if left else "")
+    )
+    typer.echo(f"leaderboard: {prepared.store.folder / 'leaderboard.csv'}")
+    parked = sum(status == "failed" for status in prepared.board.known.values())
+    if parked:
+        typer.echo(f"{parked} failed before and are parked; --retry-failed tries them again", err=True)
+    if counts["failed"] or parked or left:
+        raise typer.Exit(1)

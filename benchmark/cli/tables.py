@@ -1,0 +1,56 @@
+"""Tables in the terminal."""
+
+from __future__ import annotations
+
+import sys
+
+import pandas as pd
+
+from benchmark.report.leaderboard import verdicts
+from benchmark.report.results import Results
+from benchmark.report.write import arrows, cell_text, shown_columns
+
+WIDTH_WHEN_PIPED = 160
+
+
+def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame) -> None:
+    """Print the leaderboard, one row a quantity and one column a model, then the explanations."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_WHEN_PIPED, highlight=False)
+    table = Table(title=results.suite.title or results.suite.name, title_justify="left")
+    table.add_column("")
+    for model in board["model"]:
+        table.add_column(model, justify="right")
+    for name in shown_columns(board)[1:]:
+        table.add_row(name, *[cell_text(row, name) for _, row in board.iterrows()])
+    console.print(table)
+    for line in verdicts(results):
+        console.print(f"  {line}", markup=False)
+    if len(explained):
+        _print_explanations(console, results, explained)
+    for label, status, reason in results.reasons():
+        console.print(f"  {status}: {label}: {reason}", markup=False)
+
+
+def _print_explanations(console: object, results: Results, explained: pd.DataFrame) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    assert isinstance(console, Console)
+    heads = arrows(results)
+    table = Table(title="Explanations (means; arrows say which way is better)", title_justify="left")
+    for name in ("model", "explainer"):
+        table.add_column(name, no_wrap=True)
+    for head in heads.values():
+        table.add_column(head.replace("_", " "), justify="right")
+    last = None
+    for _, row in explained.iterrows():
+        if last not in (None, row["model"]):
+            table.add_section()
+        shown = row["model"] if row["model"] != last else ""
+        last = row["model"]
+        values = ["–" if pd.isna(row[name]) else f"{row[name]:.3f}" for name in heads]
+        table.add_row(shown, row["explainer"] + (" (control)" if row["control"] else ""), *values)
+    console.print(table)

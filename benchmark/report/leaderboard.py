@@ -1,0 +1,165 @@
+"""The leaderboard: a row a model, from plan and records alone."""
+
+from __future__ import annotations
+
+from math import isnan
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmark.registry import digest
+from benchmark.report import stats
+from benchmark.report.results import Condition, Results
+from benchmark.seeds import derive
+
+COUNTS = ("cells", "failed", "skipped", "missing", "nan", "out_of_budget")
+
+
+def leaderboard(results: Results) -> pd.DataFrame:
+    """One row a model, best first: rates and norms with 95 % intervals, rank, counts, digests."""
+    rows = [_row(results, model) for model in results.models]
+    table = pd.DataFrame(rows)
+    ranked = _ranks(results)
+    table.insert(1, "rank", pd.array([ranked.get(model) for model in table["model"]], dtype="Int64"))
+    headline = headline_column(results)
+    table = table.assign(_unranked=table["rank"].isna()).sort_values(
+        ["_unranked", "rank", headline, "model"], ascending=[True, True, False, True], kind="stable"
+    )
+    return table.drop(columns="_unranked").reset_index(drop=True)
+
+
+def headline_column(results: Results) -> str:
+    """Name of the column that ranks: the worst case in the headline threat model, else the clean one."""
+    columns = results.task.columns(results.plan["dataset"]["classes"])
+    worst = results.suite.threat is not None and bool(results.suite.attacks)
+    return f"{results.task.robust_name}_worst" if worst else columns[0].name
+
+
+def headline_outcomes(results: Results, model: str) -> pd.Series:
+    """Per-sample outcomes behind the headline column."""
+    threat = results.suite.threat
+    if threat is None or not results.suite.attacks:
+        return results.correct(model)
+    return results.worst(model, threat.norm, threat.eps)
+
+
+def _ranks(results: Results) -> dict[str, int]:
+    outcomes = {model: headline_outcomes(results, model) for model in results.models}
+    whole = {model: values.to_numpy() for model, values in outcomes.items() if len(values) and not values.isna().any()}
+    samples = {tuple(outcomes[model].index) for model in whole}
+    if len(samples) > 1:  # a plan gives all models the same samples; records of another plan never come here
+        raise AssertionError("models were judged on different samples")
+    return stats.ranks(whole)
+
+
+def _row(results: Results, model: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"model": model, "n": results.planned(model)}
+    correct = results.correct(model)
+    _clean_columns(results, model, row)
+    robust, suite = results.task.robust_name, results.suite
+    if suite.threat is not None and suite.attacks:
+        _put(row, f"{robust}_worst", stats.rate(results.worst(model, suite.threat.norm, suite.threat.eps).to_numpy()))
+    outcomes = {condition: results.outcome(model, condition) for condition in results.conditions()}
+    for condition, outcome in outcomes.items():
+        _put(row, f"{robust}_{condition.suffix}", stats.rate(outcome.to_numpy()))
+        if len(outcome) != row["n"]:
+            row[f"n_{condition.probe}"] = len(outcome)
+    row["n_correct"] = int(np.nansum(correct.to_numpy()))
+    for condition, outcome in outcomes.items():
+        attacked = outcome[correct.reindex(outcome.index) == 1]
+        _put(row, f"asr_{condition.suffix}", stats.rate(1 - attacked.to_numpy()))
+    for condition in outcomes:
+        if condition.eps is None and results.threat(condition.probe).get("kind") == "minimal":
+            _norms(results, model, condition, row)
+    row |= results.counts(model)
+    row["entry_digest"] = results.plan["entries"][model]
+    row["dataset_digest"] = results.plan["dataset"]["digest"]
+    cells = results.cells[results.cells["model"] == model]["hash"]
+    row["records_digest"] = digest([[cell, cell in results.heads] for cell in cells])
+    return row
+
+
+def _clean_columns(results: Results, model: str, row: dict[str, Any]) -> None:
+    clean, planned = results.clean(model), results.samples(model)
+    for column in results.task.columns(results.plan["dataset"]["classes"]):
+        if not len(clean):
+            _put(row, column.name, stats.Estimate(float("nan"), float("nan"), float("nan"), 0, len(planned)))
+            continue
+        values = np.asarray(column.values(clean), dtype=float)
+        if column.statistic == "rate":
+            lost = len(planned) - len(clean)
+            kept = values[~np.isnan(values)]
+            estimate = stats.rate(np.concatenate([kept, np.full(lost, np.nan)]) if lost else kept)
+        else:
+            groups = results.groups(model, clean.index)
+            estimate = stats.bootstrap(values, column.statistic, groups, derive("bootstrap", column.name))
+        _put(row, column.name, estimate)
+
+
+def _norms(results: Results, model: str, condition: Condition, row: dict[str, Any]) -> None:
+    norm = results.threat(condition.probe)["norm"]
+    rows = results.attack_rows(model, condition.probe)
+    won = rows[(rows["status"] == "ok") & rows["success"].fillna(False).astype(bool)] if len(rows) else rows
+    values = won[f"norm_{norm}"].to_numpy(dtype=float) if len(won) else np.zeros(0)
+    groups = results.groups(model, won["sample"]) if len(won) else None
+    name = f"median_{norm}_{condition.probe}"
+    _put(row, name, stats.bootstrap(values, "median", groups, derive("bootstrap", condition.probe)))
+    row[f"n_{name}"] = len(values)
+
+
+def _put(row: dict[str, Any], name: str, estimate: stats.Estimate) -> None:
+    row[name], row[f"{name}_low"], row[f"{name}_high"] = estimate.value, estimate.low, estimate.high
+
+
+def explanations(results: Results) -> pd.DataFrame:
+    """One row a model and explainer, controls included: mean of each metric with its bootstrap interval."""
+    rows = []
+    scores = results.rows[results.rows["kind"] == "score"]
+    by_cell = dict(tuple(scores.groupby(["model", "probe", "metric"], sort=False))) if len(scores) else {}
+    for model in results.models:
+        for probe in results.suite.explainers:
+            planned = results.planned(model, "explain", probe.name)
+            control = results.plan["explainers"][probe.name]["control"]
+            row: dict[str, Any] = {"model": model, "explainer": probe.name, "control": bool(control), "n": planned}
+            for metric in results.suite.metrics:
+                part = by_cell.get((model, probe.name, metric.name))
+                values = np.zeros(0) if part is None else part["value"].to_numpy(dtype=float)
+                groups = None if part is None else results.groups(model, part["sample"])
+                name = metric.name.replace("-", "_")
+                estimate = stats.bootstrap(values, "mean", groups, derive("bootstrap", metric.name))
+                _put(row, name, estimate)
+                row[f"nan_{name}"] = estimate.missing
+            row |= _explain_counts(results, model, probe.name)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _explain_counts(results: Results, model: str, probe: str) -> dict[str, int]:
+    cells = results.cells[(results.cells["model"] == model) & (results.cells["probe"] == probe)]["hash"]
+    status = [results.heads[cell]["status"] if cell in results.heads else "missing" for cell in cells]
+    return {name: status.count(name) for name in ("failed", "skipped", "missing")}
+
+
+def verdicts(results: Results) -> list[str]:
+    """In words, which places the data decide and which they do not."""
+    outcomes = {model: headline_outcomes(results, model) for model in results.models}
+    whole = [model for model, values in outcomes.items() if len(values) and not values.isna().any()]
+    pairs = [(a, b) for i, a in enumerate(whole) for b in whole[i + 1 :]]
+    tests = [stats.paired_rates(outcomes[a].to_numpy(), outcomes[b].to_numpy()) for a, b in pairs]
+    adjusted = stats.holm([1.0 if isnan(test.p) else test.p for test in tests])
+    lines, column = [], headline_column(results)
+    for (a, b), test, p in zip(pairs, tests, adjusted, strict=True):
+        better, worse = (a, b) if test.difference >= 0 else (b, a)
+        if p < 0.05:
+            lines.append(
+                f"{better} is better than {worse} on {column}: {abs(test.difference):.3f} (p = {p:.2g} after Holm)."
+            )
+        elif test.only_a + test.only_b == 0:
+            lines.append(f"{a} and {b} agree on every one of {test.n} samples.")
+        else:
+            lines.append(f"The data do not decide between {a} and {b} on {column} (p = {p:.2g} after Holm).")
+    for model in results.models:
+        if model not in whole:
+            lines.append(f"{model} is not ranked: some samples have no valid verdict.")
+    return lines

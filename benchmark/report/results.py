@@ -1,0 +1,247 @@
+"""Plan and records of one suite, as tables to compute with. Needs no torch and no model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.errors import NoRecordsError
+from benchmark.spec.suite import SuiteSpec
+from benchmark.store.folder import Store
+from benchmark.tasks.base import Task, tasks
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One judged condition: a probe at a budget (``eps`` None: a minimal-norm or budget-less probe as a whole)."""
+
+    probe: str
+    eps: Fraction | None
+
+    @property
+    def suffix(self) -> str:
+        """What column names end in, such as ``pgd_0.03137``."""
+        return self.probe if self.eps is None else f"{self.probe}_{float(self.eps):.4g}"
+
+
+class Results:
+    """Everything a report needs of one suite.
+
+    Args:
+        store: the suite's results folder; its records.parquet must have been packed.
+
+    Raises:
+        NoRecordsError: there is no plan, or none of its cells has a record.
+    """
+
+    def __init__(self, store: Store) -> None:
+        plan = store.plan()
+        packed = store.packed() if plan is not None else None
+        if plan is None or packed is None:
+            raise NoRecordsError(f"{store.folder} holds no records; run the suite first: assay run {store.folder.name}")
+        self.store, self.plan = store, plan
+        self.suite = SuiteSpec.model_validate(plan["suite"])
+        self.task: Task = tasks.make(self.suite.task, self.suite.task_params)
+        self.cells = pd.DataFrame(plan["cells"])
+        heads = packed.loc[packed["json"].notna(), ["cell", "json"]]
+        wanted = set(self.cells["hash"])
+        self.heads: dict[str, dict[str, Any]] = {
+            cell: json.loads(text) for cell, text in zip(heads["cell"], heads["json"], strict=True) if cell in wanted
+        }
+        if not self.heads:
+            raise NoRecordsError(f"{store.folder}: none of the plan's {len(self.cells)} cells has a record yet")
+        rows = packed.loc[packed["json"].isna()].drop(columns="json")
+        labels = self.cells[["hash", "kind", "model", "probe", "metric", "eps"]].rename(columns={"hash": "cell"})
+        self.rows = rows.merge(labels, on="cell", how="inner")
+        self.models: list[str] = list(plan["entries"])
+        self.stray = len(store.recorded() - wanted)
+        self._clean = {model: self._clean_rows(model) for model in self.models}
+
+    # -- parts --------------------------------------------------------------------------------------------------
+
+    def _clean_rows(self, model: str) -> pd.DataFrame:
+        part = self.rows[(self.rows["kind"] == "clean") & (self.rows["model"] == model)]
+        return part.dropna(axis=1, how="all").set_index("sample", drop=False)
+
+    def clean(self, model: str) -> pd.DataFrame:
+        """Clean rows of a model, by sample; without rows where its clean cells failed."""
+        return self._clean[model]
+
+    def planned(self, model: str, kind: str = "clean", probe: str = "", eps: str | None = None) -> int:
+        """Number of samples that the plan asks of a model."""
+        cells = self.cells[
+            (self.cells["model"] == model) & (self.cells["kind"] == kind) & (self.cells["probe"] == probe)
+        ]
+        if kind == "attack":
+            cells = cells[cells["eps"].isna() if eps is None else cells["eps"] == eps]
+        return int(cells["n"].sum())
+
+    def threat(self, probe: str) -> dict[str, Any]:
+        """Threat model of an attack probe, as the plan holds it."""
+        cells = self.cells[(self.cells["kind"] == "attack") & (self.cells["probe"] == probe)]
+        return dict(cells["threat"].iloc[0]) if len(cells) else {}
+
+    def conditions(self) -> list[Condition]:
+        """Every judged condition, in the suite's order; a minimal-norm probe also has one without a budget."""
+        found = []
+        for probe in self.suite.attacks:
+            if self.threat(probe.name).get("kind") != "fixed":
+                found.append(Condition(probe.name, None))
+            found += [Condition(probe.name, eps) for eps in probe.budgets]
+        return found
+
+    def attack_rows(self, model: str, probe: str | None = None, norm: str | None = None) -> pd.DataFrame:
+        """Attack rows of a model: of one probe, or of every probe of one norm."""
+        rows = self.rows[(self.rows["kind"] == "attack") & (self.rows["model"] == model)]
+        if probe is not None:
+            rows = rows[rows["probe"] == probe]
+        if norm is not None:
+            probes = [p.name for p in self.suite.attacks if self.threat(p.name).get("norm") == norm]
+            rows = rows[rows["probe"].isin(probes)]
+        return rows
+
+    # -- verdicts -----------------------------------------------------------------------------------------------
+
+    def outcome(self, model: str, condition: Condition) -> pd.Series:
+        """Right and not broken, per planned sample of the condition: 1, 0, or NaN without a valid verdict.
+
+        A sample is broken at eps by any verified success of the probe with a norm (or a budget) of at most eps.
+        """
+        rows = self.attack_rows(model, condition.probe)
+        broken = self._broken(rows, condition.eps, str(self.threat(condition.probe).get("norm")))
+        return self._judge(model, broken, self._valid(rows, condition), self._samples(model, condition))
+
+    def worst(self, model: str, norm: str, eps: Fraction) -> pd.Series:
+        """Right and broken by no attack or control of this norm within eps; NaN without a verdict of each of them."""
+        broken = self._broken(self.attack_rows(model, norm=norm), eps, norm)
+        required = self.required(norm, eps)
+        valid: set[str] | None = None
+        samples: list[str] | None = None
+        for condition in required:
+            found = self._valid(self.attack_rows(model, condition.probe), condition)
+            valid = found if valid is None else valid & found
+            planned = self._samples(model, condition)
+            samples = planned if samples is None or len(planned) < len(samples) else samples
+        return self._judge(model, broken, valid or set(), samples or [])
+
+    def required(self, norm: str, eps: Fraction) -> list[Condition]:
+        """The conditions whose verdicts the worst case needs: attacks at exactly eps, and minimal-norm ones."""
+        found = []
+        for probe in self.suite.attacks:
+            threat = self.threat(probe.name)
+            if threat.get("norm") != norm:
+                continue
+            if threat.get("kind") == "minimal":
+                found.append(Condition(probe.name, None))
+            elif eps in probe.budgets:
+                found.append(Condition(probe.name, eps))
+        return found
+
+    def _broken(self, rows: pd.DataFrame, eps: Fraction | None, norm: str) -> set[str]:
+        won = rows[rows["success"].fillna(False).astype(bool) & (rows["status"] == "ok")] if len(rows) else rows
+        if eps is None or not len(won):
+            return set(won["sample"])
+        within = np.asarray([isinstance(text, str) and Fraction(text) <= eps for text in won["eps"]])
+        if f"norm_{norm}" in won:
+            within |= won[f"norm_{norm}"].to_numpy(dtype=float) <= float(eps)
+        return set(won["sample"][within])
+
+    def _valid(self, rows: pd.DataFrame, condition: Condition) -> set[str]:
+        if not len(rows):
+            return set()
+        fixed = self.threat(condition.probe).get("kind") == "fixed"
+        at = rows["eps"] == str(condition.eps) if fixed else rows["eps"].isna()
+        return set(rows["sample"][at & (rows["status"] == "ok")])
+
+    def _samples(self, model: str, condition: Condition) -> list[str]:
+        fixed = self.threat(condition.probe).get("kind") == "fixed"
+        cells = self.cells[
+            (self.cells["kind"] == "attack")
+            & (self.cells["model"] == model)
+            & (self.cells["probe"] == condition.probe)
+            & ((self.cells["eps"] == str(condition.eps)) if fixed else self.cells["eps"].isna())
+        ]
+        return self._sample_ids(list(cells["n"]))
+
+    def _sample_ids(self, sizes: list[int]) -> list[str]:
+        """Ids of a planned prefix; a sample that no record names gets a placeholder, so that it is counted."""
+        found: list[str] = []
+        for chunk, n in enumerate(sizes):
+            found += self._chunk_names(chunk, n)
+        return found
+
+    def _chunk_names(self, chunk: int, n: int) -> list[str]:
+        if not hasattr(self, "_chunks"):
+            self._chunks: dict[int, list[str]] = {}
+            for model in self.models:
+                clean = self.cells[(self.cells["kind"] == "clean") & (self.cells["model"] == model)]
+                for position, cell in enumerate(clean["hash"]):
+                    samples = self.heads.get(cell, {}).get("spec", {}).get("samples")
+                    if samples and position not in self._chunks:
+                        self._chunks[position] = samples
+        known = self._chunks.get(chunk, [])[:n]
+        return known + [f"?{chunk}-{i}" for i in range(len(known), n)]
+
+    def samples(self, model: str) -> list[str]:
+        """Ids of all planned samples of a model."""
+        clean = self.cells[(self.cells["kind"] == "clean") & (self.cells["model"] == model)]
+        return self._sample_ids(list(clean["n"]))
+
+    def _judge(self, model: str, broken: set[str], valid: set[str], samples: list[str]) -> pd.Series:
+        clean = self.clean(model)
+        right = dict(zip(clean.index, clean["correct"].astype(bool), strict=True)) if len(clean) else {}
+        values = []
+        for sample in samples:
+            if sample not in right:
+                values.append(np.nan)
+            elif not right[sample] or sample in broken:
+                values.append(0.0)
+            else:
+                values.append(1.0 if sample in valid else np.nan)
+        return pd.Series(values, index=samples, dtype=float)
+
+    def correct(self, model: str) -> pd.Series:
+        """1, 0 or NaN (no record) per planned sample: the clean prediction is right."""
+        clean = self.clean(model)
+        known = clean["correct"].astype(float) if len(clean) else pd.Series(dtype=float)
+        return known.reindex(self.samples(model))
+
+    def groups(self, model: str, samples: Any) -> NDArray[Any] | None:
+        """Group of each sample, or None where the dataset has none."""
+        clean = self.clean(model)
+        if "group" not in clean:
+            return None
+        return clean["group"].reindex(samples).fillna("").to_numpy(dtype=object)
+
+    def counts(self, model: str) -> dict[str, int]:
+        """Cells of a model: planned, failed, skipped, missing; samples: NaN, out of budget."""
+        cells = self.cells[self.cells["model"] == model]["hash"]
+        status = [self.heads[cell]["status"] if cell in self.heads else "missing" for cell in cells]
+        rows = self.rows[self.rows["model"] == model]
+        states = rows["status"].value_counts() if "status" in rows else {}
+        return {
+            "cells": len(status),
+            "failed": status.count("failed"),
+            "skipped": status.count("skipped"),
+            "missing": status.count("missing"),
+            "nan": int(states.get("nan", 0)),
+            "out_of_budget": int(states.get("out_of_budget", 0)),
+        }
+
+    def reasons(self) -> list[tuple[str, str, str]]:
+        """(cell label, status, last line of the reason) of every failed or skipped cell that is not merely blocked."""
+        found = []
+        for cell in self.cells.to_dict("records"):
+            head = self.heads.get(cell["hash"])
+            if head is not None and head["status"] != "done" and not head.get("blocked"):
+                label = " · ".join(
+                    part for part in (cell["model"], cell["probe"] or cell["kind"], cell["metric"]) if part
+                )
+                found.append((label, head["status"], (head["reason"].strip().splitlines() or [""])[-1]))
+        return found

@@ -1,0 +1,171 @@
+"""Intervals and paired tests. Own code only where neither SciPy nor statsmodels has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan, nan, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Z95 = 1.959963984540054
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval and denominator.
+
+    ``missing`` samples have no valid verdict: the value is then NaN and (low, high) are the two bounds that they leave
+    open, all of them bad and all of them good.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    missing: int = 0
+
+
+EMPTY = Estimate(nan, nan, nan, 0)
+
+
+def wilson(k: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a proportion (Wilson 1927); (NaN, NaN) for n = 0."""
+    if n == 0:
+        return nan, nan
+    p, z2 = k / n, Z95**2
+    centre, half = p + z2 / (2 * n), Z95 * sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    return max(0.0, (centre - half) / (1 + z2 / n)), min(1.0, (centre + half) / (1 + z2 / n))
+
+
+def rate(outcomes: NDArray[Any]) -> Estimate:
+    """Share of true outcomes: 1, 0, or NaN for a sample without a valid verdict.
+
+    Any NaN leaves the value blank with its two bounds.
+    """
+    values = np.asarray(outcomes, dtype=float)
+    missing, n = int(np.isnan(values).sum()), len(values)
+    k = int(np.nansum(values))
+    if n == 0:
+        return EMPTY
+    if missing:
+        return Estimate(nan, k / n, (k + missing) / n, n, missing)
+    low, high = wilson(k, n)
+    return Estimate(k / n, low, high, n)
+
+
+def bootstrap(
+    values: NDArray[Any], statistic: str = "mean", groups: Sequence[str] | None = None, seed: int = 0
+) -> Estimate:
+    """Mean or median with a seeded percentile bootstrap (2,000 resamples) over samples, or over groups where given.
+
+    NaN values are left out of the statistic and counted as missing.
+    """
+    numbers = np.asarray(values, dtype=float)
+    finite = np.isfinite(numbers)
+    missing, kept = int((~finite).sum()), numbers[finite]
+    if not len(kept):
+        return Estimate(nan, nan, nan, 0, missing)
+    compute = np.mean if statistic == "mean" else np.median
+    generator = np.random.default_rng(seed)
+    if groups is None:
+        draws = generator.integers(0, len(kept), size=(RESAMPLES, len(kept)))
+        resampled = compute(kept[draws], axis=1)
+    else:
+        resampled = _by_groups(kept, np.asarray(groups, dtype=object)[finite], compute, generator)
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return Estimate(float(compute(kept)), float(low), float(high), len(kept), missing)
+
+
+def _by_groups(values: NDArray[Any], groups: NDArray[Any], compute: Any, generator: Any) -> NDArray[Any]:
+    _, codes = np.unique(groups.astype(str), return_inverse=True)
+    order = np.argsort(codes, kind="stable")
+    parts = np.split(values[order], np.flatnonzero(np.diff(codes[order])) + 1)
+    draws = generator.integers(0, len(parts), size=(RESAMPLES, len(parts)))
+    return np.asarray([compute(np.concatenate([parts[i] for i in row])) for row in draws])
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A paired difference of two rates, a minus b, with Newcombe's interval and McNemar's exact p."""
+
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    only_a: int
+    only_b: int
+    n: int
+
+
+def paired_rates(a: NDArray[Any], b: NDArray[Any]) -> Paired:
+    """Compare two rates on the same samples (NaN in either leaves the pair out).
+
+    Interval: Newcombe 1998 (Stat. Med. 17:2635), method 10 (square-and-add with phi corrected for continuity).
+    Test: McNemar's exact; p = 1 without a discordant pair.
+    """
+    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    both = ~(np.isnan(x) | np.isnan(y))
+    x, y = x[both] > 0.5, y[both] > 0.5
+    n = len(x)
+    if n == 0:
+        return Paired(nan, nan, nan, nan, nan, nan, 0, 0, 0)
+    yes, only_a, only_b, no = (int(v.sum()) for v in (x & y, x & ~y, ~x & y, ~x & ~y))
+    pa, pb = x.mean(), y.mean()
+    (la, ua), (lb, ub) = wilson(int(x.sum()), n), wilson(int(y.sum()), n)
+    phi = _phi(yes, only_a, only_b, no)
+    da, db, dua, dub = pa - la, ub - pb, ua - pa, pb - lb
+    low = pa - pb - sqrt(max(0.0, da**2 - 2 * phi * da * db + db**2))
+    high = pa - pb + sqrt(max(0.0, dua**2 - 2 * phi * dua * dub + dub**2))
+    return Paired(float(pa), float(pb), float(pa - pb), low, high, mcnemar(only_a, only_b), only_a, only_b, n)
+
+
+def _phi(yes: int, only_a: int, only_b: int, no: int) -> float:
+    n = yes + only_a + only_b + no
+    product = float(yes + only_a) * (only_b + no) * (yes + only_b) * (only_a + no)
+    if product == 0:
+        return 0.0
+    top = float(yes * no - only_a * only_b)
+    if top > 0:
+        top = max(top - n / 2, 0.0)
+    return top / sqrt(product)
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Exact two-sided p of McNemar's test; 1 without discordant pairs."""
+    from scipy.stats import binomtest
+
+    if only_a + only_b == 0:
+        return 1.0
+    return float(binomtest(only_a, only_a + only_b, 0.5).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p values (statsmodels)."""
+    if not len(p_values):
+        return []
+    from statsmodels.stats.multitest import multipletests
+
+    return [float(p) for p in multipletests(list(p_values), method="holm")[1]]
+
+
+def ranks(outcomes: dict[str, NDArray[Any]]) -> dict[str, int]:
+    """rank = 1 + number of models significantly better (paired McNemar, Holm over all pairs, level 0.05).
+
+    Args:
+        outcomes: model to its per-sample outcomes (1 or 0), all on the same samples.
+    """
+    names = list(outcomes)
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    tests = [paired_rates(outcomes[a], outcomes[b]) for a, b in pairs]
+    adjusted = holm([1.0 if isnan(test.p) else test.p for test in tests])
+    rank = dict.fromkeys(names, 1)
+    for (a, b), test, p in zip(pairs, tests, adjusted, strict=True):
+        if p < 0.05 and test.difference != 0:
+            rank[b if test.difference > 0 else a] += 1
+    return rank

@@ -1,0 +1,157 @@
+"""Which cells are known, ready, running, blocked. Pure bookkeeping, shared by every engine."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmark.spec.cell import Cell
+
+MAX_ATTEMPTS = 2  # a failure is tried once more by the next run, then parked until --retry-failed
+
+
+@dataclass
+class Finished:
+    """How a cell ended: in this run, or blocked by one that did."""
+
+    cell: Cell
+    status: str
+    reason: str
+    attempts: int
+    seconds: float = 0.0
+    blocked: bool = False
+
+
+@dataclass
+class Board:
+    """The state of a run.
+
+    Args:
+        cells: the selected cells and all that they need.
+        heads: JSONs of the records that exist.
+        retry_failed: try parked failures again too.
+
+    Attributes:
+        known: hashes with a final record from before.
+        attempts: tries so far of each cell to do.
+    """
+
+    cells: Sequence[Cell]
+    heads: Mapping[str, Mapping[str, Any]]
+    retry_failed: bool = False
+    known: dict[str, str] = field(default_factory=dict)
+    attempts: dict[str, int] = field(default_factory=dict)
+    finished: dict[str, Finished] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._cells = {cell.hash: cell for cell in self.cells}
+        self._waiting: dict[str, set[str]] = {}
+        self._dependents: dict[str, list[str]] = defaultdict(list)
+        self._ready: dict[str, deque[str]] = {}
+        for name, cell in self._cells.items():
+            head = self.heads.get(name)
+            if head is not None and not self._retried(head) and not self._stale(cell):
+                self.known[name] = str(head["status"])
+            else:
+                self.attempts[name] = int(head["attempts"]) if head and head["status"] == "failed" else 0
+        for name in list(self.attempts):
+            missing = set()
+            for need in self._cells[name].needs.values():
+                if need in self.attempts:
+                    missing.add(need)
+                    self._dependents[need].append(name)
+                elif self.known.get(need) != "done":
+                    missing.add(need)
+            self._waiting[name] = missing
+            if not missing:
+                self._ready.setdefault(self._cells[name].model, deque()).append(name)
+        self.total = len(self.attempts)
+
+    def _retried(self, head: Mapping[str, Any]) -> bool:
+        return head["status"] == "failed" and (self.retry_failed or int(head["attempts"]) < MAX_ATTEMPTS)
+
+    def _stale(self, cell: Cell) -> bool:
+        """A final record of a blocked cell whose need has been computed since: it must be tried now."""
+        head = self.heads[cell.hash]
+        return bool(head.get("blocked")) and all(
+            self.heads.get(need, {}).get("status") == "done" for need in cell.needs.values()
+        )
+
+    def start_blocked(self) -> list[Finished]:
+        """Cells to do whose need ended for good in an earlier run (parked or skipped): they end now."""
+        ended = []
+        for name in list(self._waiting):
+            for need in self._waiting[name]:
+                if need not in self.attempts and name not in self.finished:
+                    head = self.heads.get(need, {"status": "failed", "reason": "no record", "attempts": 1})
+                    ended += self._block(name, need, str(head["status"]), str(head["reason"]), int(head["attempts"]))
+        return ended
+
+    def take(self, prefer: str | None = None, avoid: Iterable[str] = ()) -> Cell | None:
+        """A ready cell, of the preferred model where there is one, else of the model with most left to do."""
+        if prefer is not None and self._ready.get(prefer):
+            return self._cells[self._ready[prefer].popleft()]
+        busy = set(avoid)
+        models = [model for model, queue in self._ready.items() if queue]
+        if not models:
+            return None
+        free = [model for model in models if model not in busy] or models
+        best = max(free, key=lambda model: len(self._ready[model]))
+        return self._cells[self._ready[best].popleft()]
+
+    def again(self, cell: Cell) -> None:
+        """Put a cell back at the front: its worker died and it is tried once more."""
+        self._ready.setdefault(cell.model, deque()).appendleft(cell.hash)
+
+    def finish(self, cell: Cell, status: str, reason: str = "", seconds: float = 0.0) -> list[Finished]:
+        """Note how a cell ended; returns it and every cell that can no longer run because of it."""
+        attempts = self.attempts[cell.hash]
+        ended = [Finished(cell, status, reason, attempts, seconds)]
+        self.finished[cell.hash] = ended[0]
+        for name in self._dependents[cell.hash]:
+            if status == "done":
+                self._waiting[name].discard(cell.hash)
+                if not self._waiting[name] and name not in self.finished:
+                    self._ready.setdefault(self._cells[name].model, deque()).append(name)
+            else:
+                ended += self._block(name, cell.hash, status, reason, attempts)
+        return ended
+
+    def _block(self, name: str, need: str, status: str, reason: str, attempts: int) -> list[Finished]:
+        if name in self.finished:
+            return []
+        label = self._cells[need].label if need in self._cells else need[:12]
+        text = reason if reason.startswith("needs ") or status == "skipped" else f"needs {label}: {reason}"
+        self.attempts[name] = attempts
+        ended = [Finished(self._cells[name], status, text, attempts, blocked=True)]
+        self.finished[name] = ended[0]
+        for dependent in self._dependents[name]:
+            ended += self._block(dependent, name, status, text, attempts)
+        return ended
+
+    @property
+    def left(self) -> int:
+        """Cells that have not ended yet."""
+        return self.total - len(self.finished)
+
+    def counts(self) -> dict[str, int]:
+        """How many cells: known from before, done, failed and skipped in this run."""
+        found = {"known": len(self.known), "done": 0, "failed": 0, "skipped": 0}
+        for ended in self.finished.values():
+            found[ended.status] += 1
+        return found
+
+
+def with_needs(selected: Sequence[Cell], cells: Sequence[Cell]) -> list[Cell]:
+    """The selected cells and, recursively, the cells that they need, in the plan's order."""
+    by_hash = {cell.hash: cell for cell in cells}
+    wanted: set[str] = set()
+    stack = [cell.hash for cell in selected]
+    while stack:
+        name = stack.pop()
+        if name not in wanted:
+            wanted.add(name)
+            stack += [need for need in by_hash[name].needs.values() if need in by_hash]
+    return [cell for cell in cells if cell.hash in wanted]

@@ -1,0 +1,361 @@
+"""``run_cell``: one cell to one record. Knows no engine; every engine calls it."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.attacks.base import Attack, attacks
+from benchmark.data.base import Batch, Dataset, Grid, datasets
+from benchmark.errors import AssayError
+from benchmark.explainers.base import explainers
+from benchmark.metrics.base import Explained, metrics
+from benchmark.schedule.plan import probe_seed
+from benchmark.schedule.provenance import peak_memory_mb, provenance, reset_peak_memory
+from benchmark.spec.cell import Cell
+from benchmark.store.record import Record, strings
+from benchmark.tasks.base import Task, tasks
+
+if TYPE_CHECKING:
+    import torch
+
+    from benchmark.models.wrap import Model
+
+REASON_LINES = 12
+
+
+class Results(Protocol):
+    """Where a cell reads what it ``needs`` (the store, or memory)."""
+
+    def rows(self, cell: str) -> Mapping[str, NDArray[Any]]:
+        """Per-sample columns of a done cell."""
+
+    def artefact(self, cell: str, name: str) -> Mapping[str, NDArray[Any]]:
+        """Named arrays of an artefact."""
+
+
+class Skipped(Exception):  # noqa: N818 - not an error: a plugin says that it does not apply
+    """A plugin does not apply to this model and dataset."""
+
+
+ModelLoader = Callable[[Cell, str], "tuple[Model, Any]"]
+
+
+def load_entry_model(cell: Cell, device: str) -> tuple[Model, Any]:
+    """Build the cell's entry from its folder: (model, entry spec).
+
+    Raises:
+        EntryError: it cannot be built or loaded, or has changed since the plan was made.
+    """
+    from benchmark.models.build import build_model
+    from benchmark.models.entries import read_entry
+
+    assert cell.folder is not None, "a cell of an in-memory module needs its own loader"
+    entry = read_entry(cell.folder)
+    return build_model(entry, device), entry.spec
+
+
+@dataclass
+class Context:
+    """What a worker keeps between cells.
+
+    Attributes:
+        results: where needed results are read.
+        device: ``"cpu"``, ``"cuda:0"``, …
+        loader: builds a cell's model.
+    """
+
+    results: Results
+    device: str = "cpu"
+    loader: ModelLoader = load_entry_model
+    _model: tuple[str, Any, Any] | None = None
+    _failed: dict[str, BaseException] = field(default_factory=dict)
+    _datasets: dict[str, Dataset] = field(default_factory=dict)
+    _batches: OrderedDict[tuple[Any, ...], Batch] = field(default_factory=OrderedDict)
+
+    def model(self, cell: Cell) -> tuple[Model, Any]:
+        """The cell's model and entry spec; one model stays loaded."""
+        key = f"{cell.model}:{cell.entry}"
+        if key in self._failed:
+            raise self._failed[key]
+        if self._model is None or self._model[0] != key:
+            self._model = None
+            try:
+                model, spec = self.loader(cell, self.device)
+            except Exception as error:
+                self._failed[key] = error
+                raise
+            self._model = (key, model, spec)
+        return self._model[1], self._model[2]
+
+    def dataset(self, cell: Cell) -> Dataset:
+        """The cell's dataset plugin."""
+        spec = cell.dataset
+        key = f"{spec.plugin.model_dump_json()}:{spec.path}"
+        if key not in self._datasets:
+            path = {"path": spec.path} if spec.path is not None else {}
+            self._datasets[key] = datasets.make(spec.plugin.use, {**spec.plugin.params, **path})
+        return self._datasets[key]
+
+    def batch(self, cell: Cell) -> Batch:
+        """The cell's samples on the suite's grid, with masks where known; the last few are kept."""
+        spec = cell.dataset
+        key = (spec.digest, spec.split, spec.size, spec.channels, cell.samples)
+        if key not in self._batches:
+            grid = Grid(size=spec.size, channels=spec.channels)
+            self._batches[key] = self.dataset(cell).load(spec.split, cell.samples, grid, masks=True)
+            while len(self._batches) > 4:
+                self._batches.popitem(last=False)
+        self._batches.move_to_end(key)
+        return self._batches[key]
+
+
+def run_cell(cell: Cell, context: Context, attempt: int = 1) -> Record:
+    """Compute a cell.
+
+    Every exception becomes a failed record with its last lines; device memory that runs out restarts the cell at
+    half the batch size, and the record says so.
+    """
+    record = Record(hash=cell.hash, spec=public_spec(cell), attempts=attempt, batch_size=cell.batch_size)
+    try:
+        model, spec = context.model(cell)
+        start = time.perf_counter()
+        reset_peak_memory(context.device)
+        batch_size = cell.batch_size
+        while True:
+            try:
+                record.rows, record.artefacts, record.batch_size = _KINDS[cell.kind](
+                    cell, context, model, spec, batch_size
+                )
+                break
+            except Exception as error:
+                if not _out_of_memory(error) or batch_size <= 1:
+                    raise
+                batch_size //= 2
+                _free(context.device)
+        record.seconds = time.perf_counter() - start
+    except Skipped as reason:
+        record.status, record.reason = "skipped", str(reason)
+    except Exception as error:
+        record.status, record.reason = "failed", last_lines(error)
+    record.peak_memory_mb = peak_memory_mb(context.device)
+    record.provenance = provenance(context.device)
+    return record
+
+
+def public_spec(cell: Cell) -> dict[str, Any]:
+    """The cell as the record holds it: without paths of this machine."""
+    return cell.model_dump(mode="json", exclude={"folder": True, "dataset": {"path"}})
+
+
+def last_lines(error: BaseException) -> str:
+    """What a person needs of an exception: an Assay error's own text, else the last lines of the traceback."""
+    if isinstance(error, AssayError):
+        return f"{type(error).__name__}: {error}"
+    lines = "".join(traceback.format_exception(error)).rstrip().splitlines()
+    return "\n".join(lines[-REASON_LINES:])
+
+
+Rows = dict[str, NDArray[Any]]
+Artefacts = dict[str, dict[str, NDArray[Any]]]
+Outcome = tuple[Rows, Artefacts, int]
+
+
+def _clean(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
+    task, batch = _task(cell), context.batch(cell)
+    _skip_if_asked(task, cell, context, model, spec)
+    parts = []
+    for at in _slices(len(batch), batch_size):
+        part = Batch(batch.ids[at], batch.inputs[at], batch.labels[at])
+        parts.append(task.clean(model, part, spec))
+    rows = {"sample": strings(cell.samples), **_joined(parts)}
+    groups = context.dataset(cell).index(cell.dataset.split).groups
+    if groups is not None:
+        index = context.dataset(cell).index(cell.dataset.split)
+        rows["group"] = strings([groups[i] for i in index.positions(cell.samples)])
+    return rows, {}, batch_size
+
+
+def _fit(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
+    attack = _attack(cell)
+    _skip_if_asked(attack, cell, context, model, spec)
+    batch = context.batch(cell)
+    inputs, labels = _tensors(batch, slice(None), context.device)
+    fitted = attack.fit(model, inputs, labels, eps=_eps(cell), generator=_draws(cell, slice(None)))
+    return {"sample": strings(cell.samples)}, {"fitted": fitted}, batch_size
+
+
+def _attack_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
+    from benchmark.tasks.execute import execute
+
+    attack, task, batch = _attack(cell), _task(cell), context.batch(cell)
+    _skip_if_asked(attack, cell, context, model, spec)
+    clean = _clean_rows(cell, context)
+    fitted = context.results.artefact(cell.needs["fit"], "fitted") if "fit" in cell.needs else None
+    batch_size = min(batch_size, attack.fixed_batch_size() or batch_size)
+    parts, perturbed = [], []
+    for at in _slices(len(batch), batch_size):
+        inputs, labels = _tensors(batch, at, context.device)
+        rows, outputs = execute(
+            task,
+            attack,
+            model,
+            inputs,
+            labels,
+            {name: values[at] for name, values in clean.items()},
+            eps=_eps(cell),
+            generator=_draws(cell, at),
+            fitted=fitted,
+        )
+        parts.append(rows)
+        perturbed.append(outputs.detach().cpu().numpy())
+    rows = {"sample": strings(cell.samples), **_joined(parts)}
+    return rows, _kept(cell, rows, np.concatenate(perturbed)), batch_size
+
+
+def _kept(cell: Cell, rows: Rows, perturbed: NDArray[np.float32]) -> Artefacts:
+    keep = {"none": np.zeros(len(perturbed), bool), "all": np.ones(len(perturbed), bool), "broken": rows["success"]}
+    where = np.flatnonzero(keep[cell.keep_inputs])
+    most = int(cell.keep_inputs_mb * 1e6 // max(1, perturbed[0].nbytes)) if len(perturbed) else 0
+    where = where[:most]
+    if not len(where):
+        return {}
+    samples = np.asarray([cell.samples[i] for i in where], dtype=np.str_)
+    return {"perturbed": {"samples": samples, "inputs": perturbed[where]}}
+
+
+def _explain(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
+    import torch
+
+    assert cell.explainer is not None
+    explainer = explainers.make(cell.explainer.use, cell.explainer.params)
+    _skip_if_asked(explainer, cell, context, model, spec)
+    batch, clean = context.batch(cell), _clean_rows(cell, context)
+    targets = np.array(_task(cell).targets(clean) if cell.target == "prediction" else batch.labels, dtype=np.int64)
+    parts = []
+    for at in _slices(len(batch), batch_size):
+        inputs, _ = _tensors(batch, at, context.device)
+        chosen = torch.as_tensor(targets[at], device=context.device)
+        relevance = explainer.explain(model, inputs, chosen, generator=_draws(cell, at))
+        if relevance.shape != inputs.shape:
+            raise AssayError(
+                f"explainer {explainer.name!r} returned shape {tuple(relevance.shape)},"
+                f" expected the input's {tuple(inputs.shape)}"
+            )
+        parts.append(relevance.detach().float().cpu().numpy())
+    attributions = np.concatenate(parts)
+    finite = np.isfinite(attributions).reshape(len(attributions), -1).all(1)
+    rows = {
+        "sample": strings(cell.samples),
+        "target": np.asarray(targets),
+        "status": strings(np.where(finite, "ok", "nan")),
+    }
+    return rows, {"attributions": {"attributions": attributions}}, batch_size
+
+
+def _score(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
+    assert cell.plugin is not None
+    assert cell.explainer is not None
+    metric = metrics.make(cell.plugin.use, cell.plugin.params)
+    explainer = explainers.make(cell.explainer.use, cell.explainer.params)
+    _skip_if_asked(metric, cell, context, model, spec)
+    batch = context.batch(cell)
+    attributions = context.results.artefact(cell.needs["explain"], "attributions")["attributions"]
+    targets = np.asarray(context.results.rows(cell.needs["explain"])["target"], dtype=np.int64)
+    values = []
+    for at in _slices(len(batch), batch_size):
+        explained = Explained(
+            model=model,
+            inputs=batch.inputs[at],
+            labels=batch.labels[at],
+            targets=targets[at],
+            attributions=attributions[at],
+            masks=None if batch.masks is None else batch.masks[at],
+            explainer=explainer,
+            generator=_draws(cell, at),
+        )
+        values.append(np.asarray(metric.score(explained), dtype=np.float64))
+    value = np.concatenate(values)
+    if value.shape != (len(batch),):
+        raise AssayError(f"metric {metric.name!r} returned {value.shape[0]} values for {len(batch)} samples")
+    status = strings(np.where(np.isfinite(value), "ok", "nan"))
+    return {"sample": strings(cell.samples), "value": value, "status": status}, {}, batch_size
+
+
+_KINDS: dict[str, Callable[[Cell, Context, Any, Any, int], Outcome]] = {
+    "clean": _clean,
+    "fit": _fit,
+    "attack": _attack_cell,
+    "explain": _explain,
+    "score": _score,
+}
+
+
+def _task(cell: Cell) -> Task:
+    return tasks.make(cell.task.use, cell.task.params)
+
+
+def _attack(cell: Cell) -> Attack:
+    assert cell.plugin is not None
+    return attacks.make(cell.plugin.use, cell.plugin.params)
+
+
+def _eps(cell: Cell) -> float | None:
+    from benchmark.spec.suite import parse_eps
+
+    return None if cell.eps is None else float(parse_eps(cell.eps))
+
+
+def _draws(cell: Cell, at: slice) -> Any:
+    from benchmark.seeds import Draws
+
+    return Draws([probe_seed(cell, sample) for sample in cell.samples[at]])
+
+
+def _clean_rows(cell: Cell, context: Context) -> Rows:
+    """Rows of the needed clean cell, cut to this cell's samples (a prefix of the clean cell's)."""
+    rows = context.results.rows(cell.needs["clean"])
+    return {name: values[: len(cell.samples)] for name, values in rows.items()}
+
+
+def _tensors(batch: Batch, at: slice, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    import torch
+
+    return torch.as_tensor(batch.inputs[at], device=device), torch.as_tensor(batch.labels[at], device=device)
+
+
+def _skip_if_asked(plugin: Any, cell: Cell, context: Context, model: Model, spec: Any) -> None:
+    reason = plugin.skip(model, spec, context.dataset(cell).index(cell.dataset.split))
+    if reason:
+        raise Skipped(reason)
+
+
+def _slices(n: int, size: int) -> list[slice]:
+    return [slice(i, min(i + size, n)) for i in range(0, n, size)]
+
+
+def _joined(parts: list[dict[str, NDArray[Any]]]) -> Rows:
+    return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError)
+
+
+def _free(device: str) -> None:
+    import gc
+
+    import torch
+
+    gc.collect()
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()

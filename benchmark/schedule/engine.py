@@ -1,0 +1,89 @@
+"""What every engine is given, and the engine that runs in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from benchmark.schedule.board import Board, Finished
+from benchmark.schedule.cell import Context, public_spec, run_cell
+from benchmark.spec.cell import Cell
+from benchmark.store.folder import Store
+from benchmark.store.record import Record
+
+
+class Watcher:
+    """Told of everything that happens in a run; the base is silent."""
+
+    def begin(self, board: Board, slots: list[str]) -> None:
+        """The run starts."""
+
+    def started(self, slot: int, cell: Cell) -> None:
+        """A slot took a cell."""
+
+    def ended(self, finished: Finished) -> None:
+        """A cell ended."""
+
+    def said(self, text: str) -> None:
+        """Something worth a line."""
+
+    def close(self) -> None:
+        """The run is over."""
+
+
+@dataclass
+class Job:
+    """A run, as an engine sees it."""
+
+    board: Board
+    store: Store
+    watcher: Watcher = field(default_factory=Watcher)
+    fail_fast: bool = False
+
+    def end(self, cell: Cell, status: str, reason: str = "", seconds: float = 0.0, *, write: bool = False) -> None:
+        """Note the end of a cell, write the records that its worker could not write, tell the watcher."""
+        for finished in self.board.finish(cell, status, reason, seconds):
+            if finished.blocked or write:
+                self.write(finished)
+            self.watcher.ended(finished)
+
+    def end_blocked(self) -> None:
+        """End the cells that earlier failures block."""
+        for finished in self.board.start_blocked():
+            self.write(finished)
+            self.watcher.ended(finished)
+
+    def write(self, finished: Finished) -> None:
+        """Record of a cell that no worker finished (crash, time limit, blocked)."""
+        record = Record(
+            hash=finished.cell.hash,
+            spec=public_spec(finished.cell),
+            status=finished.status,  # type: ignore[arg-type]
+            reason=finished.reason,
+            attempts=finished.attempts,
+            seconds=finished.seconds,
+            blocked=finished.blocked,
+        )
+        self.store.write(record)
+
+    @property
+    def stopped(self) -> bool:
+        """True once a cell failed and ``fail_fast`` was asked for."""
+        return self.fail_fast and any(ended.status == "failed" for ended in self.board.finished.values())
+
+
+def run_here(job: Job, context: Context, stop: Callable[[], bool] = lambda: False) -> None:
+    """Run every cell in this process, one after the other; no time limits, no protection from crashes."""
+    job.watcher.begin(job.board, [context.device])
+    try:
+        job.end_blocked()
+        loaded: str | None = None
+        while not job.stopped and not stop() and (cell := job.board.take(loaded)) is not None:
+            loaded = cell.model
+            job.watcher.started(0, cell)
+            job.board.attempts[cell.hash] += 1
+            record = run_cell(cell, context, job.board.attempts[cell.hash])
+            job.store.write(record)
+            job.end(cell, record.status, record.reason, record.seconds)
+    finally:
+        job.watcher.close()

@@ -1,0 +1,297 @@
+"""From a suite to its cells. Decides everything, touches no tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.attacks.base import Attack, attacks
+from benchmark.data.base import Dataset, Index, datasets
+from benchmark.errors import EntryError, SpecError
+from benchmark.explainers.base import explainers
+from benchmark.metrics.base import metrics
+from benchmark.registry import Plugin, digest
+from benchmark.seeds import derive
+from benchmark.spec.cell import Cell, DatasetRef, PluginRef
+from benchmark.spec.suite import AttackProbe, ExplainerProbe, SuiteSpec, show_eps
+from benchmark.tasks.base import tasks
+
+PLAN_VERSION = 1
+
+
+@dataclass(frozen=True)
+class PlannedEntry:
+    """What the plan needs to know of a model entry."""
+
+    name: str
+    digest: str
+    task: str
+    folder: Path | None = None
+
+
+@dataclass
+class Plan:
+    """The cells of a suite, ordered by model, each after the cells that it needs.
+
+    Attributes:
+        suite: the resolved suite.
+        entries: the planned entries, in order.
+        classes: class names of the dataset.
+        cells: all cells.
+    """
+
+    suite: SuiteSpec
+    entries: list[PlannedEntry]
+    index: Index
+    samples: tuple[str, ...]
+    cells: list[Cell] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """plan.json: the resolved suite and the ordered cells with their labels."""
+        task = tasks.make(self.suite.task, self.suite.task_params)
+        return {
+            "plan_version": PLAN_VERSION,
+            "suite": self.suite.model_dump(mode="json", exclude={"dataset": {"path"}}),
+            "task": task.identity(),
+            "dataset": {"digest": self.index.digest, "classes": list(self.index.classes), "n": len(self.samples)},
+            "entries": {entry.name: entry.digest for entry in self.entries},
+            "explainers": {
+                probe.name: {"use": probe.use, "control": explainers.lookup(probe.use)[0].control}
+                for probe in self.suite.explainers
+            },
+            "metrics": {
+                probe.name: {"use": probe.use, "higher_is_better": metrics.lookup(probe.use)[0].higher_is_better}
+                for probe in self.suite.metrics
+            },
+            "cells": [
+                {
+                    "hash": cell.hash,
+                    "kind": cell.kind,
+                    "model": cell.model,
+                    "probe": cell.probe,
+                    "metric": cell.metric,
+                    "eps": cell.eps,
+                    "n": len(cell.samples),
+                    "threat": cell.threat,
+                }
+                for cell in self.cells
+            ],
+        }
+
+
+def sample_order(index: Index, seed: int, n: int | None) -> tuple[str, ...]:
+    """A prefix of a seeded permutation of the sample ids: a larger n keeps the first ones."""
+    order = np.random.default_rng(derive("order", seed)).permutation(len(index.ids))
+    return tuple(index.ids[i] for i in order[: n if n is not None else len(order)])
+
+
+def chunks(samples: Sequence[str], size: int) -> list[tuple[str, ...]]:
+    """Consecutive chunks; all but the last hold ``size`` samples."""
+    return [tuple(samples[i : i + size]) for i in range(0, len(samples), size)]
+
+
+def open_dataset(suite: SuiteSpec) -> Dataset:
+    """The suite's dataset plugin."""
+    spec = suite.dataset
+    where = f"suite {suite.name!r}, [dataset.params]"
+    return datasets.make(spec.use, {**spec.params, **({"path": spec.path} if spec.path else {})}, where)
+
+
+def make_attack(probe: AttackProbe, where: str) -> Attack:
+    """The probe's attack; the suite's ``norm`` and ``kind`` reach library attacks that take them.
+
+    Raises:
+        UnknownNameError, SpecError: no such attack, or a parameter or threat model that does not fit.
+    """
+    cls, _ = attacks.lookup(probe.use)
+    stated = {key: value for key, value in (("norm", probe.norm), ("kind", probe.kind)) if value is not None}
+    for key in stated:
+        if key not in cls.model_fields:
+            raise SpecError(f"{where}: {key!r} is fixed by {probe.use!r}; remove it")
+    attack = attacks.make(probe.use, {**probe.params, **stated}, where)
+    threat = attack.threat
+    if threat.kind == "fixed" and not probe.budgets:
+        raise SpecError(f"{where}: {probe.use!r} runs at a fixed budget; give it budgets, such as budgets = ['8/255']")
+    return attack
+
+
+def ref(plugin: Plugin) -> PluginRef:
+    """Reference of a plugin instance, as cells hold it."""
+    identity = plugin.identity()
+    return PluginRef(use=identity["use"], params=identity["params"], version=identity["version"])
+
+
+class _Planner:
+    """Builds the cells of one suite; a method a kind of probe."""
+
+    def __init__(self, suite: SuiteSpec, entries: Sequence[PlannedEntry], sources: Sequence[PlannedEntry]) -> None:
+        self.suite, self.entries = suite, list(entries)
+        self.by_name = {entry.name: entry for entry in [*sources, *entries]}
+        self.dataset = open_dataset(suite)
+        self.index = self.dataset.index(suite.dataset.split)
+        self.samples = sample_order(self.index, suite.seed, suite.dataset.samples)
+        self.task = tasks.make(suite.task, suite.task_params, f"suite {suite.name!r}, [task_params]")
+        self.cells: list[Cell] = []
+        self.fits: dict[str, Cell] = {}
+
+    def dataset_ref(self, split: str) -> DatasetRef:
+        spec = self.suite.dataset
+        return DatasetRef(
+            name=spec.label,
+            plugin=ref(self.dataset),
+            path=spec.path,
+            split=split,
+            size=spec.size,
+            channels=spec.channels,
+            digest=self.dataset.index(split).digest,
+        )
+
+    def base(self, entry: PlannedEntry) -> dict[str, Any]:
+        run = self.suite.run
+        return {
+            "task": ref(self.task),
+            "entry": entry.digest,
+            "dataset": self.test,
+            "model": entry.name,
+            "folder": entry.folder,
+            "batch_size": run.batch_size,
+            "time_limit": run.time_limit,
+            "keep_inputs": run.keep_inputs,
+            "keep_inputs_mb": run.keep_inputs_mb,
+        }
+
+    def plan(self) -> Plan:
+        self.test = self.dataset_ref(self.suite.dataset.split)
+        probes = [
+            (probe, make_attack(probe, f"suite {self.suite.name!r}, attack {probe.name!r}"))
+            for probe in self.suite.attacks
+        ]
+        self.check_headline(probes)
+        for entry in self.entries:
+            for samples in chunks(self.samples, self.suite.run.chunk):
+                clean = Cell(kind="clean", samples=samples, **self.base(entry))
+                self.cells.append(clean)
+                for probe, attack in probes:
+                    self.attack(entry, probe, attack, clean)
+                for explain in self.suite.explainers:
+                    self.explain(entry, explain, clean)
+        return Plan(self.suite, self.entries, self.index, self.samples, self.cells)
+
+    def check_headline(self, probes: Sequence[tuple[AttackProbe, Attack]]) -> None:
+        threat = self.suite.threat
+        if threat is None or not probes:
+            return
+        for probe, attack in probes:
+            at_eps = attack.threat.kind == "minimal" or threat.eps in probe.budgets
+            if attack.threat.norm == threat.norm and at_eps and not attack.control:
+                return
+        raise SpecError(
+            f"suite {self.suite.name!r}: no attack runs in the headline threat model"
+            f" ({threat.norm}, eps {show_eps(threat.eps)}); add that budget to one of its attacks"
+        )
+
+    def within(self, samples: tuple[str, ...], limit: int | None) -> tuple[str, ...]:
+        """The part of a chunk that lies in the first ``limit`` samples."""
+        start = self.samples.index(samples[0])
+        return samples if limit is None else samples[: max(0, limit - start)]
+
+    def attack(self, entry: PlannedEntry, probe: AttackProbe, attack: Attack, clean: Cell) -> None:
+        samples = self.within(clean.samples, probe.samples)
+        if not samples:
+            return
+        fixed = attack.threat.kind == "fixed"
+        for eps in probe.budgets if fixed else (None,):
+            needs = {"clean": clean.hash}
+            if attack.fits:
+                needs["fit"] = self.fit(entry, probe, attack, None if eps is None else str(eps)).hash
+            common = self.base(entry) | {"time_limit": probe.time_limit or self.suite.run.time_limit}
+            self.cells.append(
+                Cell(
+                    kind="attack",
+                    samples=samples,
+                    plugin=ref(attack),
+                    eps=None if eps is None else str(eps),
+                    seed=self.suite.seed,
+                    needs=needs,
+                    probe=probe.name,
+                    threat=attack.threat.model_dump() | {"control": attack.control},
+                    **common,
+                )
+            )
+
+    def fit(self, entry: PlannedEntry, probe: AttackProbe, attack: Attack, eps: str | None) -> Cell:
+        source = self.by_name.get(probe.source or entry.name)
+        if source is None:
+            raise SpecError(
+                f"suite {self.suite.name!r}, attack {probe.name!r}: source {probe.source!r} is no entry;"
+                f" known are {', '.join(self.by_name)}"
+            )
+        split = self.suite.dataset.fit_split
+        order = sample_order(self.dataset.index(split), self.suite.seed, probe.fit_samples)
+        cell = Cell(
+            kind="fit",
+            samples=order,
+            plugin=ref(attack),
+            eps=eps,
+            seed=self.suite.seed,
+            probe=probe.name,
+            **(self.base(source) | {"dataset": self.dataset_ref(split), "time_limit": probe.time_limit or 3600.0}),
+        )
+        if cell.hash not in self.fits:
+            self.fits[cell.hash] = cell
+            self.cells.append(cell)
+        return self.fits[cell.hash]
+
+    def explain(self, entry: PlannedEntry, probe: ExplainerProbe, clean: Cell) -> None:
+        samples = self.within(clean.samples, probe.samples)
+        if not samples:
+            return
+        where = f"suite {self.suite.name!r}, explainer {probe.name!r}"
+        explainer = explainers.make(probe.use, probe.params, where)
+        common = self.base(entry) | {
+            "samples": samples,
+            "explainer": ref(explainer),
+            "target": probe.target,
+            "seed": self.suite.seed,
+            "probe": probe.name,
+            "time_limit": probe.time_limit or self.suite.run.time_limit,
+        }
+        cell = Cell(kind="explain", needs={"clean": clean.hash}, **common)
+        self.cells.append(cell)
+        for metric in self.suite.metrics:
+            if probe.metrics is None or metric.name in probe.metrics:
+                plugin = metrics.make(metric.use, metric.params, f"suite {self.suite.name!r}, metric {metric.name!r}")
+                needs = {"explain": cell.hash}
+                self.cells.append(Cell(kind="score", plugin=ref(plugin), needs=needs, metric=metric.name, **common))
+
+
+def make_plan(suite: SuiteSpec, entries: Sequence[PlannedEntry], sources: Sequence[PlannedEntry] = ()) -> Plan:
+    """The cells of a suite, for these entries.
+
+    Args:
+        suite: the resolved suite.
+        entries: the entries that get a row.
+        sources: further entries whose artefacts a probe may use (``source``).
+
+    Raises:
+        SpecError, UnknownNameError: a probe that cannot be planned.
+        DataError: the dataset is missing or empty.
+        EntryError: an entry made for another task.
+    """
+    for entry in entries:
+        if entry.task != suite.task:
+            raise EntryError(
+                f"entry {entry.name!r} is made for the task {entry.task!r}, suite {suite.name!r} asks for"
+                f" {suite.task!r}; leave it out with --models, or choose another suite"
+            )
+    return _Planner(suite, entries, sources).plan()
+
+
+def probe_seed(cell: Cell, sample: str) -> int:
+    """Seed of one sample in one cell: from suite seed, probe and sample id, never from the model or the budget."""
+    plugins = [part.model_dump() for part in (cell.plugin, cell.explainer) if part is not None]
+    return derive(cell.seed, digest(plugins), sample)

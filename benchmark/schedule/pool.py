@@ -1,0 +1,170 @@
+"""The local engine: one single-worker process pool a slot, so that a crash or a stuck cell costs only itself.
+
+Workers are spawned (never forked), see one device each, die with their parent, and write their own records. A cell
+that outlives its time limit is killed with its worker; a worker that dies takes only its own cell, which is tried
+once more in the same run.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.errors import StoreError
+from benchmark.registry import included_files
+from benchmark.schedule.board import MAX_ATTEMPTS
+from benchmark.schedule.engine import Job
+from benchmark.schedule.worker import WorkerSettings, prepare, start, work
+from benchmark.spec.cell import Cell
+
+LOAD_LIMIT = 900.0  # seconds to start a worker, import libraries and load a model
+
+
+@dataclass
+class Slot:
+    """One worker process and what it is doing."""
+
+    number: int
+    device: str
+    pool: Any
+    loaded: tuple[str, str] | None = None
+    cell: Cell | None = None
+    future: Any = None
+    preparing: bool = False
+
+    def give(self, cell: Cell, attempt: int) -> None:
+        """Send a cell; the model first, as a task of its own, where the worker does not hold it."""
+        self.cell = cell
+        self.preparing = self.loaded != (cell.model, cell.entry)
+        if self.preparing:
+            self.future = self.pool.schedule(prepare, args=[cell], timeout=LOAD_LIMIT)
+        else:
+            self.future = self.pool.schedule(work, args=[cell, attempt], timeout=cell.time_limit)
+
+
+def devices(asked: str) -> list[str]:
+    """Devices of ``--device``: ``auto`` (every CUDA device, else the CPU), ``cpu``, or ``cuda:0,cuda:1``."""
+    if asked != "auto":
+        return [name.strip() for name in asked.split(",") if name.strip()]
+    if os.path.exists("/dev/nvidia0") or os.path.exists("/dev/nvidiactl"):  # noqa: PTH110 - spares importing torch
+        import torch
+
+        if torch.cuda.is_available():
+            return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return ["cpu"]
+
+
+def run_pool(job: Job, device: str = "auto", workers: int | None = None, threads: int = 1) -> None:
+    """Run every cell of the job.
+
+    Args:
+        job: the run.
+        device: see :func:`devices`.
+        workers: processes on the CPU (default: one a core); on GPUs processes in all (default: one a device).
+        threads: CPU threads of each worker.
+
+    Raises:
+        StoreError: a record could not be written; what was written before is kept.
+        KeyboardInterrupt: after the workers have been ended.
+    """
+    names = devices(device)
+    count = workers or (os.cpu_count() or 1 if names == ["cpu"] else len(names))
+    count = max(1, min(count, job.board.left))
+    slots = [_slot(i, names[i % len(names)], job, threads) for i in range(count)]
+    job.watcher.begin(job.board, [slot.device for slot in slots])
+    try:
+        job.end_blocked()
+        _loop(job, slots)
+        for slot in slots:
+            slot.pool.close()
+    except BaseException:
+        for slot in slots:
+            slot.pool.stop()
+        raise
+    finally:
+        for slot in slots:
+            slot.pool.join()
+        job.watcher.close()
+
+
+def _slot(number: int, device: str, job: Job, threads: int) -> Slot:
+    import pebble
+
+    visible = "" if device == "cpu" else device.partition(":")[2] or None
+    settings = WorkerSettings(
+        folder=job.store.folder.resolve(),
+        device=device if device == "cpu" else "cuda:0" if visible else device,
+        visible=visible,
+        threads=threads,
+        include=tuple(included_files()),
+        parent=os.getpid(),
+    )
+    context = multiprocessing.get_context("spawn")
+    pool = pebble.ProcessPool(max_workers=1, context=context, initializer=start, initargs=(settings,))
+    return Slot(number, device, pool)
+
+
+def _loop(job: Job, slots: list[Slot]) -> None:
+    while True:
+        for slot in slots:
+            if slot.future is None and not job.stopped:
+                _feed(job, slot, slots)
+        running = [slot.future for slot in slots if slot.future is not None]
+        if not running:
+            return
+        concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+        for slot in slots:
+            if slot.future is not None and slot.future.done():
+                _collect(job, slot)
+
+
+def _feed(job: Job, slot: Slot, slots: list[Slot]) -> None:
+    busy = {other.loaded[0] for other in slots if other is not slot and other.loaded}
+    cell = job.board.take(slot.loaded[0] if slot.loaded else None, busy)
+    if cell is not None:
+        job.watcher.started(slot.number, cell)
+        job.board.attempts[cell.hash] += 1
+        slot.give(cell, job.board.attempts[cell.hash])
+
+
+def _collect(job: Job, slot: Slot) -> None:
+    import pebble
+
+    cell, future = slot.cell, slot.future
+    assert cell is not None
+    slot.future = None
+    try:
+        result = future.result()
+    except StoreError:
+        raise
+    except concurrent.futures.TimeoutError:
+        slot.loaded = None
+        what = "loading the model" if slot.preparing else "the cell"
+        limit = LOAD_LIMIT if slot.preparing else cell.time_limit
+        job.end(cell, "failed", f"time limit: {what} did not end within {limit:g} s", limit, write=True)
+        return
+    except pebble.ProcessExpired as error:
+        slot.loaded = None
+        _crashed(job, cell, f"the worker process died (exit code {error.exitcode})")
+        return
+    except Exception as error:  # what a worker could not even pickle or import
+        slot.loaded = None
+        job.end(cell, "failed", f"{type(error).__name__}: {error}", write=True)
+        return
+    if slot.preparing:
+        slot.loaded, slot.preparing = (cell.model, cell.entry), False
+        slot.give(cell, job.board.attempts[cell.hash])
+        return
+    status, reason, seconds = result
+    job.end(cell, status, reason, seconds)
+
+
+def _crashed(job: Job, cell: Cell, reason: str) -> None:
+    if job.board.attempts[cell.hash] < MAX_ATTEMPTS:
+        job.watcher.said(f"{cell.label}: {reason}; once more")
+        job.board.again(cell)
+    else:
+        job.end(cell, "failed", f"{reason}, {job.board.attempts[cell.hash]} times", write=True)

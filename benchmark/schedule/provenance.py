@@ -1,0 +1,56 @@
+"""Where a record came from: versions, device, date; and how much memory it took."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import platform
+import sys
+
+from benchmark.registry import library_version
+
+LIBRARIES = ("torch", "torchvision", "foolbox", "torchattacks", "captum", "zennit", "quantus", "numpy")
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    found = {"assay": library_version("assay-benchmark"), "python": platform.python_version()}
+    return found | {name: library_version(name) for name in LIBRARIES}
+
+
+@functools.cache
+def device_name(device: str) -> str:
+    """Name of a device for people, such as ``"NVIDIA H100"`` or the processor's architecture."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"cpu ({platform.machine()})"
+
+
+def provenance(device: str) -> dict[str, str]:
+    """Versions of Assay, Python and libraries, device and date (UTC)."""
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {**_versions(), "device": device_name(device), "date": now}
+
+
+def reset_peak_memory(device: str) -> None:
+    """Start a new peak on a device that can."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory_mb(device: str) -> float:
+    """Peak of device memory since the reset; on a CPU the process' resident peak so far."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    try:
+        import resource
+    except ImportError:  # no such module on Windows
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

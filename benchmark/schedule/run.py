@@ -1,0 +1,205 @@
+"""From a suite's name to its records: resolve, plan, lock, compute what is not known yet."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UnknownNameError, UsageError
+from benchmark.models.entries import Entry, find_entries, load_entry
+from benchmark.models.weights import ensure_weights
+from benchmark.schedule.board import Board, with_needs
+from benchmark.schedule.engine import Job, Watcher
+from benchmark.schedule.plan import Plan, PlannedEntry, make_plan
+from benchmark.schedule.pool import run_pool
+from benchmark.spec.cell import Cell
+from benchmark.spec.suite import SuiteSpec
+from benchmark.spec.suites import load_suite, with_data
+from benchmark.store.folder import Store
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line may say about a run; the defaults run the whole suite.
+
+    Attributes:
+        models: entries to run (default: the suite's).
+        only: probes to run (default: all).
+        limit: number of samples, instead of the suite's.
+        entries: folders with further entries.
+        data: dataset label to path.
+        out: folder that holds one folder a suite.
+        device, workers, threads: see :func:`benchmark.schedule.pool.run_pool`.
+        fail_fast: start nothing new after the first failure.
+        retry_failed: try parked failures again.
+        keep_inputs: instead of the suite's.
+    """
+
+    models: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    limit: int | None = None
+    entries: tuple[Path, ...] = ()
+    data: Mapping[str, Path] = field(default_factory=dict)
+    out: Path = Path("results")
+    device: str = "auto"
+    workers: int | None = None
+    threads: int = 1
+    fail_fast: bool = False
+    retry_failed: bool = False
+    keep_inputs: str | None = None
+
+
+@dataclass
+class Prepared:
+    """A run before anything is computed."""
+
+    plan: Plan
+    store: Store
+    selected: list[Cell]
+    board: Board
+
+    def estimate(self) -> tuple[float, int]:
+        """(seconds of one worker for what is left, cells without an estimate), from records of the same probe."""
+        seen = defaultdict(list)
+        for cell in self.plan.cells:
+            head = self.board.heads.get(cell.hash)
+            if head is not None and head["status"] == "done":
+                seen[cell.kind, cell.probe, cell.metric].append(head["seconds"] / max(1, len(cell.samples)))
+        seconds, unknown = 0.0, 0
+        for cell in self.selected:
+            if cell.hash in self.board.attempts:
+                rates = seen.get((cell.kind, cell.probe, cell.metric))
+                seconds += sum(rates) / len(rates) * len(cell.samples) if rates else 0.0
+                unknown += not rates
+        return seconds, unknown
+
+
+def resolve(name: str, options: Options) -> SuiteSpec:
+    """The suite with the command line's overrides.
+
+    Raises:
+        UsageError: an unknown suite, probe or dataset, or a limit that is not positive.
+    """
+    suite = with_data(load_suite(name), options.data)
+    if options.limit is not None:
+        if options.limit < 1:
+            raise UsageError(f"--limit {options.limit}: expected at least 1")
+        suite = suite.model_copy(update={"dataset": suite.dataset.model_copy(update={"samples": options.limit})})
+    if options.keep_inputs is not None:
+        suite = SuiteSpec.model_validate(
+            suite.model_dump() | {"run": suite.run.model_dump() | {"keep_inputs": options.keep_inputs}}
+        )
+    probes = [probe.name for probe in [*suite.attacks, *suite.explainers]]
+    for probe in options.only:
+        if probe not in probes:
+            raise UnknownNameError("probe", probe, probes, f"suite {suite.name!r}")
+    return suite
+
+
+def planned_entries(suite: SuiteSpec, options: Options, watcher: Watcher) -> list[PlannedEntry]:
+    """The suite's entries and those of ``--models``, weights at hand.
+
+    Raises:
+        UnknownNameError: no such entry.
+    """
+    known = find_entries(options.entries)
+    names = list(dict.fromkeys([*suite.entries, *options.models]))
+    missing = [name for name in options.models if name not in known]
+    if missing:
+        where = ", ".join(str(folder) for folder in options.entries) or "baselines/"
+        raise UnknownNameError("entry", missing[0], known, where)
+    planned = []
+    for name in names:
+        entry = load_entry(name, options.entries)
+        _weights(entry, watcher, options.data)
+        planned.append(PlannedEntry(name, entry.digest(), entry.spec.task, entry.folder.resolve()))
+    return planned
+
+
+def _weights(entry: Entry, watcher: Watcher, data: Mapping[str, Path]) -> None:
+    """Fetch or make missing weights; where that fails the entry's cells fail with the reason, all others go on."""
+    try:
+        ensure_weights(entry, watcher.said, data)
+    except UsageError:
+        raise
+    except Exception as error:
+        watcher.said(f"{entry.name}: {error}")
+
+
+def prepare(
+    suite: SuiteSpec, entries: Sequence[PlannedEntry], options: Options, *, store: Store | None = None
+) -> Prepared:
+    """Plan the suite and find what is known already."""
+    plan = make_plan(suite, entries)
+    store = store or Store(options.out / suite.name)
+    selected = [
+        cell
+        for cell in plan.cells
+        if (not options.models or cell.model in options.models or (cell.kind == "fit" and not cell.probe))
+        and (not options.only or cell.probe in options.only or cell.kind == "clean")
+    ]
+    selected = with_needs(selected, plan.cells)
+    heads = usable(store, store.heads(cell.hash for cell in plan.cells))
+    return Prepared(plan, store, selected, Board(selected, heads, options.retry_failed))
+
+
+def usable(store: Store, heads: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Records whose files are all there; a record that lost its rows or artefacts is computed again."""
+    files = {path.name for path in store.cells.glob("*.parquet")} if store.cells.is_dir() else set()
+    kept = {}
+    for cell, head in heads.items():
+        artefacts = [store.artefacts / artefact["file"] for artefact in head.get("artefacts", {}).values()]
+        if ("rows" not in head or f"{cell}.parquet" in files) and all(path.is_file() for path in artefacts):
+            kept[cell] = head
+    return kept
+
+
+def merged_plan(plan: Plan, old: dict[str, Any] | None) -> dict[str, Any]:
+    """plan.json; entries that an earlier run added to the same suite keep their cells and so their rows."""
+    new = plan.to_json()
+    if old is None or _comparable(old) != _comparable(new):
+        return new
+    own = set(new["entries"]) | set(old["suite"]["entries"])
+    guests = {name: sha for name, sha in old["entries"].items() if name not in own}
+    new["entries"] |= guests
+    new["cells"] += [cell for cell in old["cells"] if cell["model"] in guests]
+    return new
+
+
+def _comparable(plan: dict[str, Any]) -> dict[str, Any]:
+    """The part of a plan that must agree for two models to stand in one table."""
+    suite = {key: value for key, value in plan["suite"].items() if key not in ("entries", "run")}
+    return {"version": plan["plan_version"], "suite": suite, "dataset": plan["dataset"], "task": plan["task"]}
+
+
+Engine = Callable[[Job], None]
+
+
+def execute_plan(prepared: Prepared, options: Options, watcher: Watcher, engine: Engine | None = None) -> None:
+    """Write plan.json, then run what is not known yet.
+
+    Raises:
+        LockedError: another run holds the folder.
+        StoreError: a record could not be written.
+        KeyboardInterrupt: the user stopped it; what was finished is kept.
+    """
+    store, board = prepared.store, prepared.board
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    with store.locked(f"process {os.getpid()} on {platform.node()}, started {now}"):
+        store.write_plan(merged_plan(prepared.plan, store.plan()))
+        job = Job(board, store, watcher, options.fail_fast)
+        if board.total:
+            (engine or _pool(options))(job)
+
+
+def _pool(options: Options) -> Engine:
+    def run(job: Job) -> None:
+        run_pool(job, options.device, options.workers, options.threads)
+
+    return run

@@ -1,0 +1,103 @@
+"""What runs inside a worker process of the pool. One worker a slot, one device a worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PR_SET_PDEATHSIG = 1
+_state: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What a worker is told at its start.
+
+    Attributes:
+        folder: the results folder.
+        device: device as the worker sees it; ``visible`` is its CUDA_VISIBLE_DEVICES ("" hides all GPUs).
+        threads: CPU threads of torch.
+        include: plugin files to import.
+        parent: process id that the worker must not survive.
+    """
+
+    folder: Path
+    device: str
+    visible: str | None
+    threads: int
+    include: tuple[Path, ...]
+    parent: int
+
+
+def start(settings: WorkerSettings) -> None:
+    """Initializer of the worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    die_with(settings.parent)
+    if settings.visible is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = settings.visible
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(settings.threads)
+    _state["settings"] = settings
+
+
+def die_with(parent: int) -> None:
+    """End this process when its parent ends: by the kernel on Linux, and by a watching thread everywhere."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="assay-parent-watch").start()
+
+
+def _context() -> Any:
+    if "context" not in _state:
+        import torch
+
+        from benchmark.registry import include
+        from benchmark.schedule.cell import Context
+        from benchmark.store.folder import Store
+
+        settings: WorkerSettings = _state["settings"]
+        torch.set_num_threads(settings.threads)
+        include(settings.include)
+        _state["store"] = Store(settings.folder)
+        _state["context"] = Context(_state["store"], settings.device)
+    return _state["context"]
+
+
+def prepare(cell: Any) -> None:
+    """Load the cell's model, so that the cell's time limit starts after that; a failure is told by the cell itself."""
+    import contextlib
+
+    context = _context()
+    with contextlib.suppress(Exception):
+        context.model(cell)
+        context.batch(cell)
+
+
+def work(cell: Any, attempt: int) -> tuple[str, str, float]:
+    """Run a cell and write its record; returns (status, reason, seconds).
+
+    Raises:
+        StoreError: the record could not be written (disk full); the run stops.
+    """
+    from benchmark.schedule.cell import run_cell
+
+    context = _context()
+    record = run_cell(cell, context, attempt)
+    _state["store"].write(record)
+    return record.status, record.reason, record.seconds

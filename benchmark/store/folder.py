@@ -1,0 +1,255 @@
+"""The results folder of one suite: records in ``cells/``, artefacts, plan, the packed records, the lock."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import LockedError, StoreError
+from benchmark.store.atomic import write_atomic
+from benchmark.store.record import SCHEMA_VERSION, Record
+
+
+class Store:
+    """Reads and writes the records of one suite.
+
+    Args:
+        folder: ``results/<suite>``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cells, self.artefacts = folder / "cells", folder / "artefacts"
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def write(self, record: Record) -> dict[str, Any]:
+        """Write artefacts, then rows, then the JSON that names their sha256; returns the JSON.
+
+        Raises:
+            StoreError: the disk is full or the folder cannot be written.
+        """
+        head = record.head()
+        head["artefacts"] = {}
+        for name, arrays in record.artefacts.items():
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+            data = buffer.getvalue()
+            sha = write_atomic(self.artefacts / record.hash / f"{name}.npz", data)
+            head["artefacts"][name] = {"file": f"{record.hash}/{name}.npz", "sha256": sha, "bytes": len(data)}
+        if record.rows:
+            data = _parquet(record.rows)
+            sha = write_atomic(self.cells / f"{record.hash}.parquet", data)
+            head["rows"] = {"sha256": sha, "n": len(next(iter(record.rows.values())))}
+        write_atomic(self.cells / f"{record.hash}.json", json.dumps(head, sort_keys=True).encode())
+        return head
+
+    def write_plan(self, plan: dict[str, Any]) -> None:
+        """Write plan.json."""
+        write_atomic(self.folder / "plan.json", (json.dumps(plan, indent=1) + "\n").encode())
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def plan(self) -> dict[str, Any] | None:
+        """plan.json, or None where the suite has not been run here.
+
+        Raises:
+            StoreError: it is not JSON.
+        """
+        try:
+            plan: dict[str, Any] = json.loads((self.folder / "plan.json").read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise StoreError(f"{self.folder / 'plan.json'} is not JSON ({error}); run the suite again") from error
+        return plan
+
+    def head(self, cell: str) -> dict[str, Any] | None:
+        """The JSON of a record in ``cells/``, or None where there is no whole record of this schema."""
+        try:
+            head: dict[str, Any] = json.loads((self.cells / f"{cell}.json").read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        return head if head.get("schema_version") == SCHEMA_VERSION else None
+
+    def heads(self, cells: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The JSONs of those cells that have a record in ``cells/``."""
+        return {cell: head for cell in cells if (head := self.head(cell)) is not None}
+
+    def rows(self, cell: str) -> dict[str, NDArray[Any]]:
+        """Per-sample columns of a done cell.
+
+        Raises:
+            StoreError: no such record, or rows that are not the ones its JSON names.
+        """
+        import pyarrow.parquet as pq
+
+        head = self.head(cell)
+        file = self.cells / f"{cell}.parquet"
+        if head is None or "rows" not in head or not file.is_file():
+            raise StoreError(f"no rows of cell {cell[:12]} in {self.cells}; run the suite again")
+        data = file.read_bytes()
+        _check(data, head["rows"]["sha256"], file)
+        table = pq.read_table(io.BytesIO(data))
+        return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+
+    def artefact(self, cell: str, name: str) -> dict[str, NDArray[Any]]:
+        """Named arrays of an artefact, checked against the sha256 in the record.
+
+        Raises:
+            StoreError: no such artefact, or other bytes than the record names.
+        """
+        head = self.head(cell)
+        if head is None or name not in head.get("artefacts", {}):
+            raise StoreError(f"cell {cell[:12]} has no artefact {name!r} in {self.artefacts}; run the suite again")
+        file = self.artefacts / head["artefacts"][name]["file"]
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{file} cannot be read: {error}") from error
+        _check(data, head["artefacts"][name]["sha256"], file)
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def recorded(self) -> set[str]:
+        """Hashes of all records in ``cells/``, whether any plan holds them or not."""
+        return {file.stem for file in self.cells.glob("*.json")}
+
+    # -- packed -------------------------------------------------------------------------------------------------
+
+    def pack(self, cells: Sequence[str]) -> int:
+        """Write records.parquet: JSON and rows of those cells, in that order; from ``cells/``, else from the old pack.
+
+        One row of ``kind_of_row = "record"`` a cell holds its JSON, the others one sample each.
+
+        Returns:
+            how many of the cells have a record.
+        """
+        import pyarrow as pa
+
+        old = None
+        tables = []
+        for cell in cells:
+            head = self.head(cell)
+            if head is None:
+                if old is None:
+                    old = self._packed_by_cell()
+                if cell in old:
+                    tables += old[cell]
+                continue
+            tables.append(pa.table({"cell": [cell], "json": [json.dumps(head, sort_keys=True)]}))
+            if "rows" in head:
+                tables.append(self._cell_table(cell, head))
+        if tables:
+            whole = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
+            order = ["cell", "json", "sample", *sorted(set(whole.column_names) - {"cell", "json", "sample"})]
+            whole = whole.select([name for name in order if name in whole.column_names])
+            write_atomic(self.folder / "records.parquet", _parquet_bytes(whole))
+        return len({table["cell"][0].as_py() for table in tables})
+
+    def packed(self) -> Any:
+        """records.parquet as a pandas DataFrame, or None."""
+        import pyarrow.parquet as pq
+
+        file = self.folder / "records.parquet"
+        if not file.is_file():
+            return None
+        try:
+            return pq.read_table(file).to_pandas()
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{file} cannot be read: {error}") from error
+
+    def _cell_table(self, cell: str, head: dict[str, Any]) -> Any:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        file = self.cells / f"{cell}.parquet"
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise StoreError(f"{file} cannot be read: {error}; run the suite again") from error
+        _check(data, head["rows"]["sha256"], file)
+        table = pq.read_table(io.BytesIO(data))
+        return table.append_column("cell", pa.array([cell] * len(table), pa.string()))
+
+    def _packed_by_cell(self) -> dict[str, Any]:
+        import pyarrow.parquet as pq
+
+        file = self.folder / "records.parquet"
+        if not file.is_file():
+            return {}
+        table = pq.read_table(file)
+        cells = np.asarray(table["cell"].to_pylist(), dtype=object)
+        starts = np.flatnonzero(np.r_[True, cells[1:] != cells[:-1]]) if len(cells) else []
+        parts = {}
+        for start, end in zip(starts, [*starts[1:], len(cells)], strict=True):
+            head, rows = table.slice(start, 1), table.slice(start + 1, end - start - 1)
+            rows = rows.select([n for n in rows.column_names if n == "cell" or rows[n].null_count < len(rows)])
+            parts[cells[start]] = [head.select(["cell", "json"]), *([rows] if len(rows) else [])]
+        return parts
+
+    # -- one run at a time --------------------------------------------------------------------------------------
+
+    @contextmanager
+    def locked(self, who: str) -> Iterator[None]:
+        """Hold the folder: a second run on it is refused.
+
+        Raises:
+            LockedError: another process holds it; the text names it.
+            StoreError: the folder cannot be made.
+        """
+        import filelock
+
+        note = self.folder / "run.json"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self.folder / ".lock")
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            first = note.read_text().strip() if note.is_file() else "another process"
+            raise LockedError(
+                f"{self.folder} is in use by {first}; wait for it, or give this run its own folder with --out DIR"
+            ) from None
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be used: {error}; give another folder with --out DIR") from error
+        try:
+            write_atomic(note, who.encode(), sync=False)
+            yield
+        finally:
+            note.unlink(missing_ok=True)
+            lock.release()
+
+
+def _parquet(columns: dict[str, NDArray[Any]]) -> bytes:
+    import pyarrow as pa
+
+    arrays = {}
+    for name, column in columns.items():
+        values = np.asarray(column)
+        arrays[name] = pa.array(values.tolist(), pa.string()) if values.dtype.kind in "OU" else pa.array(values)
+    return _parquet_bytes(pa.table(arrays))
+
+
+def _parquet_bytes(table: Any) -> bytes:
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _check(data: bytes, sha256: str, file: Path) -> None:
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise StoreError(
+            f"{file} has changed since it was written (sha256 {found[:12]}…, its record says {sha256[:12]}…);"
+            f" delete {file.name} and its .json, and run the suite again"
+        )

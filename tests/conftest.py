@@ -1,0 +1,133 @@
+"""What several tests share: the command line in a folder of its own, a tiny suite, where real data lies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+LINEAR_MODEL = """
+import torch
+from torch import nn
+
+def build(seed=0, scale=1.0):
+    torch.manual_seed(seed)
+    linear = nn.Linear(64, 10)
+    with torch.no_grad():
+        linear.weight.mul_(scale)
+    return nn.Sequential(nn.Flatten(), linear)
+"""
+
+TINY_SUITE = """
+title = "tiny"
+entries = ["one", "two"]
+
+[dataset]
+use = "digits"
+samples = 20
+
+[threat]
+norm = "linf"
+eps = "0.1"
+
+[run]
+chunk = 10
+time_limit = 60
+
+[[attacks]]
+name = "fgsm"
+use = "foolbox:LinfFastGradientAttack"
+budgets = ["0.05", "0.1"]
+
+[[attacks]]
+name = "deepfool"
+use = "deepfool"
+
+[[metrics]]
+name = "sparseness"
+use = "sparseness"
+
+[[explainers]]
+name = "saliency"
+use = "saliency"
+
+[[explainers]]
+name = "random"
+use = "random"
+"""
+
+
+def data_folder(name: str) -> Path:
+    """A folder of real development data; the test is skipped where it is absent."""
+    root = Path(os.environ.get("ASSAY_DATA", REPOSITORY.parent / "shared" / "data"))
+    folder = root / name
+    if not folder.exists():
+        pytest.skip(f"no {name} in {root} (set ASSAY_DATA)")
+    return folder
+
+
+def write_entry(folder: Path, model: str = LINEAR_MODEL, extra: str = "") -> Path:
+    """A model entry on the digits in ``folder``; its name is the folder's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.py").write_text(textwrap.dedent(model))
+    (folder / "entry.toml").write_text(
+        f'name = "{folder.name}"\ndataset = "digits"\ninput_shape = [1, 8, 8]\nclasses = 10\n'
+        f'factory = "model:build"\n{textwrap.dedent(extra)}'
+    )
+    return folder
+
+
+class Workplace:
+    """A folder with suites/ and baselines/ of its own, and the command line in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "suites").mkdir()
+        self.suite("tiny", TINY_SUITE)
+        write_entry(root / "baselines" / "one", extra="kwargs = { seed = 1 }")
+        write_entry(root / "baselines" / "two", extra="kwargs = { seed = 2 }")
+
+    def suite(self, name: str, text: str) -> Path:
+        """Write a suite."""
+        file = self.root / "suites" / f"{name}.toml"
+        file.write_text(text)
+        return file
+
+    def edit(self, old: str, new: str, name: str = "tiny") -> None:
+        """Change a suite."""
+        file = self.root / "suites" / f"{name}.toml"
+        assert old in file.read_text()
+        file.write_text(file.read_text().replace(old, new))
+
+    def command(self, *args: object) -> list[str]:
+        """The command line as a subprocess is given it."""
+        return [sys.executable, "-m", "benchmark.cli.main", *[str(arg) for arg in args]]
+
+    def assay(self, *args: object, code: int | None = 0, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        """Run ``assay`` here; fails unless it exits with ``code``."""
+        done = subprocess.run(
+            self.command(*args), cwd=self.root, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        assert code is None or done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def heads(self, suite: str = "tiny") -> list[dict]:
+        """The JSONs of all records."""
+        import json
+
+        return [json.loads(file.read_text()) for file in (self.root / "results" / suite / "cells").glob("*.json")]
+
+    def times(self, suite: str = "tiny") -> dict[str, int]:
+        """Modification times of all records, to see which were computed again."""
+        return {file.stem: file.stat().st_mtime_ns for file in (self.root / "results" / suite / "cells").glob("*.json")}
+
+
+@pytest.fixture
+def workplace(tmp_path):
+    return Workplace(tmp_path)

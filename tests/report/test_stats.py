@@ -1,0 +1,85 @@
+"""Oracles: SciPy and statsmodels where they have the method, published worked examples, closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from benchmark.report import stats
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+
+@given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_equals_scipy(k_n):
+    k, n = k_n
+    expected = binomtest(k, n).proportion_ci(method="wilson")
+    assert stats.wilson(k, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_wilson_of_nothing_is_nan():
+    assert all(np.isnan(stats.wilson(0, 0)))
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [  # Newcombe 1998, Stat. Med. 17:2635, table II, method 10
+        ((36, 12, 2, 0), (0.2000, 0.0569, 0.3404)),
+        ((36, 14, 0, 0), (0.2800, 0.1528, 0.4167)),
+        ((54, 0, 0, 0), (0.0, -0.0664, 0.0664)),
+        ((0, 30, 0, 0), (1.0, 0.8395, 1.0)),
+    ],
+)
+def test_newcombe_method_10_published_examples(cells, expected):
+    yes, only_a, only_b, no = cells
+    a = np.repeat([1, 1, 0, 0], [yes, only_a, only_b, no])
+    b = np.repeat([1, 0, 1, 0], [yes, only_a, only_b, no])
+    found = stats.paired_rates(a, b)
+    assert (found.difference, found.low, found.high) == pytest.approx(expected, abs=2e-4)
+
+
+def test_mcnemar_exact_equals_statsmodels():
+    from statsmodels.stats.contingency_tables import mcnemar
+
+    for only_a, only_b in [(1, 0), (5, 2), (12, 3), (7, 7)]:
+        expected = mcnemar([[10, only_a], [only_b, 4]], exact=True).pvalue
+        assert stats.mcnemar(only_a, only_b) == pytest.approx(expected)
+
+
+def test_mcnemar_without_discordant_pairs_is_one():
+    assert stats.mcnemar(0, 0) == 1.0
+
+
+def test_missing_verdicts_leave_bounds_not_a_rate():
+    found = stats.rate(np.array([1, 1, 0, np.nan]))
+    assert np.isnan(found.value)
+    assert (found.low, found.high, found.n, found.missing) == (0.5, 0.75, 4, 1)
+
+
+def test_bootstrap_is_seeded_covers_and_counts_nan():
+    values = np.random.default_rng(0).normal(3, 1, 400)
+    values[:5] = np.nan
+    found, again = stats.bootstrap(values, seed=1), stats.bootstrap(values, seed=1)
+    assert found == again
+    assert found.missing == 5
+    half = 1.96 * np.nanstd(values) / np.sqrt(395)  # closed form of the mean's standard error
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.1)
+
+
+def test_bootstrap_over_groups_is_wider_where_groups_agree():
+    groups = [str(i // 20) for i in range(200)]
+    values = np.repeat(np.random.default_rng(0).normal(size=10), 20)
+    single, grouped = stats.bootstrap(values), stats.bootstrap(values, groups=groups)
+    assert grouped.high - grouped.low > 3 * (single.high - single.low)
+
+
+def test_ranks_count_only_significant_betters():
+    good = np.ones(200)
+    middle = np.r_[np.zeros(60), np.ones(140)]
+    near = np.r_[np.zeros(2), np.ones(198)]
+    assert stats.ranks({"good": good, "near": near, "middle": middle}) == {"good": 1, "near": 1, "middle": 3}
+
+
+def test_a_group_of_equal_models_all_rank_first():
+    same = np.r_[np.zeros(5), np.ones(5)]
+    assert stats.ranks({"a": same, "b": same.copy()}) == {"a": 1, "b": 1}
