@@ -13,7 +13,7 @@ from torch import nn
 from benchmark.errors import ExplainerError
 from benchmark.models.wrap import Geometry, Model
 
-INPUT_ELEMENTS = 2**20  # elements of input a forward may hold: 16,384 images of 8x8, 64 of 128x128, 6 of 3x224x224
+INPUT_ELEMENTS = 2**18  # elements of input a forward may hold: 4,096 images of 8x8, 64 of 64x64, 1 of 3x224x224
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)
 
 

@@ -28,12 +28,19 @@ with warnings.catch_warnings():
     import quantus
     from quantus.helpers.model.pytorch_model import PyTorchModel
 
+INPUT_ELEMENTS = 2**18  # elements of input a forward may hold: 4,096 images of 8x8, 64 of 64x64, 1 of 3x224x224
 QUIET: dict[str, Any] = {
     "normalise": False,
     "return_aggregate": False,
     "disable_warnings": True,
     "display_progressbar": False,
 }
+
+
+def parts(array: NDArray[Any]) -> list[NDArray[Any]]:
+    """The array in pieces along its first axis, each of at most INPUT_ELEMENTS elements (at least one row)."""
+    step = max(1, INPUT_ELEMENTS // max(1, array[0].size))
+    return [array[start : start + step] for start in range(0, len(array), step)]
 
 
 class Predictor(PyTorchModel):  # type: ignore[misc]
@@ -47,6 +54,10 @@ class Predictor(PyTorchModel):  # type: ignore[misc]
         """The model, with a softmax behind it where probabilities are wanted."""
         network: nn.Module = self.model
         return nn.Sequential(network, nn.Softmax(dim=-1)) if self.softmax else network
+
+    def predict(self, x: NDArray[Any], grad: bool = False, **kwargs: Any) -> NDArray[Any]:
+        """Outputs (N, classes) of inputs (N, C, H, W), in parts that fit in memory."""
+        return np.concatenate([super(Predictor, self).predict(part, grad, **kwargs) for part in parts(x)])
 
 
 def predictor(model: Model, *, softmax: bool) -> Predictor:
@@ -122,12 +133,16 @@ def explain(explained: Explained, model: nn.Module, inputs: Any, rows: NDArray[n
         rows: which samples of the batch these are.
     """
     assert isinstance(model, Model)
-    device = model.device
-    x = torch.as_tensor(np.asarray(inputs, dtype=np.float32), device=device)
-    targets = torch.as_tensor(explained.targets[rows], device=device)
-    draws: Draws = explained.generator.subset([int(row) for row in rows])
-    found = explained.explainer.explain(model, x, targets, generator=draws)
-    return np.asarray(found.detach().cpu().numpy(), dtype=np.float32)
+    device, found = model.device, []
+    for part in parts(np.asarray(inputs, dtype=np.float32)):
+        here, rows = rows[: len(part)], rows[len(part) :]
+        targets = torch.as_tensor(explained.targets[here], device=device)
+        draws: Draws = explained.generator.subset([int(row) for row in here])
+        attributions = explained.explainer.explain(
+            model, torch.as_tensor(part, device=device), targets, generator=draws
+        )
+        found.append(attributions.detach().cpu().numpy())
+    return np.concatenate(found).astype(np.float32)
 
 
 def forget(model_wrapper: type[Any] = PyTorchModel) -> None:
