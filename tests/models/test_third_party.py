@@ -76,7 +76,7 @@ CASES = [
     ),
     pytest.param(
         "mnist/eran_conv_small_nat.pt", MNIST, [1, 28, 28], SMALL, "build",
-        "{ channels = 1, width = 16, padding = 0, features = 800 }", "mean = 0.1307\nstd = 0.3081", 
+        "{ channels = 1, width = 16, padding = 0, features = 800 }", "mean = 0.1307\nstd = 0.3081",
         'key = "state_dict.0"', 98.25, 10000, id="mnist-natural",
     ),
     pytest.param(

@@ -1,0 +1,116 @@
+"""``assay check``: what is wrong with an entry, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.cli.options import Data, Entries, Include
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmark.data.base import Batch
+    from benchmark.models.check import Result
+    from benchmark.models.entries import Entry
+    from benchmark.spec.suite import DatasetSpec
+
+STYLES = {"ok": "green", "note": "yellow", "fail": "red", "skip": "dim"}
+
+
+def check(
+    name: Annotated[str, typer.Argument(help="The entry's name.")],
+    suite: Annotated[str, typer.Option(help="Suite whose dataset and grid are used (default: the entry's).")] = "",
+    samples: Annotated[int, typer.Option(min=2, help="How many samples are tried.")] = 256,
+    device: Annotated[str, typer.Option(help="cpu or cuda:0.")] = "cpu",
+    entries: Entries = [],  # noqa: B006
+    data: Data = [],  # noqa: B006
+    include: Include = [],  # noqa: B006
+) -> None:
+    """Load a model entry and say what is wrong with it; exit code 1 where something is."""
+    from rich.console import Console
+
+    from benchmark.errors import EntryError
+    from benchmark.models.check import Result, check_entry
+    from benchmark.models.entries import load_entry
+    from benchmark.models.weights import ensure_weights
+    from benchmark.registry import include as include_files
+    from benchmark.spec.suites import parse_pairs
+
+    include_files(include)
+    console, where = Console(), parse_pairs(data, "--data")
+    entry = load_entry(name, entries)
+    try:
+        ensure_weights(entry, lambda line: console.print(line, markup=False, highlight=False), where)
+        batch, said = labelled(entry, suite, where, samples)
+        console.print(said, markup=False, highlight=False)
+        results = check_entry(entry, batch, device)
+    except EntryError as error:
+        results = [Result("weights", "fail", str(error), "correct what the message names, then check again")]
+    show(console, entry, results)
+    if any(result.status == "fail" for result in results):
+        raise typer.Exit(1)
+
+
+def show(console: Console, entry: Entry, results: list[Result]) -> None:
+    """Print the table: one line a question."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("", "check", "found", "what to do", title=f"{entry.name} ({entry.folder})", title_justify="left")
+    for result in results:
+        style = STYLES[result.status]
+        table.add_row(f"[{style}]{result.status}[/]", escape(result.name), escape(result.found), escape(result.todo))
+    console.print(table)
+
+
+def labelled(entry: Entry, suite: str, where: Mapping[str, Path], samples: int) -> tuple[Batch | None, str]:
+    """Samples of the suite's (or the entry's own) dataset, and a line that says which; None where there are none."""
+    from benchmark.data.base import Grid, datasets
+    from benchmark.errors import DataError
+    from benchmark.seeds import derive
+
+    spec = dataset_of(entry, suite)
+    if spec is None:
+        return None, f"no dataset is known for {entry.name}: random inputs are used"
+    path = where.get(spec.label, spec.path)
+    try:
+        dataset = datasets.make(spec.use, {**spec.params, **({"path": path} if path is not None else {})})
+        ids = sorted(dataset.index(spec.split).ids, key=lambda name: derive("check", name))[:samples]
+        size, channels = spec.size, spec.channels
+        if size is None and spec.use == "folder":
+            size = (entry.spec.input_shape[1], entry.spec.input_shape[2])
+        batch = dataset.load(spec.split, ids, Grid(size=size, channels=channels))
+    except DataError as error:
+        if suite or spec.label in where:
+            raise
+        return None, f"the data {spec.label!r} cannot be read, so random inputs are used: {error}"
+    return batch, f"{len(ids)} samples of {spec.label}, split {spec.split}, {batch.inputs.shape[1:]}"
+
+
+def dataset_of(entry: Entry, suite: str) -> DatasetSpec | None:
+    """The dataset of the suite; else of a suite that names the entry's dataset; else the plugin of that name."""
+    from benchmark.data.base import datasets
+    from benchmark.errors import UsageError
+    from benchmark.spec.suite import DatasetSpec
+    from benchmark.spec.suites import find_suites, load_suite
+
+    if suite:
+        return load_suite(suite).dataset
+    recipe = entry.spec.recipe
+    if recipe is not None:
+        data = recipe.data
+        return DatasetSpec(use=data.use, name=data.name, path=data.path, split=data.test, params=data.params)
+    if entry.spec.dataset in datasets.names():
+        return DatasetSpec(use=entry.spec.dataset)
+    for name in find_suites():
+        try:
+            found = load_suite(name).dataset
+        except UsageError:
+            continue  # another suite's fault is not this entry's
+        if entry.spec.dataset and found.label == entry.spec.dataset:
+            return found
+    return None

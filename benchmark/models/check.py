@@ -1,0 +1,316 @@
+"""What `assay check` finds out about an entry: faults that otherwise spoil every number of a run without an error."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmark.data.base import Batch
+from benchmark.errors import AssayError
+from benchmark.models.build import build_model, last_line
+from benchmark.models.entries import Entry, file_sha256
+from benchmark.models.wrap import Model, Normalise
+
+Status = Literal["ok", "note", "fail", "skip"]
+NOISE = 1e-4  # differences up to this share of the largest logit are rounding: batch shapes change the order of sums
+
+# what networks are usually trained with: tried where the entry's own preprocessing gives a low accuracy
+USUAL = {
+    "no normalisation": ((0.0,), (1.0,)),
+    "ImageNet's mean and std": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "CIFAR-10's mean and std": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "MNIST's mean and std (0.1307, 0.3081)": ((0.1307,), (0.3081,)),
+    "inputs in [-1, 1] (mean = 0.5, std = 0.5)": ((0.5,), (0.5,)),
+    "inputs in [0, 255] (mean = 0, std = 0.00392157)": ((0.0,), (1 / 255,)),
+    "inputs in [0, 16] (mean = 0, std = 0.0625)": ((0.0,), (1 / 16,)),
+}
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the check.
+
+    Attributes:
+        name: what was looked at.
+        status: ``"ok"``, ``"note"`` (worth a look), ``"fail"``, or ``"skip"`` (could not be looked at).
+        found: what was found.
+        todo: what to do, where something is to be done.
+    """
+
+    name: str
+    status: Status
+    found: str
+    todo: str = ""
+
+
+def check_entry(
+    entry: Entry, batch: Batch | None = None, device: str = "cpu", chance: float | None = None
+) -> list[Result]:
+    """Load an entry and look for faults.
+
+    Args:
+        entry: the model entry; its weights must be on disk (``ensure_weights``).
+        batch: samples with labels on a suite's grid; None: random inputs, and no accuracy is judged.
+        device: where to run.
+        chance: accuracy of always naming the commonest class; default: from the batch.
+
+    Returns:
+        One result a question, in the order of the table; after a failed build only that one.
+    """
+    try:
+        model = build_model(entry, device)
+    except AssayError as error:
+        return [Result("builds and loads", "fail", str(error), "correct what the message names, then check again")]
+    results = [Result("builds and loads", "ok", f"{entry.spec.factory}, {parameters(model.network):,} parameters")]
+    results.append(check_weights(entry))
+    inputs = torch.from_numpy(batch.inputs) if batch is not None else random_inputs(entry)
+    inputs = inputs.to(device)
+    try:
+        with torch.no_grad():
+            output = model.core(model.prepared(inputs))
+            raw = model.network(model.prepared(inputs))
+    except Exception as error:
+        todo = "correct input_shape and preprocessing, or the network's forward"
+        return [*results, Result("output", "fail", f"the network raised {last_line(error)}", todo)]
+    shape = check_shape(entry, raw, len(inputs))
+    results.append(shape)
+    if shape.status == "fail":
+        return results
+    for check in (
+        lambda: check_logits(entry, raw),
+        lambda: check_eval(model),
+        lambda: check_repeats(model, inputs, output),
+        lambda: check_batches(model, inputs, output),
+        lambda: check_gradient(model, inputs),
+        lambda: check_accuracy(entry, model, inputs, batch, chance),
+        lambda: check_cost(model, inputs),
+    ):
+        results.append(guarded(check))
+    return results
+
+
+def guarded(check: Callable[[], Result]) -> Result:
+    """The check's result, or a failure that names what the network raised."""
+    try:
+        return check()
+    except Exception as error:
+        return Result("network", "fail", f"raised {last_line(error)}", "make forward and backward work on any batch")
+
+
+def random_inputs(entry: Entry, count: int = 32) -> torch.Tensor:
+    """Uniform inputs in the entry's input_shape, seeded."""
+    return torch.rand((count, *entry.spec.input_shape), generator=torch.Generator().manual_seed(0))
+
+
+def parameters(network: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def check_weights(entry: Entry) -> Result:
+    """Which weights are used, by digest."""
+    path, weights = entry.weights_path(), entry.spec.weights
+    if path is None:
+        return Result(
+            "weights", "note", "none: the network is used as its factory returns it",
+            "right where the factory loads its own; else add [weights] or train it",
+        )  # fmt: skip
+    size, digest = path.stat().st_size, file_sha256(path)
+    pinned = bool(weights and weights.sha256)
+    todo = "" if pinned or (weights and weights.file) else f'pin it: sha256 = "{digest}" under [weights]'
+    return Result("weights", "ok", f"sha256 {digest[:16]}… ({size:,} bytes){', as pinned' if pinned else ''}", todo)
+
+
+def check_shape(entry: Entry, raw: Any, count: int) -> Result:
+    """Shape (N, classes) (or one logit), finite."""
+    spec, name = entry.spec, "output"
+    if not isinstance(raw, torch.Tensor):
+        return Result(name, "fail", f"a {type(raw).__name__}, not a tensor", "return the logits alone from forward")
+    got = tuple(raw.shape)
+    if not torch.isfinite(raw).all():
+        share = 1 - float(torch.isfinite(raw).float().mean())
+        return Result(name, "fail", f"{share:.0%} of the outputs are NaN or infinite", "check weights, mean and std")
+    if spec.output == "image" or not spec.class_count:
+        return Result(name, "ok", f"shape {got}, finite")
+    expected = [(count,), (count, 1)] if spec.output == "logit1" else [(count, spec.class_count)]
+    if got in expected:
+        return Result(name, "ok", f"shape {got}, finite")
+    todo = f"set classes = {got[1]}, or build the network with {spec.class_count} outputs" if len(got) == 2 else ""
+    if got in [(count,), (count, 1)]:
+        todo = 'set output = "logit1" for one logit of class 1'
+    return Result(name, "fail", f"shape {got}, expected {' or '.join(map(str, expected))}", todo)
+
+
+def check_logits(entry: Entry, raw: torch.Tensor) -> Result:
+    """Logits, not probabilities: gradients of a saturated softmax vanish and attacks fail without an error."""
+    name, low, high = "logits", float(raw.min()), float(raw.max())
+    todo = "return what goes into the softmax or sigmoid: attacks need gradients that do not saturate"
+    if entry.spec.output == "image" or not entry.spec.class_count:
+        return Result(name, "skip", "not a classifier")
+    if low >= 0 and high <= 1:
+        if entry.spec.output == "logit1":
+            return Result(name, "fail", f"all outputs lie in [{low:.3g}, {high:.3g}]: a sigmoid", todo)
+        if torch.allclose(raw.sum(1), torch.ones(len(raw), device=raw.device), atol=1e-3):
+            return Result(name, "fail", "rows lie in [0, 1] and sum to 1: probabilities, not logits", todo)
+    if (
+        high <= 0
+        and raw.ndim == 2
+        and torch.allclose(raw.exp().sum(1), torch.ones(len(raw), device=raw.device), atol=1e-3)
+    ):
+        return Result(name, "note", "log-probabilities: same predictions and cross entropy as logits", "")
+    return Result(name, "ok", f"values in [{low:.3g}, {high:.3g}]")
+
+
+def check_eval(model: Model) -> Result:
+    """No part of the network stays in training mode."""
+    training = [name or "(the network)" for name, module in model.network.named_modules() if module.training]
+    if training:
+        todo = "do not call train() in forward, nor override train(): dropout and batch norm must rest"
+        return Result("eval mode", "fail", f"in training mode: {', '.join(training[:4])}", todo)
+    return Result("eval mode", "ok", "every module rests")
+
+
+def difference(first: torch.Tensor, second: torch.Tensor) -> float:
+    """Largest difference, as a share of the largest value."""
+    return float((first - second).abs().max() / first.abs().max().clamp_min(1e-12))
+
+
+@torch.no_grad()
+def check_repeats(model: Model, inputs: torch.Tensor, output: torch.Tensor) -> Result:
+    """The same input twice gives the same output."""
+    worst = max(difference(output, model(inputs)) for _ in range(3))
+    if worst > NOISE:
+        todo = (
+            "switch randomness off in eval mode; a defence that is random on purpose needs attacks that average over it"
+        )
+        return Result("same twice", "fail", f"outputs differ by {worst:.2g} of their size", todo)
+    return Result("same twice", "ok", "equal" if worst == 0 else f"equal up to rounding ({worst:.1g})")
+
+
+@torch.no_grad()
+def check_batches(model: Model, inputs: torch.Tensor, output: torch.Tensor) -> Result:
+    """A sample's output does not depend on the batch around it."""
+    single = torch.cat([model(inputs[i : i + 1]) for i in range(min(8, len(inputs)))])
+    turned = model(inputs.flip(0)).flip(0)
+    worst = max(difference(output[: len(single)], single), difference(output, turned))
+    if worst > NOISE:
+        todo = "nothing in forward may mix samples: batch norm without running statistics, a mean over axis 0"
+        return Result("any batch", "fail", f"outputs differ by {worst:.2g} with batch size or order", todo)
+    return Result("any batch", "ok", f"batch size and order change at most {worst:.1g}")
+
+
+def check_gradient(model: Model, inputs: torch.Tensor) -> Result:
+    """The gradient of the top logit at the input is there, finite and not zero."""
+    name, x = "input gradient", inputs.clone().requires_grad_(True)
+    logits = model(x)
+    if not logits.requires_grad:
+        todo = (
+            "nothing in forward may detach, leave torch or run under no_grad: gradient attacks and explainers need it"
+        )
+        return Result(name, "fail", "none: the output does not depend on the input by autograd", todo)
+    top = logits.flatten(1).max(1).values if logits.ndim > 1 else logits
+    (gradient,) = torch.autograd.grad(top.sum(), x)
+    zero = float((gradient.flatten(1).abs().amax(1) == 0).float().mean())
+    if not torch.isfinite(gradient).all():
+        return Result(name, "fail", "NaN or infinite", "look for sqrt, log or division near 0")
+    if zero > 0.05:
+        todo = "rounding, thresholds or saturation hide the gradient: white-box attacks then look weaker than they are"
+        return Result(name, "fail" if zero > 0.5 else "note", f"exactly zero for {zero:.0%} of the samples", todo)
+    return Result(name, "ok", f"median largest element {float(gradient.flatten(1).abs().amax(1).median()):.2g}")
+
+
+def check_accuracy(
+    entry: Entry, model: Model, inputs: torch.Tensor, batch: Batch | None, chance: float | None
+) -> Result:
+    """Accuracy against chance, with the entry's preprocessing and with the usual others."""
+    name = "preprocessing"
+    if batch is None or not entry.spec.class_count:
+        todo = "name data with labels: --suite NAME, and --data NAME=PATH where they are not built in"
+        return Result(name, "skip", "no labelled samples: accuracy not judged", todo)
+    labels = torch.from_numpy(np.asarray(batch.labels)).to(inputs.device)
+    chance = float(torch.bincount(labels).max() / len(labels)) if chance is None else chance
+    right, n = correct(model, inputs, labels), len(labels)
+    own = float(right.float().mean())
+    own_text = f"accuracy {own:.3f} (n = {n}; chance {chance:.3f})"
+    best_name, best = "", right
+    for other, (mean, std) in USUAL.items():
+        if len(mean) in (1, entry.spec.input_shape[0]):
+            with normalised(model, mean, std):
+                tried = correct(model, inputs, labels)
+            if tried.sum() > best.sum():
+                best_name, best = other, tried
+    if beats(best, right, chance):
+        todo = f"set mean and std under [preprocessing] to it, if {entry.name} was trained so"
+        return Result(name, "fail", f"{own_text}; with {best_name} it is {best.float().mean():.3f}", todo)
+    if own <= chance + 2 * math.sqrt(chance * (1 - chance) / n):
+        todo = "fine for an untrained network; else check weights, order of classes, mean and std"
+        return Result(name, "note", f"{own_text}: no better than chance", todo)
+    return Result(name, "ok", f"{own_text}; no usual preprocessing does better")
+
+
+@torch.no_grad()
+def correct(model: Model, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Which predictions are right, bool (N,)."""
+    right: torch.Tensor = model(inputs).argmax(1) == labels
+    return right
+
+
+def beats(best: torch.Tensor, own: torch.Tensor, chance: float) -> bool:
+    """Another preprocessing is better beyond doubt: paired, and far enough above chance for a trained network."""
+    gained, lost = int((best & ~own).sum()), int((own & ~best).sum())
+    trained = float(best.float().mean()) >= min(3 * chance, (1 + chance) / 2)
+    return trained and gained - lost > 3 * math.sqrt(gained + lost)
+
+
+@contextmanager
+def normalised(model: Model, mean: tuple[float, ...], std: tuple[float, ...]) -> Iterator[None]:
+    """Another normalisation inside the block."""
+    own = model.normalise
+    model.normalise = Normalise(mean, std).to(model.device)
+    try:
+        yield
+    finally:
+        model.normalise = own
+
+
+def check_cost(model: Model, inputs: torch.Tensor) -> Result:
+    """Seconds a sample for a forward and a backward pass, and the activations that a backward pass keeps."""
+    sizes: list[int] = []
+
+    def note(_: nn.Module, __: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor):
+            sizes.append(output.numel() * output.element_size())
+
+    hooks = [m.register_forward_hook(note) for m in model.modules() if not list(m.children())]
+    try:
+        with torch.no_grad():
+            model(inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    x, start = inputs.clone().requires_grad_(True), time.perf_counter()
+    logits = model(x)
+    synchronise(model)
+    forward, start = time.perf_counter() - start, time.perf_counter()
+    torch.autograd.grad(logits.sum(), x)
+    synchronise(model)
+    backward, n = time.perf_counter() - start, len(inputs)
+    megabytes = sum(p.numel() * p.element_size() for p in model.parameters()) / 2**20
+    found = f"forward {forward / n * 1e3:.3g} ms, backward {backward / n * 1e3:.3g} ms a sample (batch of {n});"
+    return Result(
+        "cost", "ok", f"{found} about {sum(sizes) / n / 2**20:.2g} MB a sample, {megabytes:.3g} MB of parameters"
+    )
+
+
+def synchronise(model: Model) -> None:
+    """Wait for the GPU, where there is one."""
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
