@@ -21,7 +21,7 @@ from benchmark.errors import AssayError, EntryError
 from benchmark.models.entries import Entry
 from benchmark.models.weights import check_is_weights, check_sha256
 from benchmark.models.wrap import Model
-from benchmark.registry import digest
+from benchmark.registry import digest, near_key
 from benchmark.seeds import global_seed
 
 INITIAL_SEED = 20260101  # untrained networks are then the same on every machine and in every process
@@ -92,7 +92,7 @@ def find_factory(entry: Entry) -> Callable[..., Any]:
     except AttributeError:
         offered = [name for name in dir(module) if not name.startswith("_") and callable(getattr(module, name))]
         raise EntryError(
-            f"entry {entry.name!r}: {module_name} has no {attribute!r}; it has {', '.join(offered[:12]) or 'nothing'}"
+            f"entry {entry.name!r}: {module_name} has no {attribute!r}{near_key(attribute, offered)}"
         ) from None
     if not callable(factory):
         raise EntryError(f"entry {entry.name!r}: {entry.spec.factory} is a {type(factory).__name__}, not callable")

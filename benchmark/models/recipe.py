@@ -269,11 +269,20 @@ def train_entry(
     say(f"{entry.name}: {splits.size(recipe.data.train)} training samples, seed {seed}, device {device}")
     with global_seed(derive(seed, "training")), entry_errors(entry, f"its recipe {recipe.file}"):
         train(model, splits, seed=seed, device=device, progress=say, **recipe.params)
-    save(entry, network, path, half=recipe.half)
+    trained = judge(model, splits, recipe.data.test, device)
+    judged = store(entry, network, path, splits, device, half=recipe.half)
+    if recipe.half and not torch.equal(judged.confusion, trained.confusion):
+        say("float16 changes predictions: the weights are stored as float32")
+        judged = store(entry, network, path, splits, device, half=False)
+    return Trained(path, file_sha256(path), judged, seed)
+
+
+def store(entry: Entry, network: nn.Module, path: Path, data: TrainingData, device: str, *, half: bool) -> Judged:
+    """Write the weights, load them into a new network, and judge that one on the test split."""
+    save(entry, network, path, half=half)
     stored = wrap(entry, build_network(entry)).to(device)
     load_weights(entry, stored.network, path, check=False)
-    judged = judge(stored, splits, recipe.data.test, device)
-    return Trained(path, file_sha256(path), judged, seed)
+    return judge(stored, data, data.spec.test, device)
 
 
 def find_train(entry: Entry, file: str) -> Train:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ output = "logits" # or "logit1": one logit of class 1
 {recipe}"""
 
 RECIPE = """
-# To train it here: uncomment this and file = "weights.safetensors" above, then `assay train {name}`.
+# To train it here: uncomment this, and above [weights] with its file, then `assay train {name}`.
 # [recipe]
 # file = "train.py"
 # seed = 0
@@ -191,6 +192,11 @@ def probe(entry: Entry, draft: Draft) -> None:
         )
 
 
+def bare(key: str) -> str:
+    """A key as TOML writes it, quoted only where it must be."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
+
+
 def toml(value: object) -> str:
     """A value as TOML (inline).
 
@@ -198,7 +204,7 @@ def toml(value: object) -> str:
         SpecError: None or another value that TOML does not know.
     """
     if isinstance(value, Mapping):
-        inside = ", ".join(f"{json.dumps(str(key))} = {toml(item)}" for key, item in value.items())
+        inside = ", ".join(f"{bare(str(key))} = {toml(item)}" for key, item in value.items())
         return f"{{ {inside} }}" if inside else "{}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(toml(item) for item in value)}]"

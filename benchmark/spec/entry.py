@@ -109,7 +109,8 @@ class RecipeData(Strict):
 class Recipe(Strict):
     """How ``assay train`` makes the weights: ``train(model, data, *, seed, device, progress, **params)`` in a file.
 
-    The protocol is :class:`benchmark.models.recipe.Train`; ``half`` stores the weights as float16.
+    The protocol is :class:`benchmark.models.recipe.Train`; ``half`` stores the weights as float16
+    where no count of the test split's confusion matrix changes by it.
     """
 
     file: str = "train.py"
