@@ -40,7 +40,7 @@ def deepfool(
     result = inputs.detach().clone()
     forwards, backwards = np.zeros((2, len(inputs)), dtype=np.int64)
     active = torch.arange(len(inputs), device=inputs.device)
-    x, x0, total = result, inputs.detach(), torch.zeros_like(result)
+    x, x0, total = inputs.detach(), inputs.detach(), torch.zeros_like(result)
     classes: torch.Tensor | None = None
     for _ in range(steps):
         if not len(active):
@@ -53,40 +53,59 @@ def deepfool(
             if logits.ndim != 2 or logits.shape[1] < 2:
                 raise AttackError(f"deepfool needs logits (N, K) with K >= 2, got {tuple(logits.shape)}")
             classes = logits.detach().topk(min(candidates, logits.shape[1]), dim=1).indices
-        going = logits.detach().argmax(1) == labels[active]
         result[active] = x.detach()
-        if not going.any():
+        keep = (logits.detach().argmax(1) == labels[active]).nonzero().squeeze(1)
+        done, products = len(active) - len(keep), classes.shape[1] - 1
+        active, classes, x0, total = active[keep], classes[keep], x0[keep], total[keep]
+        if not len(active):
             break
-        products = len(classes[0]) - 1
-        # rows that are done get a zero cotangent; their graph dies with this step
-        step = _step(logits, x, classes, going)
-        backwards[active[going].cpu().numpy()] += products
-        keep = going.nonzero().squeeze(1)
-        active, classes, x0 = active[keep], classes[keep], x0[keep]
-        total = total[keep] + step[keep]
+        if done * products > len(keep):  # a second forward costs less than carrying the finished along
+            x = x.detach()[keep].requires_grad_()
+            with torch.enable_grad():
+                logits = model(x)
+            forwards[active.cpu().numpy()] += 1
+            keep = torch.arange(len(active), device=inputs.device)
+        total = total + _step(logits, x, classes, keep)
+        backwards[active.cpu().numpy()] += products
         x = (x0 + (1.0 + overshoot) * total).clamp(0, 1)
     else:
         result[active] = x.detach()
     return Perturbed(result, forwards=forwards, backwards=backwards)
 
 
-def _step(logits: torch.Tensor, x: torch.Tensor, classes: torch.Tensor, going: torch.Tensor) -> torch.Tensor:
-    """Step to the nearest linearised boundary among the candidates (Alg. 2, lines 6 to 11), (M, C, H, W)."""
-    rows, weight = torch.arange(len(x), device=x.device), going.to(logits.dtype)
-    best_distance = torch.full_like(weight, torch.inf)
-    best_gradient, best_norm = torch.zeros_like(x), torch.zeros_like(weight)
+def _step(logits: torch.Tensor, x: torch.Tensor, classes: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """Step to the nearest linearised boundary among the candidates (Alg. 2, lines 6 to 11).
+
+    Args:
+        logits, x: (M, K) on the graph of (M, C, H, W).
+        classes: (R, candidates) of the rows that go on, the reference class first.
+        keep: (R,) which rows of ``logits`` those are.
+
+    Returns:
+        (R, C, H, W).
+    """
+    values = logits.detach()[keep]
+    best: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
     for k in range(1, classes.shape[1]):
         cotangent = torch.zeros_like(logits)
-        cotangent[rows, classes[:, k]] = weight
-        cotangent[rows, classes[:, 0]] = -weight
+        cotangent[keep, classes[:, k]] = 1.0
+        cotangent[keep, classes[:, 0]] = -1.0
         last = k == classes.shape[1] - 1
-        (gradient,) = torch.autograd.grad(logits, x, cotangent, retain_graph=not last)
+        gradient = torch.autograd.grad(logits, x, cotangent, retain_graph=not last)[0][keep]
         norm = gradient.flatten(1).norm(dim=1)
-        loss = logits.detach()[rows, classes[:, k]] - logits.detach()[rows, classes[:, 0]]
-        distance = loss.abs() / (norm + TINY)
-        closer = distance < best_distance
-        best_distance = torch.where(closer, distance, best_distance)
-        best_norm = torch.where(closer, norm, best_norm)
-        best_gradient = torch.where(closer.view(-1, 1, 1, 1), gradient, best_gradient)
-    length = (best_distance + STABLE) / (best_norm + TINY)
-    return length.view(-1, 1, 1, 1) * best_gradient
+        loss = values.gather(1, classes[:, k : k + 1]) - values.gather(1, classes[:, :1])
+        distance = loss.squeeze(1).abs() / (norm + TINY)
+        if best is None:
+            best = (distance, norm, gradient)
+            continue
+        closer = distance < best[0]
+        shown = closer.view(-1, *[1] * (x.ndim - 1))
+        best = (
+            torch.where(closer, distance, best[0]),
+            torch.where(closer, norm, best[1]),
+            torch.where(shown, gradient, best[2]),
+        )
+    assert best is not None
+    distance, norm, gradient = best
+    length: torch.Tensor = (distance + STABLE) / (norm + TINY)
+    return length.view(-1, *[1] * (x.ndim - 1)) * gradient

@@ -6,6 +6,7 @@ defaults, relative to the budget.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -100,6 +101,12 @@ class Foolbox(LibraryAttack):
         key, norms = choice
         return norms.get(self.keywords().get(key, next(iter(norms))))
 
+    def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
+        """Four attacks need numba, which foolbox does not install."""
+        if "BrendelBethge" in self.member and importlib.util.find_spec("numba") is None:
+            return f"{self.name} needs the package numba, which is not installed (pip install numba)"
+        return None
+
     def run(
         self,
         model: Model,
@@ -115,10 +122,9 @@ class Foolbox(LibraryAttack):
         Raises:
             AttackError: foolbox does not accept the parameters, or a budget is missing.
         """
-        import foolbox
-
         from benchmark.attacks._frozen import frozen
 
+        foolbox = _import()
         threat = self.threat
         if threat.kind == "fixed" and eps is None:
             raise AttackError(f"attack {self.name!r} needs a budget: give the probe budgets, such as ['8/255']")
@@ -135,3 +141,13 @@ class Foolbox(LibraryAttack):
             wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=inputs.device)
             _, clipped, _ = attack(wrapped, inputs, labels, epsilons=eps if threat.kind == "fixed" else None)
         return Perturbed(clipped.detach())
+
+
+def _import() -> Any:
+    """Foolbox; it imports a SciPy name that is deprecated."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".*scipy\.ndimage\.filters.*", DeprecationWarning)
+        import foolbox
+    return foolbox

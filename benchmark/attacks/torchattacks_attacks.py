@@ -49,7 +49,12 @@ UNUSABLE = {
 }
 CHOOSE_NORM = ("APGD", "APGDT", "FAB", "AutoAttack", "Square")
 NORM_NAMES: dict[Norm, str] = {"linf": "Linf", "l2": "L2", "l1": "L1"}
-NEEDS_FOUR = ("APGDT", "AutoAttack")  # their targeted loss looks at the four largest logits
+NEEDS_CLASSES = {
+    "APGDT": (4, "its loss looks at the four largest logits"),
+    "AutoAttack": (4, "its loss looks at the four largest logits"),
+    "JSMA": (10, "it aims at class (label + 1) modulo 10"),
+}
+NEEDS_COLOUR = ("PIFGSM", "PIFGSMPP", "TIFGSM")  # their fixed kernels have three channels
 
 
 @attacks.register("torchattacks")
@@ -77,10 +82,11 @@ class TorchAttacks(LibraryAttack):
         return self.norm
 
     def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
-        """Too few classes for a targeted loss."""
+        """Too few classes for a targeted attack."""
         classes = 2 if getattr(entry, "output", "") == "logit1" else getattr(entry, "class_count", 0)
-        if self.member in NEEDS_FOUR and 0 < classes < 4:
-            return f"{self.member} needs at least 4 classes, this model has {classes}"
+        needed, why = NEEDS_CLASSES.get(self.member, (0, ""))
+        if 0 < classes < needed:
+            return f"{self.name} needs at least {needed} classes ({why}), this model has {classes}"
         return None
 
     def run(
@@ -96,13 +102,21 @@ class TorchAttacks(LibraryAttack):
         """See :meth:`Attack.run`.
 
         Raises:
-            AttackError: torchattacks does not accept the parameters, or a budget is missing.
+            AttackError: torchattacks does not accept the parameters, a budget is missing, or a member that is made for
+                colour images gets grey ones.
         """
+        import warnings
+
         import torchattacks
 
         from benchmark.attacks._frozen import frozen
 
         threat = self.threat
+        if self.member in NEEDS_COLOUR and inputs.shape[1] != 3:
+            raise AttackError(
+                f"attack {self.name!r} is made for images of 3 channels, got {inputs.shape[1]};"
+                " set channels = 3 in the suite's [dataset]"
+            )
         accepted = self.read().parameters(self.member) or {}
         keywords = self.keywords()
         if threat.kind == "fixed":
@@ -115,7 +129,9 @@ class TorchAttacks(LibraryAttack):
             keywords["n_classes"] = _classes(model, inputs)
         if "seed" in accepted:  # its defaults are 0 or the clock
             keywords.setdefault("seed", generator.batch_seed)
-        with frozen(model):
+        with frozen(model), warnings.catch_warnings():
+            # SparseFool hands a tensor to NumPy
+            warnings.filterwarnings("ignore", "__array__ implementation doesn't accept a copy", DeprecationWarning)
             try:
                 attack = getattr(torchattacks, self.member)(model, **keywords)
             except (TypeError, ValueError, AssertionError) as error:

@@ -1,0 +1,204 @@
+"""Adapters. Oracles: the libraries' own class hierarchy and signatures, and their outputs when called directly."""
+
+import inspect
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.attacks import foolbox_attacks, torchattacks_attacks
+from benchmark.attacks._library import REQUIRED
+from benchmark.attacks.base import attacks
+from benchmark.attacks.foolbox_attacks import Foolbox
+from benchmark.attacks.torchattacks_attacks import TorchAttacks
+from benchmark.errors import AttackError, SpecError, UnknownNameError
+from benchmark.models.wrap import Model
+from benchmark.seeds import Draws, global_seed
+from benchmark.spec.entry import EntrySpec
+
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", r".*scipy\.ndimage\.filters.*", DeprecationWarning)
+    import foolbox as fb
+import torchattacks as ta
+
+
+def small_model(classes=4, channels=1):
+    torch.manual_seed(0)
+    return Model(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64 * channels, classes)))
+
+
+def samples(model, n=12, channels=1):
+    x = torch.rand((n, channels, 8, 8), generator=torch.Generator().manual_seed(1))
+    return x, model(x).argmax(1)
+
+
+def test_listing_imports_no_library():
+    code = (
+        "import sys; from benchmark.attacks.base import attacks; attacks.names(); attacks.make('foolbox:PGD').threat;"
+        "print([m for m in ('torch', 'foolbox', 'torchattacks', 'eagerpy') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_every_exported_attack_is_known_or_says_why_not():
+    exported = {n for n, c in vars(fb.attacks).items() if inspect.isclass(c) and issubclass(c, fb.attacks.Attack)}
+    assert set(Foolbox.members()) | set(foolbox_attacks.UNUSABLE) == exported
+    assert set(TorchAttacks.members()) | set(torchattacks_attacks.UNUSABLE) == set(ta.__all__)
+    for cls in (Foolbox, TorchAttacks):
+        assert {cls.read().alias[m] for m in cls.members()} == set(cls.table)
+
+
+@pytest.mark.parametrize("member", sorted(foolbox_attacks.TABLE))
+def test_foolboxs_threat_models_are_its_class_hierarchys(member):
+    cls = getattr(fb.attacks, member)
+    known = foolbox_attacks.TABLE[member]
+    fixed = issubclass(cls, fb.attacks.base.FixedEpsilonAttack)
+    assert known.kind == ("fixed" if fixed else "minimal")
+    assert fixed or issubclass(cls, fb.attacks.base.MinimizationAttack)
+    if issubclass(cls, fb.attacks.base.FlexibleDistanceMinimizationAttack):
+        assert known.norm == "none"
+    else:
+        attack = cls(steps=2) if member == "VirtualAdversarialAttack" else cls()
+        assert attack.distance is getattr(fb.distances, known.norm)
+
+
+@pytest.mark.parametrize("member", sorted(torchattacks_attacks.TABLE))
+def test_torchattacks_budgets_are_constructor_arguments(member):
+    parameters = inspect.signature(getattr(ta, member).__init__).parameters
+    has_eps = "eps" in parameters or "max_epsilon" in parameters
+    assert (torchattacks_attacks.TABLE[member].kind == "fixed") == has_eps
+    assert (member in torchattacks_attacks.CHOOSE_NORM) == ("norm" in parameters)
+
+
+@pytest.mark.parametrize(("cls", "module"), [(Foolbox, fb.attacks), (TorchAttacks, ta)])
+def test_signatures_read_by_ast_are_the_imported_ones(cls, module):
+    for member in cls.members():
+        constructor = getattr(module, member).__init__
+        if constructor is object.__init__:
+            assert cls.read().parameters(member) == {}
+            continue
+        expected = {k: p.default for k, p in inspect.signature(constructor).parameters.items() if k != "self"}
+        found = cls.read().parameters(member)
+        assert list(found) == list(expected)
+        for key, default in expected.items():
+            assert (found[key] is REQUIRED) == (default is inspect.Parameter.empty), (member, key)
+
+
+def test_unknown_keyword_member_and_norm_are_refused_at_plan_time():
+    with pytest.raises(SpecError, match="unknown key 'step': did you mean 'steps'"):
+        attacks.make("foolbox:LinfPGD", {"step": 3})
+    with pytest.raises(SpecError, match="unknown key 'alfa': did you mean 'alpha'"):
+        attacks.make("torchattacks:PGD", {"alfa": 3})
+    with pytest.raises(UnknownNameError, match="foolbox:LinfPGD"):
+        attacks.make("foolbox:LinfPGDD")
+    with pytest.raises(UnknownNameError, match="torchattacks:APGD"):
+        attacks.make("torchattacks:APGDD")
+    with pytest.raises(SpecError, match="rotation has no norm"):
+        attacks.make("foolbox:SpatialAttack")
+    with pytest.raises(SpecError, match="'steps' is missing"):
+        attacks.make("foolbox:VirtualAdversarialAttack")
+    with pytest.raises(SpecError, match="is an linf attack, the probe says 'l2'"):
+        _ = attacks.make("foolbox:LinfPGD", {"norm": "l2"}).threat
+    with pytest.raises(SpecError, match="of kind 'fixed'"):
+        _ = attacks.make("foolbox:LinfPGD", {"kind": "minimal"}).threat
+    with pytest.raises(SpecError, match="offers the norms linf, l2"):
+        _ = attacks.make("torchattacks:APGD", {"norm": "l1"}).threat
+    with pytest.raises(SpecError, match="set norm in the probe"):
+        _ = attacks.make("foolbox:GaussianBlurAttack").threat
+
+
+def test_the_suite_chooses_the_norm_where_the_library_leaves_it_open():
+    assert attacks.make("foolbox:GaussianBlurAttack", {"norm": "linf"}).threat.norm == "linf"
+    assert attacks.make("torchattacks:APGD", {"norm": "L2"}).threat.norm == "l2"
+    assert attacks.make("torchattacks:APGD").threat.norm == "linf"
+    assert attacks.make("foolbox:HopSkipJumpAttack", {"constraint": "linf"}).threat.norm == "linf"
+    assert attacks.make("foolbox:PointwiseAttack", {"l2_binary_search": False}).threat.norm == "l0"
+
+
+def test_a_new_attack_of_the_library_needs_its_threat_model_from_the_suite(monkeypatch):
+    monkeypatch.delitem(foolbox_attacks.TABLE, "DDNAttack")
+    with pytest.raises(SpecError, match="set norm and kind in the probe"):
+        _ = attacks.make("foolbox:DDNAttack").threat
+    assert attacks.make("foolbox:DDNAttack", {"norm": "l2", "kind": "minimal"}).threat.norm == "l2"
+
+
+def test_batch_size_is_fixed_only_where_numbers_are_drawn():
+    assert attacks.make("foolbox:LinfPGD", {"batch_size": 64}).fixed_batch_size() == 64
+    assert attacks.make("foolbox:LinfPGD", {"random_start": False}).fixed_batch_size() is None
+    assert attacks.make("foolbox:L2DeepFoolAttack").fixed_batch_size() is None
+    assert attacks.make("torchattacks:Square").fixed_batch_size() == 100
+    assert attacks.make("torchattacks:FGSM").fixed_batch_size() is None
+    assert attacks.make("foolbox:LinfPGD", {"batch_size": 64}).params() == {"batch_size": 64}
+    assert "foolbox==" in attacks.make("foolbox:LinfPGD").implementation()
+
+
+def test_foolbox_gives_what_foolbox_gives():
+    model = small_model()
+    x, y = samples(model)
+    with global_seed(3):
+        found = attacks.make("foolbox:LinfPGD", {"steps": 7}).run(model, x, y, eps=0.05, generator=Draws(range(12)))
+    with global_seed(3):
+        wrapped = fb.PyTorchModel(model, bounds=(0, 1), device="cpu")
+        _, expected, _ = fb.attacks.LinfPGD(steps=7)(wrapped, x, y, epsilons=0.05)
+    assert torch.equal(found.inputs, expected)
+
+
+def test_torchattacks_gives_what_torchattacks_gives():
+    model = small_model()
+    x, y = samples(model)
+    draws = Draws(range(12))
+    with global_seed(3):
+        found = attacks.make("torchattacks:APGD", {"steps": 7}).run(model, x, y, eps=0.05, generator=draws)
+    with global_seed(3):
+        expected = ta.APGD(model, eps=0.05, steps=7, seed=draws.batch_seed)(x, y)
+    assert torch.equal(found.inputs, expected)
+
+
+def test_the_number_of_classes_comes_from_the_model():
+    """torchattacks would ask for 10 classes and fail on a model of 4."""
+    model = small_model(classes=4)
+    x, y = samples(model)
+    for use in ("torchattacks:APGDT", "torchattacks:FAB"):
+        found = attacks.make(use, {"steps": 3}).run(model, x, y, eps=0.2, generator=Draws(range(12)))
+        assert bool((model(found.inputs).argmax(1) != y).any())
+
+
+def test_members_that_do_not_apply_say_so():
+    entry = EntrySpec(name="m", input_shape=(1, 8, 8), classes=1, output="logit1", factory="model:build")
+    reason = attacks.make("torchattacks:AutoAttack").skip(None, entry, None)
+    assert reason is not None
+    assert "at least 4 classes" in reason
+    assert attacks.make("torchattacks:PGD").skip(None, entry, None) is None
+    model = small_model()
+    x, y = samples(model)
+    with pytest.raises(AttackError, match="3 channels, got 1"):
+        attacks.make("torchattacks:TIFGSM").run(model, x, y, eps=0.1, generator=Draws(range(12)))
+
+
+def test_parameters_that_the_library_refuses_are_an_attack_error():
+    model = small_model()
+    x, y = samples(model)
+    with pytest.raises(AttackError, match="does not accept"):
+        attacks.make("foolbox:HopSkipJumpAttack", {"constraint": "l7", "steps": 1}).run(
+            model, x, y, eps=None, generator=Draws(range(12))
+        )
+    with pytest.raises(AttackError, match="needs a budget"):
+        attacks.make("torchattacks:PGD").run(model, x, y, eps=None, generator=Draws(range(12)))
+
+
+def test_one_logit_models_are_attacked():
+    """Raw single logits make both libraries raise or flip nothing; the pair of logits works."""
+    torch.manual_seed(0)
+    model = Model(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 1)), one_logit=True)
+    x, y = samples(model, 40)
+    for use in ("foolbox:LinfPGD", "torchattacks:APGD", "torchattacks:PGD"):
+        found = attacks.make(use, {"steps": 10}).run(model, x, y, eps=0.3, generator=Draws(range(40)))
+        assert float((model(found.inputs).argmax(1) != y).float().mean()) > 0.5, use
+    for use in ("deepfool", "foolbox:L2DeepFoolAttack"):
+        found = attacks.make(use).run(model, x, y, eps=None, generator=Draws(range(40)))
+        assert bool((model(found.inputs).argmax(1) != y).all()), use
+    assert np.isfinite(found.inputs.numpy()).all()
