@@ -1,13 +1,17 @@
 """Recipe: adversarial training (Madry et al. 2018, eq. 2.1) with linf PGD inputs in every step."""
 
+import warnings
 from typing import Any
 
-import foolbox
 import torch
 
 from benchmark.models.recipe import TrainingData, fit
 from benchmark.models.weights import Progress
 from benchmark.models.wrap import Model
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # foolbox imports an old name of SciPy
+    import foolbox
 
 
 def train(

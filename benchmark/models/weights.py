@@ -111,6 +111,9 @@ def download(entry: Entry, url: str, sha256: str, path: Path, progress: Progress
         temporary.replace(path)
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
+        if isinstance(error, urllib.error.HTTPError):
+            reason = f"{error}"
+            error.close()  # it holds the connection
         raise EntryError(
             f"entry {entry.name!r}: its weights could not be downloaded from {url}: {reason};"
             f" without a network, fetch the file elsewhere and put it at {path}"

@@ -1,0 +1,152 @@
+"""Recipes and the shipped weights. Oracles: determinism, scikit-learn, the figures in the READMEs, a control."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+
+from benchmark.data.base import Grid, datasets
+from benchmark.errors import DataError, EntryError, UsageError
+from benchmark.models.build import build_model
+from benchmark.models.entries import file_sha256, load_entry, read_entry
+from benchmark.models.recipe import TrainingData, judge, train_entry
+from benchmark.models.template import Draft, create
+from benchmark.models.weights import ensure_weights
+from benchmark.spec.entry import RecipeData
+
+DIGITS = ["digits_mlp", "digits_cnn", "digits_cnn_adv"]
+CHEST = ["pneumonia_mlp", "pneumonia_mlp_deep", "pneumonia_cnn", "pneumonia_cnn_pool"]
+
+
+@pytest.fixture
+def digits():
+    data = datasets.make("digits")
+    batch = data.load("test", data.index("test").ids, Grid())
+    return torch.from_numpy(batch.inputs), torch.from_numpy(batch.labels)
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """An entry as `assay new` writes it, its recipe uncommented (4 epochs), without weights of its own."""
+    entry = create(Draft("net", "", {}, 10, (1, 8, 8), "digits"), tmp_path)
+    file = entry.folder / "entry.toml"
+    text = file.read_text()
+    for line in ("[recipe]", 'file = "train.py"', "seed = 0", "data =", "params ="):
+        text = text.replace(f"# {line}", line)
+    file.write_text(text.replace("epochs = 20", "epochs = 4"))
+    return read_entry(entry.folder)
+
+
+def accuracy(model, inputs, labels):
+    return float((model(inputs).argmax(1) == labels).float().mean())
+
+
+def test_same_seed_same_weights_other_seed_other_weights(fresh, tmp_path):
+    torch.manual_seed(1)
+    first = train_entry(fresh, tmp_path / "a.safetensors")
+    torch.manual_seed(2)
+    second = train_entry(fresh, tmp_path / "b.safetensors")
+    third = train_entry(fresh, tmp_path / "c.safetensors", seed=5)
+    assert first.sha256 == second.sha256 != third.sha256
+    assert first.judged.accuracy > 0.8
+
+
+def test_weights_without_a_source_are_made_by_the_recipe_on_first_use(fresh, digits):
+    before = fresh.digest()
+    said = []
+    path = ensure_weights(fresh, said.append)
+    assert "1297 training samples" in said[0]
+    assert fresh.digest() != before
+    assert accuracy(build_model(fresh), *digits) > 0.8
+    changed = path.stat().st_mtime_ns
+    assert ensure_weights(fresh) == path
+    assert path.stat().st_mtime_ns == changed
+    (fresh.folder / "train.py").write_text((fresh.folder / "train.py").read_text() + "\n")
+    assert fresh.weights_path() != path  # another recipe, other weights
+
+
+def test_judge_is_scikit_learns_scores(digits):
+    model = build_model(load_entry("digits_mlp"))
+    judged = judge(model, TrainingData(RecipeData(use="digits"), (1, 8, 8)), "test")
+    inputs, labels = digits
+    predictions = model(inputs).argmax(1)
+    precision, recall, _, _ = precision_recall_fscore_support(labels, predictions)
+    assert judged.accuracy == pytest.approx(accuracy_score(labels, predictions))
+    assert np.allclose(judged.precision(), precision)
+    assert np.allclose(judged.recall(), recall)
+
+
+@pytest.mark.parametrize("name", DIGITS)
+def test_shipped_digits_weights_reach_the_readmes_figure(name, digits):
+    entry = load_entry(name)
+    figure = float(re.search(r"500 test samples: ([0-9.]+)\.\s", (entry.folder / "README.md").read_text()).group(1))
+    assert accuracy(build_model(entry), *digits) == pytest.approx(figure, abs=0.003)
+    assert figure >= 0.93
+
+
+@pytest.mark.filterwarnings("ignore:.*gaussian_filter.*:DeprecationWarning")
+def test_the_adversarially_trained_network_is_clearly_the_more_robust(digits):
+    import foolbox
+
+    inputs, labels = digits
+    robust = {}
+    for name in DIGITS:
+        wrapped = foolbox.PyTorchModel(build_model(load_entry(name)), bounds=(0, 1), device="cpu")
+        torch.manual_seed(0)
+        success = foolbox.attacks.LinfPGD(steps=40)(wrapped, inputs, labels, epsilons=0.15)[2]
+        robust[name] = 1 - float(success.float().mean())
+    assert robust["digits_cnn_adv"] > 0.8
+    assert max(robust["digits_cnn"], robust["digits_mlp"]) < 0.4
+
+
+@pytest.mark.parametrize("name", CHEST)
+def test_shipped_chest_x_ray_weights_reach_the_readmes_figure(name, real_data):
+    entry = load_entry(name)
+    model = build_model(entry)
+    data = RecipeData(use="folder", name="chest_xray", path=real_data("chest_xray_pneumonia"))
+    judged = judge(model, TrainingData(data, entry.spec.input_shape), "test")
+    table = (entry.folder / "README.md").read_text()
+    for row, values in (
+        ("accuracy", [judged.accuracy]),
+        ("NORMAL: precision, recall", [judged.precision()[0], judged.recall()[0]]),
+        ("PNEUMONIA: precision, recall", [judged.precision()[1], judged.recall()[1]]),
+    ):
+        stated = re.search(rf"\| {row} \| ([0-9., ]+) \|", table).group(1)
+        assert [float(value) for value in stated.split(",")] == pytest.approx(values, abs=0.004)
+    assert (entry.folder / "weights.safetensors").stat().st_size <= 8 * 2**20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DIGITS)
+def test_shipped_weights_are_what_the_recipe_makes(name, tmp_path):
+    """Bitwise on the machine that made them; elsewhere float rounding may differ, so the accuracy is compared."""
+    entry = load_entry(name)
+    made = train_entry(entry, tmp_path / "w.safetensors")
+    shipped = judge(build_model(entry), TrainingData(entry.spec.recipe.data, (1, 8, 8)), "test")
+    assert made.sha256 == file_sha256(entry.weights_path()) or abs(made.judged.accuracy - shipped.accuracy) <= 0.02
+
+
+def test_what_cannot_be_trained_is_said(fresh, tmp_path):
+    def write(text):
+        (fresh.folder / "train.py").write_text(text)
+
+    write("def train(model, data, **rest):\n    raise RuntimeError('out of paper')\n")
+    with pytest.raises(EntryError, match=r"recipe train\.py raised RuntimeError: out of paper \(train\.py, line 2\)"):
+        train_entry(fresh, tmp_path / "w.safetensors")
+    write("import torch\n\ndef train(model, data, **rest):\n    model.network[0].weight.data.fill_(torch.nan)\n")
+    with pytest.raises(EntryError, match=r"0\.weight is not finite"):
+        train_entry(fresh, tmp_path / "w.safetensors")
+    write("x = 1\n")
+    with pytest.raises(EntryError, match="needs a function `train"):
+        train_entry(fresh, tmp_path / "w.safetensors")
+    (fresh.folder / "train.py").unlink()
+    with pytest.raises(EntryError, match=r"train\.py does not exist"):
+        train_entry(fresh, tmp_path / "w.safetensors")
+    assert not (tmp_path / "w.safetensors").exists()
+    with pytest.raises(DataError, match="--data chest_xray=PATH"):
+        train_entry(load_entry("pneumonia_mlp"), tmp_path / "w.safetensors")
+    plain = create(Draft("plain", "", {}, 10, (1, 8, 8), "digits"), tmp_path)
+    with pytest.raises(UsageError, match=r"has no \[recipe\]"):
+        train_entry(plain, tmp_path / "w.safetensors")
