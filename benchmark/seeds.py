@@ -77,7 +77,8 @@ def global_seed(seed: int) -> Iterator[None]:
     import torch
 
     python, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    cuda = torch.cuda.get_rng_state_all() if on_gpu else None
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

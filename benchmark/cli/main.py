@@ -6,12 +6,15 @@ import sys
 
 import typer
 
+from benchmark.cli.check import check
 from benchmark.cli.compare import compare
 from benchmark.cli.list import list_
+from benchmark.cli.new import new
 from benchmark.cli.report import report
 from benchmark.cli.run import run
 from benchmark.cli.show import show
 from benchmark.cli.status import status
+from benchmark.cli.train import train
 
 app = typer.Typer(
     name="assay",
@@ -28,6 +31,9 @@ for _name, _command in (
     ("compare", compare),
     ("list", list_),
     ("show", show),
+    ("new", new),
+    ("check", check),
+    ("train", train),
 ):
     app.command(_name)(_command)
 

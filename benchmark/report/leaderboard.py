@@ -21,7 +21,7 @@ def leaderboard(results: Results) -> pd.DataFrame:
     rows = [_row(results, model) for model in results.models]
     table = pd.DataFrame(rows)
     ranked = _ranks(results)
-    table.insert(1, "rank", pd.array([ranked.get(model) for model in table["model"]], dtype="Int64"))
+    table.insert(1, "rank", pd.Series([ranked.get(model) for model in table["model"]], dtype="Int64"))
     headline = headline_column(results)
     table = table.assign(_unranked=table["rank"].isna()).sort_values(
         ["_unranked", "rank", headline, "model"], ascending=[True, True, False, True], kind="stable"
@@ -62,7 +62,8 @@ def _row(results: Results, model: str) -> dict[str, Any]:
         _put(row, f"{robust}_worst", stats.rate(results.worst(model, suite.threat.norm, suite.threat.eps).to_numpy()))
     outcomes = {condition: results.outcome(model, condition) for condition in results.conditions()}
     for condition, outcome in outcomes.items():
-        _put(row, f"{robust}_{condition.suffix}", stats.rate(outcome.to_numpy()))
+        if condition.eps is not None or results.threat(condition.probe).get("kind") != "minimal":
+            _put(row, f"{robust}_{condition.suffix}", stats.rate(outcome.to_numpy()))
         if len(outcome) != row["n"]:
             row[f"n_{condition.probe}"] = len(outcome)
     row["n_correct"] = int(np.nansum(correct.to_numpy()))

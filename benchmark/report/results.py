@@ -67,7 +67,9 @@ class Results:
 
     def _clean_rows(self, model: str) -> pd.DataFrame:
         part = self.rows[(self.rows["kind"] == "clean") & (self.rows["model"] == model)]
-        return part.dropna(axis=1, how="all").set_index("sample", drop=False)
+        filled = [name for name in part if name == "sample" or part[name].notna().any()]
+        rows: pd.DataFrame = part[filled].set_index("sample", drop=False)
+        return rows
 
     def clean(self, model: str) -> pd.DataFrame:
         """Clean rows of a model, by sample; without rows where its clean cells failed."""
@@ -104,7 +106,8 @@ class Results:
         if norm is not None:
             probes = [p.name for p in self.suite.attacks if self.threat(p.name).get("norm") == norm]
             rows = rows[rows["probe"].isin(probes)]
-        return rows
+        found: pd.DataFrame = rows
+        return found
 
     # -- verdicts -----------------------------------------------------------------------------------------------
 

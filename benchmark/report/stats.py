@@ -58,7 +58,7 @@ def rate(outcomes: NDArray[Any]) -> Estimate:
 
 
 def bootstrap(
-    values: NDArray[Any], statistic: str = "mean", groups: Sequence[str] | None = None, seed: int = 0
+    values: NDArray[Any], statistic: str = "mean", groups: Sequence[str] | NDArray[Any] | None = None, seed: int = 0
 ) -> Estimate:
     """Mean or median with a seeded percentile bootstrap (2,000 resamples) over samples, or over groups where given.
 

@@ -46,7 +46,7 @@ def to_csv(table: pd.DataFrame) -> bytes:
     safe = table.copy()
     for name in safe.columns:
         if safe[name].dtype == object or isinstance(safe[name].dtype, pd.StringDtype):
-            safe[name] = [_harmless(value) for value in safe[name]]
+            safe[name] = pd.Series([_harmless(value) for value in safe[name]], dtype=object, index=safe.index)
     return safe.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n").encode()
 
 

@@ -95,7 +95,7 @@ def resolve(name: str, options: Options) -> SuiteSpec:
         suite = SuiteSpec.model_validate(
             suite.model_dump() | {"run": suite.run.model_dump() | {"keep_inputs": options.keep_inputs}}
         )
-    probes = [probe.name for probe in [*suite.attacks, *suite.explainers]]
+    probes = [*(probe.name for probe in suite.attacks), *(probe.name for probe in suite.explainers)]
     for probe in options.only:
         if probe not in probes:
             raise UnknownNameError("probe", probe, probes, f"suite {suite.name!r}")

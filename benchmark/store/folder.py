@@ -66,7 +66,7 @@ class Store:
         """
         try:
             plan: dict[str, Any] = json.loads((self.folder / "plan.json").read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except ValueError as error:
             raise StoreError(f"{self.folder / 'plan.json'} is not JSON ({error}); run the suite again") from error
@@ -76,7 +76,7 @@ class Store:
         """The JSON of a record in ``cells/``, or None where there is no whole record of this schema."""
         try:
             head: dict[str, Any] = json.loads((self.cells / f"{cell}.json").read_bytes())
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             return None
         return head if head.get("schema_version") == SCHEMA_VERSION else None
 
@@ -188,7 +188,7 @@ class Store:
             return {}
         table = pq.read_table(file)
         cells = np.asarray(table["cell"].to_pylist(), dtype=object)
-        starts = np.flatnonzero(np.r_[True, cells[1:] != cells[:-1]]) if len(cells) else []
+        starts = np.flatnonzero(np.r_[True, cells[1:] != cells[:-1]]).tolist() if len(cells) else []
         parts = {}
         for start, end in zip(starts, [*starts[1:], len(cells)], strict=True):
             head, rows = table.slice(start, 1), table.slice(start + 1, end - start - 1)

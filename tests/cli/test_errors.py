@@ -22,6 +22,7 @@ from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 
 @attacks.register("hostile")
 class Hostile(Attack):
+    whole_batch = True
     marker: str = ""
     what: str = "stuck"
 
@@ -53,7 +54,8 @@ def hostile(workplace, what, **params):
     suite = workplace.root / "suites" / "tiny.toml"
     suite.write_text(
         suite.read_text()
-        + f'\n[[attacks]]\nname = "hostile"\nuse = "hostile"\nbudgets = ["0.1"]\nparams = {{ {text} }}\ntime_limit = 4\n'
+        + '\n[[attacks]]\nname = "hostile"\nuse = "hostile"\nbudgets = ["0.1"]\n'
+        + f"params = {{ {text} }}\ntime_limit = 4\n"
     )
     return ("run", "tiny", "--include", "hostile.py")
 
@@ -78,7 +80,7 @@ def reasons(workplace, probe="hostile"):
         ('use = "saliency"', 'use = "salience"', ["tiny"], ["unknown explainer 'salience'", "'saliency'"]),
         ('use = "sparseness"', 'use = "sparsenes"', ["tiny"], ["unknown metric 'sparsenes'", "'sparseness'"]),
         ('use = "digits"', 'use = "digit"', ["tiny"], ["unknown dataset 'digit'", "'digits'"]),
-        ('budgets = ["0.05", "0.1"]', 'budgts = ["0.05"]', ["tiny"], ["line 22", "'attacks.0.budgts'", "'budgets'"]),
+        ('budgets = ["0.05", "0.1"]', 'budgts = ["0.05"]', ["tiny"], ["line 20", "'attacks.0.budgts'", "'budgets'"]),
         ("samples = 20", "samples = 20 20", ["tiny"], ["not valid TOML", "line 7"]),
         ('budgets = ["0.05", "0.1"]', 'budgets = ["0.1", "0.10000001"]', ["tiny"], ["print alike as 0.1"]),
         ('budgets = ["0.05", "0.1"]', 'budgets = ["0.05", "0.2"]\nparams = { step = 3 }', ["tiny"], ["'step'"]),
@@ -114,7 +116,7 @@ def broken_entry(workplace, case):
         write_entry(folder, model=LINEAR_MODEL.replace("Linear(64, 10)", "Linear(64, 7)"))
         return "10"
     if case == "nan":
-        write_entry(folder, extra='kwargs = { scale = nan }')
+        write_entry(folder, extra="kwargs = { scale = nan }")
         return "nan"
     from safetensors.numpy import save_file
 
@@ -213,12 +215,13 @@ def alive(pid):
 
 def start_slow(workplace):
     args = hostile(workplace, "slow")
-    process = subprocess.Popen(
-        workplace.command(*args), cwd=workplace.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    with (workplace.root / "stderr").open("w") as stderr:
+        process = subprocess.Popen(
+            workplace.command(*args), cwd=workplace.root, stdout=subprocess.DEVNULL, stderr=stderr
+        )
     deadline = time.monotonic() + 90
     while len(workplace.times() if (workplace.root / "results/tiny/cells").exists() else {}) < 3:
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, (workplace.root / "stderr").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return args, process
@@ -245,8 +248,8 @@ def test_a_run_killed_midway_leaves_no_worker_and_resumes(workplace):
 def test_ctrl_c_stops_cleanly_and_the_same_command_resumes(workplace):
     args, process = start_slow(workplace)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.wait(timeout=60) == 130
+    err = (workplace.root / "stderr").read_text()
     assert "Interrupted" in err
     assert "Traceback" not in err
     before = workplace.times()

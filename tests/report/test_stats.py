@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchmark.report import stats
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
+
+from benchmark.report import stats
 
 
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))

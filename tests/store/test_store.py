@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+
 from benchmark.errors import LockedError, StoreError
 from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store
@@ -95,7 +96,9 @@ def test_a_second_run_is_refused_and_told_of_the_first(tmp_path):
     with store.locked("process 1 on host"):
         out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "in use by process 1 on host" in out
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "entered\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "entered\n"
+    )
     assert not (tmp_path / "run.json").exists()
 
 
