@@ -60,14 +60,22 @@ class Source:
 
     def parameters(self, name: str) -> dict[str, Any] | None:
         """Keyword parameters of a class's constructor with their defaults; None where they cannot be read."""
-        node = self.classes.get(self.alias.get(name, name))
-        while node is not None:
-            for item in node.body:
-                if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-                    return None if item.args.kwarg else _arguments(item.args)
-            bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
-            node = next((self.classes[base] for base in bases if base in self.classes), None)
-        return {} if self.alias.get(name, name) in self.classes else None
+        name = self.alias.get(name, name)
+        if name not in self.classes:
+            return None
+        constructor = self._constructor(name)
+        if constructor is None:
+            return {}
+        return None if constructor.args.kwarg else _arguments(constructor.args)
+
+    def _constructor(self, name: str) -> ast.FunctionDef | None:
+        """The nearest ``__init__`` of a class, bases from left to right."""
+        node = self.classes[name]
+        for item in node.body:
+            if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+                return item
+        bases = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id in self.classes]
+        return next((found for base in bases if (found := self._constructor(base)) is not None), None)
 
 
 def _arguments(args: ast.arguments) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmark.attacks._library import Known, LibraryAttack
 from benchmark.attacks.base import Norm, Perturbed, attacks
-from benchmark.errors import AttackError
+from benchmark.errors import AttackError, SpecError
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +60,7 @@ TABLE: dict[str, Known] = {
     "LinfinityBrendelBethgeAttack": Known("linf", "minimal", random=True),
     "BoundaryAttack": Known("l2", "minimal", "decision", random=True),
     "HopSkipJumpAttack": Known("l2", "minimal", "decision", random=True),
-    "PointwiseAttack": Known("l2", "minimal", "decision", random=True),
+    "PointwiseAttack": Known("none", "minimal", "decision", random=True),
     "SaltAndPepperNoiseAttack": Known("l2", "minimal", "decision", random=True),
     "LinearSearchBlendedUniformNoiseAttack": Known("none", "minimal", "decision", random=True),
     "BinarySearchContrastReductionAttack": Known("none", "minimal", "decision"),
@@ -75,11 +75,6 @@ UNUSABLE = {
     "DatasetAttack": "it must be fed other samples first",
     "GenAttack": "it needs a target class for each sample",
 }
-# members whose norm is a parameter: its name, and the norm of each value (the default first)
-CHOICES: dict[str, tuple[str, dict[Any, Norm]]] = {
-    "HopSkipJumpAttack": ("constraint", {"l2": "l2", "linf": "linf"}),
-    "PointwiseAttack": ("l2_binary_search", {True: "l2", False: "l0"}),
-}
 
 
 @attacks.register("foolbox")
@@ -93,13 +88,18 @@ class Foolbox(LibraryAttack):
     unusable: ClassVar[dict[str, str]] = UNUSABLE
     hidden: ClassVar[frozenset[str]] = frozenset({"distance", "tensorboard"})
 
-    def resolved_norm(self) -> Norm | None:
-        """See :meth:`LibraryAttack.resolved_norm`; two attacks choose theirs by a parameter."""
-        choice = CHOICES.get(self.read().alias[self.member])
-        if choice is None:
-            return super().resolved_norm()
-        key, norms = choice
-        return norms.get(self.keywords().get(key, next(iter(norms))))
+    def known(self) -> Known | None:
+        """See :meth:`LibraryAttack.known`; HopSkipJump minimises the norm that ``constraint`` names.
+
+        Raises:
+            SpecError: ``constraint`` names another norm than l2 or linf.
+        """
+        known, constraint = super().known(), self.keywords().get("constraint", "l2")
+        if known is None or self.member != "HopSkipJumpAttack":
+            return known
+        if constraint not in ("l2", "linf"):
+            raise SpecError(f"attack {self.name!r}: constraint is 'l2' or 'linf', got {constraint!r}")
+        return known._replace(norm=constraint)
 
     def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
         """Four attacks need numba, which foolbox does not install."""
@@ -129,14 +129,14 @@ class Foolbox(LibraryAttack):
         if threat.kind == "fixed" and eps is None:
             raise AttackError(f"attack {self.name!r} needs a budget: give the probe budgets, such as ['8/255']")
         keywords = self.keywords()
-        if isinstance(keywords.get("init_attack"), str):
-            keywords["init_attack"] = getattr(foolbox.attacks, keywords["init_attack"])()
         if "distance" in (self.read().parameters(self.member) or {}):
             keywords["distance"] = getattr(foolbox.distances, threat.norm)
         try:
+            if isinstance(keywords.get("init_attack"), str):
+                keywords["init_attack"] = getattr(foolbox.attacks, keywords["init_attack"])()
             attack = getattr(foolbox.attacks, self.member)(**keywords)
-        except (TypeError, ValueError, AssertionError) as error:
-            raise AttackError(f"attack {self.name!r} does not accept {keywords}: {error}") from error
+        except (TypeError, ValueError, AssertionError, AttributeError) as error:
+            raise AttackError(f"attack {self.name!r} does not accept {self.keywords()}: {error}") from error
         with frozen(model):
             wrapped = foolbox.PyTorchModel(model, bounds=(0, 1), device=inputs.device)
             _, clipped, _ = attack(wrapped, inputs, labels, epsilons=eps if threat.kind == "fixed" else None)

@@ -1,0 +1,177 @@
+"""Every registered attack class, and members of the libraries, through one table.
+
+Oracles: the verifier, and properties of the contract (shape, dtype, range, seeds, batch size, frozen model).
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.attacks.base import Perturbed, attacks
+from benchmark.data.base import Batch
+from benchmark.models.wrap import Model
+from benchmark.registry import Family
+from benchmark.seeds import Draws
+from benchmark.tasks.base import tasks
+from benchmark.tasks.execute import execute
+
+BUDGET = {"linf": 0.1, "l2": 0.8, "l1": 4.0}
+
+
+class Row(NamedTuple):
+    use: str
+    params: Mapping[str, object] = MappingProxyType({})
+    channels: int = 1
+
+
+S = {"steps": 3}
+TABLE = [
+    Row("identity"),
+    Row("noise-linf"),
+    Row("noise-linf", {"draws": 3}),
+    Row("noise-l2"),
+    Row("deepfool"),
+    *[
+        Row(f"foolbox:{prefix}{name}", S)
+        for prefix in ("L1", "L2", "Linf")
+        for name in ("ProjectedGradientDescentAttack", "AdamBasicIterativeAttack", "BasicIterativeAttack")
+    ],
+    Row("foolbox:FGSM"),
+    Row("foolbox:FGM", {"random_start": True}),
+    Row("foolbox:MIFGSM", S),
+    Row("foolbox:VirtualAdversarialAttack", S),
+    Row("foolbox:SparseL1DescentAttack", S),
+    Row("foolbox:L2ContrastReductionAttack"),
+    Row("foolbox:L2AdditiveGaussianNoiseAttack"),
+    Row("foolbox:LinfRepeatedAdditiveUniformNoiseAttack", {"repeats": 3}),
+    Row("foolbox:L2ClippingAwareRepeatedAdditiveUniformNoiseAttack", {"repeats": 3}),
+    Row("foolbox:DDNAttack", S),
+    Row("foolbox:L2CarliniWagnerAttack", {"steps": 5, "binary_search_steps": 2}),
+    Row("foolbox:EADAttack", {"steps": 5, "binary_search_steps": 2}),
+    Row("foolbox:L2DeepFoolAttack", S),
+    Row("foolbox:LinfDeepFoolAttack", S),
+    *[Row(f"foolbox:{name}FMNAttack", S) for name in ("L0", "L1", "L2", "LInf")],
+    Row("foolbox:BoundaryAttack", {"steps": 5, "init_attack": "LinearSearchBlendedUniformNoiseAttack"}),
+    Row("foolbox:HopSkipJumpAttack", {"steps": 1, "initial_gradient_eval_steps": 5, "max_gradient_eval_steps": 9}),
+    Row("foolbox:SaltAndPepperNoiseAttack", {"steps": 5}),
+    Row("foolbox:GaussianBlurAttack", {"steps": 5, "norm": "l2"}),
+    Row("foolbox:InversionAttack", {"norm": "linf"}),
+    Row("foolbox:LinearSearchContrastReductionAttack", {"steps": 5, "norm": "l1"}),
+    *[Row(f"torchattacks:{name}", S) for name in ("BIM", "RFGSM", "PGD", "EOTPGD", "TPGD", "MIFGSM", "UPGD", "APGD")],
+    *[Row(f"torchattacks:{name}", S) for name in ("APGDT", "DIFGSM", "Jitter", "NIFGSM", "PGDRS", "SINIFGSM", "CW")],
+    *[Row(f"torchattacks:{name}", S) for name in ("VMIFGSM", "VNIFGSM", "PGDL2", "PGDRSL2", "FAB", "DeepFool")],
+    Row("torchattacks:OnePixel", S),
+    *[Row(f"torchattacks:{name}") for name in ("VANILA", "GN", "FGSM", "FFGSM")],
+    *[Row(f"torchattacks:{name}", {"max_iterations": 10, "binary_search_steps": 1}) for name in ("EADL1", "EADEN")],
+    Row("torchattacks:APGD", {**S, "norm": "l2"}),
+    Row("torchattacks:AutoAttack", {"version": "rand"}),
+    Row("torchattacks:Square", {"n_queries": 10}),
+    Row("torchattacks:SPSA", {"nb_sample": 4}),
+    Row("torchattacks:Pixle", {"restarts": 1, "max_iterations": 2}),
+    Row("torchattacks:SparseFool", {"steps": 2}),
+    Row("torchattacks:JSMA"),
+    *[Row(f"torchattacks:{name}", {"num_iter_set": 2}, 3) for name in ("PIFGSM", "PIFGSMPP")],
+    Row("torchattacks:TIFGSM", S, 3),
+]
+ids = [f"{row.use}-{i}" for i, row in enumerate(TABLE)]
+
+
+def case(channels, n=6):
+    """A seeded small network with dropout (so that train mode would show) and samples it classifies right."""
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(channels, 4, 3, stride=2), torch.nn.Flatten(), torch.nn.Dropout(), torch.nn.Linear(36, 10)
+    )
+    model = Model(network)
+    x = torch.rand((n, channels, 8, 8), generator=torch.Generator().manual_seed(1)) * 0.9
+    return model, x, model(x).argmax(1)
+
+
+def judged(row, model, x, y, seeds):
+    attack = attacks.make(row.use, row.params)
+    task = tasks.make("classification")
+    batch = Batch(tuple(map(str, seeds)), x.numpy(), y.numpy())
+    clean = task.clean(model, batch)
+    eps = BUDGET[attack.threat.norm] if attack.threat.kind == "fixed" else None
+    return execute(task, attack, model, x, y, clean, eps=eps, generator=Draws(seeds))
+
+
+def test_the_table_names_every_registered_class():
+    tested = {row.use.partition(":")[0] for row in TABLE}
+    own = {n for n, c in attacks.classes().items() if c.__module__.startswith("benchmark.")}
+    assert own <= tested
+    families = [n for n in own if issubclass(attacks.classes()[n], Family)]
+    assert sorted(families) == ["foolbox", "torchattacks"]
+
+
+@pytest.mark.parametrize("row", TABLE, ids=ids)
+def test_budget_shape_frozen_model_and_seed(row):
+    model, x, y = case(row.channels)
+    before, state = x.clone(), {k: v.clone() for k, v in model.state_dict().items()}
+    rows, out = judged(row, model, x, y, range(6))
+    assert out.shape == x.shape
+    assert out.dtype == torch.float32
+    assert not out.requires_grad
+    assert torch.equal(x, before), "the attack wrote into its inputs"
+    assert (rows["status"] == "ok").all(), rows
+    assert out.min() >= -6e-8
+    assert out.max() <= 1 + 6e-8
+    assert not any(m.training for m in model.modules())
+    assert all(p.grad is None and not p.requires_grad for p in model.parameters())
+    assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
+    assert (np.asarray(rows["forwards"]) >= 0).all()
+
+    torch.rand(3)  # another global state must not matter
+    again = judged(row, model, x, y, range(6))[1]
+    assert torch.equal(out, again)
+
+
+@pytest.mark.parametrize("row", TABLE, ids=ids)
+def test_a_batch_of_one(row):
+    model, x, y = case(row.channels)
+    rows, out = judged(row, model, x[:1], y[:1], [7])
+    assert out.shape == x[:1].shape
+    assert rows["status"].tolist() == ["ok"]
+
+
+@pytest.mark.parametrize("row", TABLE, ids=ids)
+def test_all_samples_wrong_already(row):
+    model, x, y = case(row.channels)
+    rows, _ = judged(row, model, x, (y + 1) % 10, range(6))
+    assert not rows["success"].any()
+    assert (rows["status"] == "ok").all()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [r for r in TABLE if attacks.make(r.use, r.params).fixed_batch_size() is None],
+    ids=lambda r: r.use,
+)
+def test_the_batch_size_does_not_matter_where_it_is_not_declared(row):
+    model, x, y = case(row.channels)
+    whole = judged(row, model, x, y, range(6))[1]
+    parts = [judged(row, model, x[i : i + 2], y[i : i + 2], range(i, i + 2))[1] for i in (0, 2, 4)]
+    torch.testing.assert_close(whole, torch.cat(parts), atol=1e-5, rtol=0)
+
+
+def test_wrong_samples_never_reach_an_attack_that_does_not_ask_for_them():
+    seen = []
+
+    class Spy(type(attacks.make("identity"))):
+        def run(self, model, inputs, labels, *, eps, generator, fitted=None):
+            seen.append((len(inputs), generator.seeds))
+            return Perturbed(inputs)
+
+    model, x, y = case(1)
+    y[2] = (y[2] + 1) % 10
+    task = tasks.make("classification")
+    clean = task.clean(model, Batch(tuple("abcdef"), x.numpy(), y.numpy()))
+    execute(task, Spy(), model, x, y, clean, eps=None, generator=Draws(range(6)))
+    assert seen == [(5, [0, 1, 3, 4, 5])]
+    clean["correct"][:] = False
+    execute(task, Spy(), model, x, y, clean, eps=None, generator=Draws(range(6)))
+    assert len(seen) == 1

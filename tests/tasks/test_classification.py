@@ -1,0 +1,118 @@
+"""The classification task. Oracles: hand-made logits (closed form), scikit-learn's precision and recall (parity)."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import precision_score, recall_score
+
+from benchmark.attacks.base import Perturbed, attacks
+from benchmark.data.base import Batch
+from benchmark.errors import EntryError
+from benchmark.models.wrap import Model
+from benchmark.spec.entry import EntrySpec
+from benchmark.tasks.base import tasks
+
+SPEC = EntrySpec(name="m", input_shape=(1, 1, 3), classes=3, factory="model:build")
+
+
+class Pixels(torch.nn.Module):
+    """The three pixels are the logits."""
+
+    def forward(self, x):
+        return x.flatten(1)
+
+
+def batch(rows, labels):
+    x = np.asarray(rows, dtype=np.float32).reshape(-1, 1, 1, 3)
+    return Batch(tuple(f"s{i}" for i in range(len(x))), x, np.asarray(labels))
+
+
+def test_clean_columns():
+    task = tasks.make("classification")
+    rows = task.clean(Model(Pixels()), batch([[0.9, 0.1, 0.2], [0.5, 0.4, 0.5], [0.1, 0.2, 0.3]], [0, 2, 0]), SPEC)
+    assert rows["pred_clean"].tolist() == [0, 0, 2]  # the tie goes to the lower index
+    assert rows["pred_clean"].dtype == np.int64
+    assert rows["correct"].tolist() == [True, False, False]
+    np.testing.assert_allclose(rows["margin_clean"], [0.7, 0.0, -0.2], atol=1e-7)
+    np.testing.assert_allclose(rows["confidence"][0], np.exp(0.9) / np.exp([0.9, 0.1, 0.2]).sum(), rtol=1e-6)
+    assert task.targets(rows).tolist() == [0, 0, 2]
+
+
+def verified(clean_rows, perturbed_rows, labels, eps=0.2, use="noise-linf"):
+    task, model = tasks.make("classification"), Model(Pixels())
+    part = batch(clean_rows, labels)
+    x = torch.as_tensor(part.inputs)
+    moved = torch.as_tensor(np.asarray(perturbed_rows, dtype=np.float32).reshape(-1, 1, 1, 3))
+    clean = task.clean(model, part)
+    labels = torch.as_tensor(part.labels)
+    return task.verify(model, x, labels, Perturbed(moved), attacks.make(use), eps=eps, clean=clean)
+
+
+def test_success_needs_all_three_clean_right_status_ok_and_another_class():
+    rows = verified(
+        [[0.5, 0.4, 0.1]] * 4 + [[0.4, 0.5, 0.1]],
+        [[0.4, 0.5, 0.1], [0.5, 0.45, 0.1], [0.2, 0.5, 0.1], [np.nan, 0.4, 0.1], [0.3, 0.9, 0.1]],
+        [0, 0, 0, 0, 0],
+    )
+    assert rows["success"].tolist() == [True, False, False, False, False]
+    assert rows["status"].tolist() == ["ok", "ok", "out_of_budget", "nan", "ok"]
+    assert rows["pred"].tolist() == [1, 0, 1, -1, 1]
+    np.testing.assert_allclose(rows["margin"], [-0.1, 0.05, -0.3, np.nan, -0.6], atol=1e-6)
+    np.testing.assert_allclose(rows["norm_linf"][:3], [0.1, 0.05, 0.3], atol=1e-7)
+
+
+def test_a_tie_is_decided_by_the_argmax():
+    first = verified([[0.5, 0.45, 0.1]], [[0.5, 0.5, 0.1]], [0])
+    assert first["margin"].tolist() == [0.0]
+    assert not first["success"][0]
+    second = verified([[0.45, 0.5, 0.1]], [[0.5, 0.5, 0.1]], [1])
+    assert second["margin"].tolist() == [0.0]
+    assert second["success"][0]
+
+
+def test_columns_are_precision_and_recall():
+    rng = np.random.default_rng(0)
+    label, pred = rng.integers(0, 3, 200), rng.integers(0, 3, 200)
+    rows = pd.DataFrame({"label": label, "pred_clean": pred, "correct": label == pred})
+    columns = tasks.make("classification").columns(["Normal", "Viral pneumonia", "b"])
+    names = [c.name for c in columns]
+    assert names[0] == "clean_acc"
+    assert names[3:5] == ["precision_viral_pneumonia", "recall_viral_pneumonia"]
+    values = [float(np.nanmean(c.values(rows))) for c in columns]
+    assert values[0] == (label == pred).mean()
+    np.testing.assert_allclose(values[1::2], precision_score(label, pred, average=None))
+    np.testing.assert_allclose(values[2::2], recall_score(label, pred, average=None))
+
+
+def test_columns_stay_apart_and_few():
+    task = tasks.make("classification")
+    names = [c.name for c in task.columns(["a b", "a-b"])]
+    assert len(set(names)) == len(names) == 5
+    assert [c.name for c in task.columns([str(i) for i in range(1000)])] == ["clean_acc"]
+
+
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        (torch.zeros(4, 2), r"shape \(4, 2\), expected logits \(4, 3\)"),
+        (torch.zeros(4), r"shape \(4,\), expected logits \(4, 3\)"),
+        (torch.zeros(1, 3), r"shape \(1, 3\), expected logits \(4, 3\)"),
+        (torch.zeros(4, 1), "logit1"),
+        (torch.tensor([[0.0, 0.0, float("nan")]] * 4), "4 of 4"),
+        ((torch.zeros(4, 3),), "a tuple, expected a tensor"),
+    ],
+)
+def test_a_wrong_output_is_an_entry_error(output, says):
+    with pytest.raises(EntryError, match=says):
+        tasks.make("classification").check_output(output, SPEC, 4)
+
+
+def test_one_logit_entries_give_two_logits():
+    spec = SPEC.model_copy(update={"output": "logit1", "classes": 1})
+    tasks.make("classification").check_output(torch.zeros(4, 2), spec, 4)
+
+
+def test_a_label_that_the_network_does_not_know_is_an_entry_error():
+    with pytest.raises(EntryError, match=r"'s1' has label 3, but the network gives 3 logits"):
+        tasks.make("classification").clean(Model(Pixels()), batch([[0, 0, 1], [0, 0, 1]], [2, 3]))
