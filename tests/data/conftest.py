@@ -1,7 +1,6 @@
-import os
-from pathlib import Path
-
 import pytest
+
+from tests.conftest import data_folder
 
 
 @pytest.fixture(autouse=True)
@@ -11,12 +10,5 @@ def _own_cache(tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def real_data():
-    """Folder of real data for development; skips where it is absent."""
-    root = Path(os.environ.get("ASSAY_DATA", Path(__file__).parents[2] / "../shared/data")).resolve()
-
-    def find(name: str) -> Path:
-        if not (root / name).exists():
-            pytest.skip(f"no {name} under {root} (set ASSAY_DATA)")
-        return root / name
-
-    return find
+    """Finds a folder (or file) of real data for development; the test is skipped where it is absent."""
+    return data_folder
