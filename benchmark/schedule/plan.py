@@ -25,12 +25,13 @@ PLAN_VERSION = 1
 
 @dataclass(frozen=True)
 class PlannedEntry:
-    """What the plan needs to know of a model entry."""
+    """What the plan needs to know of a model entry; without a ``row`` only its artefacts are used."""
 
     name: str
     digest: str
     task: str
     folder: Path | None = None
+    row: bool = True
 
 
 @dataclass
@@ -128,9 +129,9 @@ def ref(plugin: Plugin) -> PluginRef:
 class _Planner:
     """Builds the cells of one suite; a method a kind of probe."""
 
-    def __init__(self, suite: SuiteSpec, entries: Sequence[PlannedEntry], sources: Sequence[PlannedEntry]) -> None:
-        self.suite, self.entries = suite, list(entries)
-        self.by_name = {entry.name: entry for entry in [*sources, *entries]}
+    def __init__(self, suite: SuiteSpec, entries: Sequence[PlannedEntry]) -> None:
+        self.suite, self.entries = suite, [entry for entry in entries if entry.row]
+        self.by_name = {entry.name: entry for entry in entries}
         self.dataset = open_dataset(suite)
         self.index = self.dataset.index(suite.dataset.split)
         self.samples = sample_order(self.index, suite.seed, suite.dataset.samples)
@@ -269,13 +270,12 @@ class _Planner:
                 self.cells.append(Cell(kind="score", plugin=ref(plugin), needs=needs, metric=metric.name, **common))
 
 
-def make_plan(suite: SuiteSpec, entries: Sequence[PlannedEntry], sources: Sequence[PlannedEntry] = ()) -> Plan:
+def make_plan(suite: SuiteSpec, entries: Sequence[PlannedEntry]) -> Plan:
     """The cells of a suite, for these entries.
 
     Args:
         suite: the resolved suite.
-        entries: the entries that get a row.
-        sources: further entries whose artefacts a probe may use (``source``).
+        entries: the entries that get a row, and those whose artefacts a probe uses (``source``).
 
     Raises:
         SpecError, UnknownNameError: a probe that cannot be planned.
@@ -288,7 +288,7 @@ def make_plan(suite: SuiteSpec, entries: Sequence[PlannedEntry], sources: Sequen
                 f"entry {entry.name!r} is made for the task {entry.task!r}, suite {suite.name!r} asks for"
                 f" {suite.task!r}; leave it out with --models, or choose another suite"
             )
-    return _Planner(suite, entries, sources).plan()
+    return _Planner(suite, entries).plan()
 
 
 def probe_seed(cell: Cell, sample: str) -> int:

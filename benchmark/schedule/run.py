@@ -105,6 +105,8 @@ def resolve(name: str, options: Options) -> SuiteSpec:
 def planned_entries(suite: SuiteSpec, options: Options, watcher: Watcher) -> list[PlannedEntry]:
     """The suite's entries and those of ``--models``, weights at hand.
 
+    Entries that a probe only takes an artefact from (``source``) follow with ``row = False``.
+
     Raises:
         UnknownNameError: no such entry.
     """
@@ -114,11 +116,12 @@ def planned_entries(suite: SuiteSpec, options: Options, watcher: Watcher) -> lis
     if missing:
         where = ", ".join(str(folder) for folder in options.entries) or "baselines/"
         raise UnknownNameError("entry", missing[0], known, where)
+    sources = [probe.source for probe in suite.attacks if probe.source]
     planned = []
-    for name in names:
+    for name in dict.fromkeys([*names, *sources]):
         entry = load_entry(name, options.entries)
         _weights(entry, watcher, options.data)
-        planned.append(PlannedEntry(name, entry.digest(), entry.spec.task, entry.folder.resolve()))
+        planned.append(PlannedEntry(name, entry.digest(), entry.spec.task, entry.folder.resolve(), row=name in names))
     return planned
 
 
@@ -141,7 +144,7 @@ def prepare(
     selected = [
         cell
         for cell in plan.cells
-        if (not options.models or cell.model in options.models or (cell.kind == "fit" and not cell.probe))
+        if (not options.models or cell.model in options.models)
         and (not options.only or cell.probe in options.only or cell.kind == "clean")
     ]
     selected = with_needs(selected, plan.cells)
