@@ -68,6 +68,8 @@ def _metrics(results: Results, a: str, b: str) -> list[Comparison]:
     for probe in results.suite.explainers:
         for metric in results.suite.metrics:
             part = scores[(scores["probe"] == probe.name) & (scores["metric"] == metric.name)]
+            if part.empty:  # nothing scored yet: then there may be no column to read either
+                continue
             x, y = (part[part["model"] == name].set_index("sample")["value"].astype(float) for name in (a, b))
             both = pd.concat([x, y], axis=1, join="inner").dropna()
             if len(both):
