@@ -26,7 +26,7 @@ def train(
 
     from benchmark.errors import UsageError
     from benchmark.models.entries import load_entry
-    from benchmark.models.recipe import train_entry
+    from benchmark.models.training import train_entry
     from benchmark.registry import include as include_files
     from benchmark.spec.suites import parse_pairs
 

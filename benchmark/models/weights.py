@@ -40,7 +40,7 @@ def ensure_weights(
     if weights is not None and weights.url:
         download(entry, weights.url, weights.sha256, path, progress)
     elif entry.from_recipe:
-        from benchmark.models.recipe import train_entry
+        from benchmark.models.training import train_entry
 
         train_entry(entry, path, progress=progress, data=data)
     else:

@@ -11,8 +11,9 @@ from benchmark.data.base import Grid, datasets
 from benchmark.errors import DataError, EntryError, UsageError
 from benchmark.models.build import build_model
 from benchmark.models.entries import file_sha256, load_entry, read_entry
-from benchmark.models.recipe import TrainingData, judge, train_entry
+from benchmark.models.recipe import TrainingData, judge
 from benchmark.models.template import Draft, create
+from benchmark.models.training import train_entry
 from benchmark.models.weights import ensure_weights
 from benchmark.spec.entry import RecipeData
 
