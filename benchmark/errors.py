@@ -1,16 +1,16 @@
 """Every error Assay raises on purpose.
 
-    AssayError                 what went wrong, what was expected, what to do
-    ├── UsageError             the request cannot be carried out as written (exit code 2)
-    │   ├── UnknownNameError   a suite, entry or plugin of that name does not exist
-    │   ├── SpecError          a suite.toml or entry.toml that cannot be read
-    │   ├── LockedError        another run holds the results folder
-    │   └── NoRecordsError     nothing has been computed yet, so there is nothing to report
-    ├── DataError              a dataset is missing, empty or holds something unreadable
-    ├── EntryError             a model entry cannot be built, loaded or called
-    ├── AttackError            an attack could not be run
-    ├── ExplainerError         an attribution could not be computed, or failed its own check
-    └── StoreError             a record cannot be written or read
+AssayError                 what went wrong, what was expected, what to do
+├── UsageError             the request cannot be carried out as written (exit code 2)
+│   ├── UnknownNameError   a suite, entry or plugin of that name does not exist
+│   ├── SpecError          a suite.toml or entry.toml that cannot be read
+│   ├── LockedError        another run holds the results folder
+│   └── NoRecordsError     nothing has been computed yet, so there is nothing to report
+├── DataError              a dataset is missing, empty or holds something unreadable
+├── EntryError             a model entry cannot be built, loaded or called
+├── AttackError            an attack could not be run
+├── ExplainerError         an attribution could not be computed, or failed its own check
+└── StoreError             a record cannot be written or read
 """
 
 from __future__ import annotations

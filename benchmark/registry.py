@@ -133,7 +133,9 @@ class Registry(Generic[P]):
         def decorate(cls: C) -> C:
             known = self._classes.get(name)
             if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-                raise UsageError(f"{self.kind} {name!r} is registered twice: by {known.__module__} and {cls.__module__}")
+                raise UsageError(
+                    f"{self.kind} {name!r} is registered twice: by {known.__module__} and {cls.__module__}"
+                )
             cls.use = name
             self._classes[name] = cls  # type: ignore[assignment]
             return cls
