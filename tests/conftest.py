@@ -117,6 +117,11 @@ class Workplace:
         assert code is None or done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
+    def python(self, *args: object) -> subprocess.CompletedProcess[str]:
+        """Run Python here."""
+        command = [sys.executable, *[str(arg) for arg in args]]
+        return subprocess.run(command, cwd=self.root, capture_output=True, text=True, timeout=240, check=False)
+
     def heads(self, suite: str = "tiny") -> list[dict]:
         """The JSONs of all records."""
         import json
