@@ -98,7 +98,12 @@ def evaluate(
     ).to(device)
     settings = {"mean": list(mean), "std": list(std), "one_logit": one_logit, "gradcam_layer": gradcam_layer}
     spec = EntrySpec.model_construct(  # a module in memory has no entry.toml to be checked
-        name=name, input_shape=(), classes=0, output="logit1" if one_logit else "logits", gradcam_layer=gradcam_layer
+        name=name,
+        input_shape=(),
+        classes=0,
+        factory="",
+        output="logit1" if one_logit else "logits",
+        gradcam_layer=gradcam_layer,
     )
     entry = PlannedEntry(name, module_digest(module, settings), spec.task)
     return _run(suite, device, watcher or Watcher(), {"models": (name,), **options}, (entry, wrapped, spec))
