@@ -43,6 +43,7 @@ def start(settings: WorkerSettings) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = settings.visible
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(settings.threads)
+    os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")  # joblib else leaves a semaphore behind in every worker
     _state["settings"] = settings
 
 

@@ -38,6 +38,7 @@ def test_the_whole_way_by_the_command_line(workplace):
     first = workplace.assay("run", "tiny")
     assert "32 to compute" in first.stdout
     assert "computed 32, known 0, failed 0, skipped 0" in first.stdout
+    assert "Warning" not in first.stderr
     before = workplace.times()
     second = workplace.assay("run", "tiny")
     assert "computed 0, known 32" in second.stdout
