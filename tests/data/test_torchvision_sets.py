@@ -76,6 +76,7 @@ def test_an_absent_set_says_where_and_what_to_do(tmp_path):
 
 
 def test_a_failed_download_is_a_data_error(tmp_path, monkeypatch):
+    monkeypatch.setattr("urllib.request._opener", None)  # the process keeps the proxies of its first download
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there: a machine without a network
     data = datasets.make("torchvision:SVHN", {"path": tmp_path})
