@@ -183,3 +183,83 @@ def test_deterministic_results_do_not_depend_on_batch_size_or_worker_count(workp
                 np.testing.assert_allclose(found[name], expected[name], rtol=2e-4, atol=2e-5, err_msg=name)
             else:
                 pd.testing.assert_series_equal(found[name], expected[name])
+
+
+HUNGRY = '''
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
+
+@attacks.register("hungry")
+class Hungry(Attack):
+    """Needs more memory than there is for more than five samples at once."""
+
+    whole_batch = True
+
+    @property
+    def threat(self):
+        return Threat(norm="linf", kind="fixed")
+
+    def run(self, model, inputs, labels, *, eps, generator, fitted=None):
+        import torch
+
+        if len(inputs) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return Perturbed(inputs)
+'''
+
+
+def test_out_of_memory_restarts_the_cell_at_half_and_the_record_says_so(workplace):
+    (workplace.root / "hungry.py").write_text(HUNGRY)
+    include([workplace.root / "hungry.py"])
+    add_attack(workplace, 'name = "hungry"\nuse = "hungry"\nbudgets = ["0.1"]')
+    workplace.edit("chunk = 10", "chunk = 20\nbatch_size = 20")
+    benchmark.run("tiny", models="one", only="hungry")
+    sizes = {head["spec"]["kind"]: head["batch_size"] for head in workplace.heads()}
+    assert sizes == {"clean": 20, "attack": 5}
+
+
+def test_masks_and_groups_of_a_folder_reach_metric_and_report(workplace):
+    """Oracle: the network sees only the left half, and so the evidence of its gradient lies in the mask, all of it."""
+    from PIL import Image
+
+    root, generator, lines = workplace.root / "images", np.random.default_rng(0), ["file,mask,patient"]
+    mask = np.zeros((8, 8), np.uint8)
+    mask[:, :4] = 255
+    (root / "masks").mkdir(parents=True)
+    Image.fromarray(mask).save(root / "masks" / "left.png")
+    for label, level in (("dark", 60), ("light", 200)):
+        (root / "test" / label).mkdir(parents=True)
+        for i in range(6):
+            pixels = np.clip(generator.normal(level, 20, (12, 10)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / "test" / label / f"{i}.png")
+            lines.append(f"test/{label}/{i}.png,masks/left.png,p{i // 2}")
+    (root / "manifest.csv").write_text("\n".join(lines) + "\n")
+    half = """
+    import torch
+    from torch import nn
+
+    def build():
+        linear = nn.Linear(64, 1)
+        weight = torch.zeros(8, 8)
+        weight[:, :4] = 1 + torch.arange(32).reshape(8, 4) / 100
+        with torch.no_grad():
+            linear.weight.copy_(weight.reshape(1, 64))
+            linear.bias.fill_(-18)
+        return nn.Sequential(nn.Flatten(), linear)
+    """
+    write_entry(workplace.root / "baselines" / "half", half, 'output = "logit1"')
+    file = workplace.root / "baselines" / "half" / "entry.toml"
+    file.write_text(file.read_text().replace("classes = 10", "classes = 2"))
+    workplace.edit('entries = ["one", "two"]', 'entries = ["half"]')
+    workplace.edit(
+        'use = "digits"\nsamples = 20',
+        f'use = "folder"\nname = "mine"\npath = "{root}"\nsize = 8\nchannels = 1\nparams = {{ group = "patient" }}',
+    )
+    suite = workplace.root / "suites" / "tiny.toml"
+    suite.write_text(suite.read_text() + '\n[[metrics]]\nname = "rank"\nuse = "relevance-rank-accuracy"\n')
+    run = benchmark.run("tiny")
+    assert run.counts["failed"] == run.counts["skipped"] == 0
+    explained = run.explanations.set_index("explainer")
+    assert explained.loc["saliency", "rank"] == 1.0
+    assert explained.loc["random", "rank"] < 0.8
+    assert set(rows(workplace, "clean")["group"]) == {"p0", "p1", "p2"}
+    assert run.leaderboard.loc[0, "clean_acc"] > 0.9
