@@ -1,10 +1,12 @@
 """DeepFool against foolbox and torchattacks on digits_cnn, on one CPU thread, in one run (``-m speed``).
 
-The libraries are called as their users call them, on a module whose parameters require gradients (torch's default);
-foolbox is timed on frozen parameters too, which is how our adapter runs it. Compared: the best round of each.
-Beside the times (``extra_info``): success, median norm, forwards and backwards a sample.
+Oracle: the libraries themselves, on the same samples. They are called as their users call them, on a module whose
+parameters require gradients (torch's default); foolbox is timed on frozen parameters too, which is how our adapter
+runs it. Timed is processor time, so that other work on the machine does not count; compared is the best round of each.
+Beside the times (``extra_info``, and printed with ``-s``): success, median norm, forwards and backwards a sample.
 """
 
+import time
 import warnings
 
 import numpy as np
@@ -16,9 +18,10 @@ from benchmark.data.base import Grid, datasets
 from benchmark.models.build import build_model
 from benchmark.models.entries import load_entry
 
-pytestmark = pytest.mark.speed
+pytestmark = [pytest.mark.speed, pytest.mark.benchmark(timer=time.process_time)]
 
-ROUNDS = {"assay": 7, "foolbox": 5, "foolbox-frozen": 5, "torchattacks": 2}
+# a round of torchattacks takes half a minute, which a warm-up does not change
+ROUNDS = {"assay": 9, "foolbox": 5, "foolbox-frozen": 7, "torchattacks": 1}
 found: dict[str, dict[str, float]] = {}
 
 
@@ -28,7 +31,7 @@ def case():
     torch.set_num_threads(1)
     model = build_model(load_entry("digits_cnn"))
     dataset = datasets.make("digits")
-    batch = dataset.load("test", dataset.index("test").ids[:200], Grid())
+    batch = dataset.load("test", dataset.index("test").ids, Grid())
     x, y = torch.as_tensor(batch.inputs), torch.as_tensor(batch.labels)
     right = model(x).argmax(1) == y
     yield model, x[right], y[right]
@@ -55,21 +58,23 @@ def test_time(benchmark, case, name):
     model, x, y = case
     model.requires_grad_(name in ("foolbox", "torchattacks"))
     attack = contender(name, model, x, y)
+    rounds = ROUNDS[name]
     with model.counter.counting() as used:
-        outputs = attack().detach()
-    benchmark.pedantic(attack, rounds=ROUNDS[name])
+        outputs = benchmark.pedantic(attack, rounds=rounds, warmup_rounds=min(1, rounds - 1)).detach()
     model.requires_grad_(False)
     model.zero_grad()
+    calls = len(x) * (rounds + min(1, rounds - 1))
     won = (model(outputs).argmax(1) != y).numpy()
     norms = (outputs - x).double().flatten(1).norm(dim=1).numpy()
     found[name] = {
         "seconds": benchmark.stats.stats.min,
         "success": float(won.mean()),
         "median_norm": float(np.median(norms[won])),
-        "forwards": used.forwards / len(x),
-        "backwards": used.backwards / len(x),
+        "forwards": used.forwards / calls,
+        "backwards": used.backwards / calls,
     }
     benchmark.extra_info.update(found[name])
+    print(f"\n{name:<15}" + ", ".join(f"{key} {value:.4g}" for key, value in found[name].items()))
 
 
 def test_ratios(case):
@@ -82,5 +87,5 @@ def test_ratios(case):
     assert found["assay"]["success"] == pytest.approx(found["foolbox"]["success"], rel=0.005)
     assert found["assay"]["median_norm"] == pytest.approx(found["foolbox"]["median_norm"], rel=0.005)
     assert ratios["foolbox"] >= 3, ratios
-    assert ratios["foolbox-frozen"] >= 1.5, ratios
+    assert ratios["foolbox-frozen"] >= 2.5, ratios
     assert ratios["torchattacks"] >= 20, ratios
