@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -76,7 +78,7 @@ def relevance(model: Model, inputs: torch.Tensor, targets: torch.Tensor, composi
     def start(output: torch.Tensor) -> torch.Tensor:
         return output * F.one_hot(targets, output.shape[1]).to(output)
 
-    with Gradient(model=model.core, composite=composite, attr_output=start) as attributor:
+    with left_as_it_was(model.core), Gradient(model=model.core, composite=composite, attr_output=start) as attributor:
         output, found = attributor(prepared)
     model.counter.forwards += 2 * len(inputs)
     model.counter.backwards += len(inputs)
@@ -88,6 +90,23 @@ def relevance(model: Model, inputs: torch.Tensor, targets: torch.Tensor, composi
             " after its convolution, or leave LRP out for this entry"
         )
     return through_geometry(model.geometry, inputs, found.detach())
+
+
+@contextmanager
+def left_as_it_was(network: nn.Module) -> Iterator[None]:
+    """Takes away what zennit 1.0 leaves behind after merging batch normalisation.
+
+    It leaves a bias in layers that had none (so the state dict has another key) and, on the instances, attributes that
+    hide parameters and buffers (so ``.to(device)`` moves what nobody reads any more). zennit 0.5 leaves nothing.
+    """
+    before = [(module, set(vars(module)), dict(module._parameters)) for module in network.modules()]
+    try:
+        yield
+    finally:
+        for module, names, parameters in before:
+            module._parameters.update(parameters)
+            for name in set(vars(module)) - names:
+                del vars(module)[name]
 
 
 def through_geometry(geometry: nn.Module, inputs: torch.Tensor, found: torch.Tensor) -> torch.Tensor:

@@ -164,8 +164,10 @@ def test_the_model_is_left_as_it_was(name):
     torch.manual_seed(0)
     model = Model(randomise_norms(resnet18(num_classes=3)), input_shape=(3, 32, 32), mean=MEAN, std=STD)
     before = {key: value.clone() for key, value in model.state_dict().items()}
+    attributes = [sorted(vars(module)) for module in model.modules()]
     explain(name, model, torch.rand(1, 3, 32, 32), torch.tensor([1]))
     after = model.state_dict()
+    assert [sorted(vars(module)) for module in model.modules()] == attributes
     assert list(after) == list(before)
     assert all(torch.equal(after[key], value) for key, value in before.items())
     assert not any(parameter.requires_grad for parameter in model.parameters())
