@@ -150,7 +150,7 @@ class Results:
         won = rows[rows["success"].fillna(False).astype(bool) & (rows["status"] == "ok")] if len(rows) else rows
         if eps is None or not len(won):
             return set(won["sample"])
-        within = np.asarray([isinstance(text, str) and Fraction(text) <= eps for text in won["eps"]])
+        within = np.asarray([isinstance(text, str) and Fraction(text) <= eps for text in won["eps"]], dtype=bool)
         if f"norm_{norm}" in won:
             within |= won[f"norm_{norm}"].to_numpy(dtype=float) <= float(eps)
         return set(won["sample"][within])
