@@ -90,15 +90,13 @@ class Store:
         Raises:
             StoreError: no such record, or rows that are not the ones its JSON names.
         """
-        import pyarrow.parquet as pq
-
         head = self.head(cell)
         file = self.cells / f"{cell}.parquet"
         if head is None or "rows" not in head or not file.is_file():
             raise StoreError(f"no rows of cell {cell[:12]} in {self.cells}; run the suite again")
         data = file.read_bytes()
         _check(data, head["rows"]["sha256"], file)
-        table = pq.read_table(io.BytesIO(data))
+        table = _table(data)
         return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
 
     def artefact(self, cell: str, name: str) -> dict[str, NDArray[Any]]:
@@ -169,7 +167,6 @@ class Store:
 
     def _cell_table(self, cell: str, head: dict[str, Any]) -> Any:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         file = self.cells / f"{cell}.parquet"
         try:
@@ -177,7 +174,7 @@ class Store:
         except OSError as error:
             raise StoreError(f"{file} cannot be read: {error}; run the suite again") from error
         _check(data, head["rows"]["sha256"], file)
-        table = pq.read_table(io.BytesIO(data))
+        table = _table(data)
         return table.append_column("cell", pa.array([cell] * len(table), pa.string()))
 
     def _packed_by_cell(self) -> dict[str, Any]:
@@ -244,6 +241,14 @@ def _parquet_bytes(table: Any) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def _table(data: bytes) -> Any:
+    """A cell's parquet file as a table; for files this small threads cost more than they save."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
 
 
 def _check(data: bytes, sha256: str, file: Path) -> None:
