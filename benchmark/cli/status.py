@@ -21,7 +21,7 @@ def status(suite: SuiteName, out: Out = RESULTS) -> None:
     plan = store.plan()
     if plan is None:
         raise NoRecordsError(f"{folder} has no plan yet; run the suite first: assay run {suite}")
-    running = (folder / "run.json").read_text() if (folder / "run.json").is_file() else ""
+    running = store.holder()
     heads = store.heads(cell["hash"] for cell in plan["cells"])
     typer.echo(f"{plan['suite']['name']} in {folder}: {len(heads)} of {len(plan['cells'])} cells have a record here")
     typer.echo(f"running: {running}" if running else "not running")

@@ -195,6 +195,21 @@ class Store:
 
     # -- one run at a time --------------------------------------------------------------------------------------
 
+    def holder(self) -> str:
+        """Who runs here now, "" where nobody does: a run that was killed leaves its note, but not its lock."""
+        import filelock
+
+        note = self.folder / "run.json"
+        if not note.is_file():
+            return ""
+        try:
+            with filelock.FileLock(self.folder / ".lock", timeout=0):
+                return ""
+        except filelock.Timeout:
+            return note.read_text().strip() if note.is_file() else ""
+        except OSError:  # a folder that may only be read: believe the note
+            return note.read_text().strip()
+
     @contextmanager
     def locked(self, who: str) -> Iterator[None]:
         """Hold the folder: a second run on it is refused.
@@ -209,7 +224,7 @@ class Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(self.folder / ".lock")
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=0.5)  # not 0: `holder` tries the lock for a moment
         except filelock.Timeout:
             first = note.read_text().strip() if note.is_file() else "another process"
             raise LockedError(

@@ -102,6 +102,17 @@ def test_a_second_run_is_refused_and_told_of_the_first(tmp_path):
     assert not (tmp_path / "run.json").exists()
 
 
+def test_the_holder_is_who_holds_the_lock_not_who_left_a_note(tmp_path):
+    store = Store(tmp_path)
+    assert store.holder() == ""
+    with store.locked("process 1 on host"):
+        assert store.holder() == "process 1 on host"
+    (tmp_path / "run.json").write_text("process 2 on host")  # what a run leaves that was killed
+    assert store.holder() == ""
+    with store.locked("process 3 on host"):
+        assert store.holder() == "process 3 on host"
+
+
 def test_locked_error_is_a_usage_error():
     from benchmark.errors import UsageError
 
