@@ -18,6 +18,7 @@ def compare(
 ) -> None:
     """Paired differences A minus B with 95 % intervals and p values, in words."""
     import sys
+    from math import isnan
 
     from rich.console import Console
     from rich.table import Table
@@ -35,15 +36,11 @@ def compare(
     for head in ("", a, b, "difference [95 %]", "p", "n", "in words"):
         table.add_column(head, justify="left" if head in ("", "in words") else "right")
     for row in found:
-        table.add_row(
-            row.quantity,
-            f"{row.a:.3f}",
-            f"{row.b:.3f}",
-            f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]",
-            f"{row.p:.2g}",
-            str(row.n),
-            row.words,
-        )
+        numbers = ["–"] * 4
+        if not isnan(row.difference):
+            difference = f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+            numbers = [f"{row.a:.3f}", f"{row.b:.3f}", difference, f"{row.p:.2g}"]
+        table.add_row(row.quantity, *numbers, str(row.n), row.words)
     Console(width=None if sys.stdout.isatty() else WIDTH_WHEN_PIPED, highlight=False).print(table)
     typer.echo("Rates: Newcombe's paired interval, McNemar's exact test. Metrics: bootstrap, Wilcoxon signed-rank.")
     typer.echo("p values are not corrected for the number of rows.")

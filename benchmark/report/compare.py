@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,10 @@ from benchmark.seeds import derive
 
 @dataclass(frozen=True)
 class Comparison:
-    """One compared quantity; ``difference`` is A minus B, the interval and p are paired."""
+    """One compared quantity; ``difference`` is A minus B, the interval and p are paired.
+
+    A rate for which any sample lacks a verdict is not compared: its numbers are NaN, and ``words`` says so.
+    """
 
     quantity: str
     a: float
@@ -51,10 +55,13 @@ def compare(results: Results, a: str, b: str) -> list[Comparison]:
 
 
 def _rates(quantity: str, a: str, b: str, x: pd.Series, y: pd.Series) -> Comparison:
-    test = stats.paired_rates(x.to_numpy(), y.reindex(x.index).to_numpy())
-    if test.n == 0:
-        words = "no sample has a verdict for both"
-    elif test.only_a + test.only_b == 0:
+    first, second = x.to_numpy(dtype=float), y.reindex(x.index).to_numpy(dtype=float)
+    test = stats.paired_rates(first, second)
+    if test.n < len(first) or not len(first):
+        # what is decided without every verdict are the wrong and the broken ones: no fair sample of the pairs
+        words = f"not compared: {len(first) - test.n} of {len(first)} samples lack a verdict"
+        return Comparison(quantity, nan, nan, nan, nan, nan, nan, test.n, words)
+    if test.only_a + test.only_b == 0:
         words = f"no difference: they agree on all {test.n} samples"
     else:
         words = _words(a, b, test.difference, test.p, better_is_higher=True)
