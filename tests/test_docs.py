@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -35,7 +36,7 @@ from benchmark.tasks.base import tasks
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))) if path.is_file()]
-MARK = re.compile(r"^<!--\s*(not run|exit|file|output)(?::\s*(.*?))?\s*-->$")
+MARK = re.compile(r"^<!--\s*(not run|exit|file|output|with)(?::\s*(.*?))?\s*-->$")
 NUMBER = re.compile(r"\b[0-9a-f]{12,}\b|[-+]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?")
 PRELUDE = 'assay() { "$ASSAY_PYTHON" -m benchmark.cli.main "$@"; }\npython() { "$ASSAY_PYTHON" "$@"; }\n'
 
@@ -135,7 +136,11 @@ def test_commands_and_code(page, tmp_path, environment):
     for block in blocks(page):
         if "not run" in block.marks:
             assert block.marks["not run"], f"{block.place}: say why it is not run"
-        elif "file" in block.marks:
+            continue
+        if block.marks.get("with") == "results":
+            untracked = shutil.ignore_patterns("cells", "artefacts", ".lock", "run.json")
+            shutil.copytree(ROOT / "results", tmp_path / "results", dirs_exist_ok=True, ignore=untracked)
+        if "file" in block.marks:
             file = tmp_path / block.marks["file"]
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(block.text)
