@@ -25,6 +25,7 @@ from benchmark.data.base import datasets
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import metrics
 from benchmark.registry import Family
+from benchmark.report.leaderboard import COUNTS
 from benchmark.schedule.plan import make_attack
 from benchmark.schedule.run import Options
 from benchmark.spec import entry as entry_spec
@@ -310,10 +311,12 @@ def test_refused_library_attacks():
 # -- words ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_record_and_the_hash():
+def test_the_keys_of_a_record_and_the_counts_of_a_row():
     text = (DOCS / "records.md").read_text()
     for key in [*Record("", {}).head(), "rows", "artefacts"]:
         assert f"| `{key}` |" in text, key
+    for column in [*COUNTS, "entry_digest", "dataset_digest", "records_digest"]:
+        assert f"`{column}`" in text, column
 
 
 def test_every_command_and_option():
