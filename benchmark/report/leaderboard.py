@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isnan
+from math import isnan, nan
 from typing import Any
 
 import numpy as np
@@ -68,7 +68,7 @@ def _row(results: Results, model: str) -> dict[str, Any]:
             row[f"n_{condition.probe}"] = len(outcome)
     row["n_correct"] = int(np.nansum(correct.to_numpy()))
     for condition, outcome in outcomes.items():
-        attacked = outcome[correct.reindex(outcome.index) == 1]
+        attacked = outcome[correct.reindex(outcome.index) != 0]  # unknown on clean input: missing here too
         _put(row, f"asr_{condition.suffix}", stats.rate(1 - attacked.to_numpy()))
     for condition in outcomes:
         if condition.eps is None and results.threat(condition.probe).get("kind") == "minimal":
@@ -85,7 +85,8 @@ def _clean_columns(results: Results, model: str, row: dict[str, Any]) -> None:
     clean, planned = results.clean(model), results.samples(model)
     for column in results.task.columns(results.plan["dataset"]["classes"]):
         if not len(clean):
-            _put(row, column.name, stats.Estimate(float("nan"), float("nan"), float("nan"), 0, len(planned)))
+            bounds = (0.0, 1.0) if column.statistic == "rate" else (nan, nan)
+            _put(row, column.name, stats.Estimate(nan, *bounds, 0, len(planned)))
             continue
         values = np.asarray(column.values(clean), dtype=float)
         if column.statistic == "rate":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class Results:
     def __init__(self, store: Store) -> None:
         plan = store.plan()
         packed = store.packed() if plan is not None else None
-        if plan is None or packed is None:
+        if plan is None or packed is None or not plan["cells"]:
             raise NoRecordsError(f"{store.folder} holds no records; run the suite first: assay run {store.folder.name}")
         self.store, self.plan = store, plan
         self.suite = SuiteSpec.model_validate(plan["suite"])
@@ -57,6 +58,8 @@ class Results:
         if not self.heads:
             raise NoRecordsError(f"{store.folder}: none of the plan's {len(self.cells)} cells has a record yet")
         rows = packed.loc[packed["json"].isna()].drop(columns="json")
+        if "sample" not in rows:  # nothing but failures
+            rows = rows.assign(sample=pd.Series(dtype=object))
         labels = self.cells[["hash", "kind", "model", "probe", "metric", "eps"]].rename(columns={"hash": "cell"})
         self.rows = rows.merge(labels, on="cell", how="inner")
         self.models: list[str] = list(plan["entries"])
@@ -174,22 +177,20 @@ class Results:
 
     def _sample_ids(self, sizes: list[int]) -> list[str]:
         """Ids of a planned prefix; a sample that no record names gets a placeholder, so that it is counted."""
-        found: list[str] = []
-        for chunk, n in enumerate(sizes):
-            found += self._chunk_names(chunk, n)
-        return found
+        return [self._order.get(i, f"?{i}") for i in range(sum(sizes))]
 
-    def _chunk_names(self, chunk: int, n: int) -> list[str]:
-        if not hasattr(self, "_chunks"):
-            self._chunks: dict[int, list[str]] = {}
-            for model in self.models:
-                clean = self.cells[(self.cells["kind"] == "clean") & (self.cells["model"] == model)]
-                for position, cell in enumerate(clean["hash"]):
-                    samples = self.heads.get(cell, {}).get("spec", {}).get("samples")
-                    if samples and position not in self._chunks:
-                        self._chunks[position] = samples
-        known = self._chunks.get(chunk, [])[:n]
-        return known + [f"?{chunk}-{i}" for i in range(len(known), n)]
+    @cached_property
+    def _order(self) -> dict[int, str]:
+        """Position in the suite's order to sample id, as far as records name it; models may differ in chunk size."""
+        found: dict[int, str] = {}
+        judged = self.cells[self.cells["kind"] != "fit"]
+        for _, cells in judged.groupby(["model", "kind", "probe", "metric", "eps"], dropna=False, sort=False):
+            start = 0
+            for cell, n in zip(cells["hash"], cells["n"], strict=True):
+                if cell in self.heads and start not in found:
+                    found |= dict(enumerate(self.heads[cell]["spec"]["samples"], start))
+                start += n
+        return found
 
     def samples(self, model: str) -> list[str]:
         """Ids of all planned samples of a model."""
@@ -220,7 +221,9 @@ class Results:
         clean = self.clean(model)
         if "group" not in clean:
             return None
-        return clean["group"].reindex(samples).fillna("").to_numpy(dtype=object)
+        known = clean["group"].reindex(samples).to_numpy(dtype=object)
+        pairs = zip(known, samples, strict=True)  # a sample of no group is one of its own
+        return np.asarray([f"={g}" if isinstance(g, str) and g else f"?{s}" for g, s in pairs], dtype=object)
 
     def counts(self, model: str) -> dict[str, int]:
         """Cells of a model: planned, failed, skipped, missing; samples: NaN, out of budget."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Z95 = 1.959963984540054
 RESAMPLES = 2000
+DRAWS_AT_ONCE = 4_000_000  # 32 MB of indices
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,11 @@ def bootstrap(
     compute = np.mean if statistic == "mean" else np.median
     generator = np.random.default_rng(seed)
     if groups is None:
-        draws = generator.integers(0, len(kept), size=(RESAMPLES, len(kept)))
-        resampled = compute(kept[draws], axis=1)
+        at_once = max(1, DRAWS_AT_ONCE // len(kept))
+        sizes = [min(at_once, RESAMPLES - start) for start in range(0, RESAMPLES, at_once)]
+        resampled = np.concatenate(
+            [compute(kept[generator.integers(0, len(kept), size=(n, len(kept)))], axis=1) for n in sizes]
+        )
     else:
         resampled = _by_groups(kept, np.asarray(groups, dtype=object)[finite], compute, generator)
     low, high = np.quantile(resampled, [0.025, 0.975])
@@ -85,6 +89,9 @@ def _by_groups(values: NDArray[Any], groups: NDArray[Any], compute: Any, generat
     order = np.argsort(codes, kind="stable")
     parts = np.split(values[order], np.flatnonzero(np.diff(codes[order])) + 1)
     draws = generator.integers(0, len(parts), size=(RESAMPLES, len(parts)))
+    if compute is np.mean:  # the same from the groups' sums, without putting samples together
+        sums, sizes = np.array([part.sum() for part in parts]), np.array([len(part) for part in parts])
+        return np.asarray(sums[draws].sum(axis=1) / sizes[draws].sum(axis=1))
     return np.asarray([compute(np.concatenate([parts[i] for i in row])) for row in draws])
 
 

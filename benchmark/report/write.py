@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame]:
     write_atomic(folder / "leaderboard.md", markdown(results, board, explained).encode())
     if len(explained):
         write_atomic(folder / "explanations.csv", to_csv(explained))
+    else:  # of an earlier suite
+        (folder / "explanations.csv").unlink(missing_ok=True)
     return results, board, explained
 
 
@@ -141,9 +144,10 @@ def markdown(results: Results, board: pd.DataFrame, explained: pd.DataFrame) -> 
 
 
 def _settings(params: dict[str, Any]) -> str:
-    return ", ".join(f"{key} = {value}" for key, value in params.items()) or "default settings"
+    return _plain(", ".join(f"{key} = {value}" for key, value in params.items())) or "default settings"
 
 
 def _plain(text: str) -> str:
     """Text that markdown and HTML show as it is."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("`", "'")
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("`", "'")
+    return re.sub(r"([\\|\[\]*])", r"\\\1", text)
