@@ -47,7 +47,10 @@ class Store:
             head["artefacts"][name] = {"file": f"{record.hash}/{name}.npz", "sha256": sha, "bytes": len(data)}
         if record.rows:
             data = _parquet(record.rows)
-            sha = write_atomic(self.cells / f"{record.hash}.parquet", data)
+            file = self.cells / f"{record.hash}.parquet"
+            if file.exists():  # computed again: an old JSON must not stand beside new rows
+                (self.cells / f"{record.hash}.json").unlink(missing_ok=True)
+            sha = write_atomic(file, data)
             head["rows"] = {"sha256": sha, "n": len(next(iter(record.rows.values())))}
         write_atomic(self.cells / f"{record.hash}.json", json.dumps(head, sort_keys=True).encode())
         return head
@@ -135,7 +138,7 @@ class Store:
 
         old = None
         tables = []
-        for cell in cells:
+        for cell in dict.fromkeys(cells):  # probes or entries that differ in name only share their cells
             head = self.head(cell)
             if head is None:
                 if old is None:

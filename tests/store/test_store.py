@@ -53,6 +53,22 @@ def test_a_json_cut_off_or_of_another_schema_is_no_record(tmp_path):
     assert store.head("a" * 64) is None
 
 
+def test_new_rows_never_stand_beside_an_old_json(tmp_path, monkeypatch):
+    """A cell computed again and killed between its two files has no record, rather than one that contradicts itself."""
+    store = Store(tmp_path)
+    store.write(record())
+
+    def killed(path, data, **_):
+        if path.suffix == ".json":
+            raise KeyboardInterrupt
+        return write_atomic(path, data)
+
+    monkeypatch.setattr("benchmark.store.folder.write_atomic", killed)
+    with pytest.raises(KeyboardInterrupt):
+        store.write(record(n=5))
+    assert store.head("a" * 64) is None
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
     write_atomic(tmp_path / "x", b"old")
 
