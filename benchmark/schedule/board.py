@@ -52,10 +52,11 @@ class Board:
         self._ready: dict[str, deque[str]] = {}
         for name, cell in self._cells.items():
             head = self.heads.get(name)
-            if head is not None and not self._retried(head) and not self._stale(cell):
+            if head is not None and not self._to_do(cell):
                 self.known[name] = str(head["status"])
-            else:
-                self.attempts[name] = int(head["attempts"]) if head and head["status"] == "failed" else 0
+            else:  # a blocked cell carries the attempts of what blocked it, and was never tried itself
+                tried = head is not None and head["status"] == "failed" and not head.get("blocked")
+                self.attempts[name] = int(head["attempts"]) if head and tried else 0
         for name in list(self.attempts):
             missing = set()
             for need in self._cells[name].needs.values():
@@ -72,12 +73,19 @@ class Board:
     def _retried(self, head: Mapping[str, Any]) -> bool:
         return head["status"] == "failed" and (self.retry_failed or int(head["attempts"]) < MAX_ATTEMPTS)
 
-    def _stale(self, cell: Cell) -> bool:
-        """A final record of a blocked cell whose need has been computed since: it must be tried now."""
-        head = self.heads[cell.hash]
-        return bool(head.get("blocked")) and all(
-            self.heads.get(need, {}).get("status") == "done" for need in cell.needs.values()
-        )
+    def _to_do(self, cell: Cell) -> bool:
+        """No record, one that is tried again, or one of a blocked cell that no final record of a need blocks now."""
+        head = self.heads.get(cell.hash)
+        if head is None or self._retried(head):
+            return True
+        return bool(head.get("blocked")) and not any(self._blocks(need) for need in cell.needs.values())
+
+    def _blocks(self, need: str) -> bool:
+        """The need ended for good, and not well; or nothing will make it."""
+        cell, head = self._cells.get(need), self.heads.get(need)
+        if cell is not None and self._to_do(cell):
+            return False
+        return head is None or head["status"] != "done"
 
     def start_blocked(self) -> list[Finished]:
         """Cells to do whose need ended for good in an earlier run (parked or skipped): they end now."""

@@ -143,7 +143,7 @@ def run_cell(cell: Cell, context: Context, attempt: int = 1) -> Record:
         record.seconds = time.perf_counter() - start
     except Skipped as reason:
         record.status, record.reason = "skipped", str(reason)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # code of others may call sys.exit
         record.status, record.reason = "failed", last_lines(error)
     record.peak_memory_mb = peak_memory_mb(context.device)
     record.provenance = provenance(context.device)

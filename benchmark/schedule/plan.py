@@ -117,6 +117,8 @@ def make_attack(probe: AttackProbe, where: str) -> Attack:
     threat = attack.threat
     if threat.kind == "fixed" and not probe.budgets:
         raise SpecError(f"{where}: {probe.use!r} runs at a fixed budget; give it budgets, such as budgets = ['8/255']")
+    if probe.budgets and (threat.kind == "none" or (threat.kind == "minimal" and threat.norm == "none")):
+        raise SpecError(f"{where}: {probe.use!r} has no norm to hold against a budget; remove `budgets`")
     return attack
 
 

@@ -85,7 +85,7 @@ def prepare(cell: Any) -> None:
     import contextlib
 
     context = _context()
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception, SystemExit):
         context.model(cell)
         context.batch(cell)
 

@@ -86,6 +86,20 @@ def test_blocked_records_are_tried_once_their_need_is_done():
     assert drain(Board([CLEAN, EXPLAIN], heads)) == [EXPLAIN]
 
 
+def test_a_blocked_cell_was_never_tried_itself():
+    """Its record carries the attempts of what blocked it; its own two tries are still to come."""
+    heads = {CLEAN.hash: head("done"), EXPLAIN.hash: head("failed", 2, blocked=True)}
+    assert Board([CLEAN, EXPLAIN], heads).attempts == {EXPLAIN.hash: 0}
+
+
+def test_blocked_records_are_tried_when_their_need_is_tried_again():
+    """The need's record was lost, so it is computed in this run; the chain behind it follows, in any order."""
+    blocked = {cell.hash: head("failed", 2, blocked=True) for cell in (EXPLAIN, SCORE)}
+    assert drain(Board(CHAIN[::-1], blocked)) == CHAIN
+    parked = Board(CHAIN, blocked | {CLEAN.hash: head("failed", 2)})
+    assert parked.total == 0
+
+
 def test_a_slot_keeps_to_its_model_and_else_takes_the_longest_queue():
     a = [cell("clean", "a"), cell("attack", "a", probe="p"), cell("attack", "a", probe="q")]
     b = [cell("clean", "b"), cell("attack", "b", probe="p")]
