@@ -84,6 +84,8 @@ def _plugins(what: What) -> list[tuple[str, str]]:
 
 def _facts(cls: Any) -> str:
     facts = []
+    if hasattr(cls, "threat") and not hasattr(cls, "members"):
+        facts.append(_threat(cls()))
     if getattr(cls, "control", False):
         facts.append("control")
     if hasattr(cls, "higher_is_better"):
@@ -97,7 +99,11 @@ def _member_facts(cls: Any, member: str) -> str:
     from benchmark.errors import AssayError
 
     try:
-        threat = cls(member=member).threat
+        return _threat(cls(member=member))
     except (AssayError, AttributeError, ValueError):
         return ""
+
+
+def _threat(attack: Any) -> str:
+    threat = attack.threat
     return f"{threat.norm}, {threat.kind}, {threat.knowledge}" + (", targeted" if threat.targeted else "")
