@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import benchmark
+from benchmark.errors import SpecError
 from benchmark.registry import include
 from benchmark.store.folder import Store
 from tests.conftest import REPOSITORY, write_entry
@@ -265,3 +266,19 @@ def test_masks_and_groups_of_a_folder_reach_metric_and_report(workplace):
     assert 0.2 < run.explanations.set_index("explainer").loc["random", "rank"] < 0.8
     assert set(rows(workplace, "clean")["group"]) == {"p0", "p1", "p2"}
     assert run.leaderboard.loc[0, "clean_acc"] > 0.9
+
+
+def test_sys_exit_in_a_network_fails_its_cells_alone(workplace):
+    model = (
+        "import sys\nfrom torch import nn\n\nclass Net(nn.Module):\n    def forward(self, x):\n        raise SystemExit(3)\n"
+    )
+    write_entry(workplace.root / "baselines" / "two", f"{model}\ndef build():\n    return Net()\n")
+    run = benchmark.run("tiny", only="fgsm")
+    assert run.counts == {"known": 0, "done": 6, "failed": 6, "skipped": 0}
+
+
+def test_budgets_of_a_threat_without_a_norm_are_refused(workplace):
+    """No norm could be held against them: every sample would count as robust."""
+    add_attack(workplace, 'name = "roll"\nuse = "toy-roll"\nbudgets = ["0.1"]')
+    with pytest.raises(SpecError, match="has no norm to hold against a budget"):
+        benchmark.run("tiny", only="roll")
