@@ -31,8 +31,7 @@ def check(
     include: Include = [],  # noqa: B006
 ) -> None:
     """Load a model entry and say what is wrong with it; exit code 1 where something is."""
-    from rich.console import Console
-
+    from benchmark.cli.console import table_console
     from benchmark.errors import EntryError
     from benchmark.models.check import Result, check_entry
     from benchmark.models.entries import load_entry
@@ -41,7 +40,7 @@ def check(
     from benchmark.spec.suites import parse_pairs
 
     include_files(include)
-    console, where = Console(), parse_pairs(data, "--data")
+    console, where = table_console(), parse_pairs(data, "--data")
     entry = load_entry(name, entries)
     try:
         ensure_weights(entry, lambda line: console.print(line, markup=False, highlight=False), where)

@@ -17,14 +17,12 @@ def compare(
     out: Out = RESULTS,
 ) -> None:
     """Paired differences A minus B with 95 % intervals and p values, in words."""
-    import sys
     from math import isnan
 
-    from rich.console import Console
     from rich.table import Table
 
+    from benchmark.cli.console import table_console
     from benchmark.cli.report import results_folder
-    from benchmark.cli.tables import WIDTH_WHEN_PIPED
     from benchmark.registry import include as include_files
     from benchmark.report.compare import compare as compare_models
     from benchmark.report.results import Results
@@ -33,14 +31,18 @@ def compare(
     include_files(include)
     found = compare_models(Results(Store(results_folder(suite, out))), a, b)
     table = Table(title=f"{a} against {b} ({suite})", title_justify="left")
-    for head in ("", a, b, "difference [95 %]", "p", "n", "in words"):
+    for head in ("", a, b, "difference [95 %]", "p", "n", "only 1st", "only 2nd", "in words"):
         table.add_column(head, justify="left" if head in ("", "in words") else "right")
     for row in found:
         numbers = ["–"] * 4
         if not isnan(row.difference):
             difference = f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
             numbers = [f"{row.a:.3f}", f"{row.b:.3f}", difference, f"{row.p:.2g}"]
-        table.add_row(row.quantity, *numbers, str(row.n), row.words)
-    Console(width=None if sys.stdout.isatty() else WIDTH_WHEN_PIPED, highlight=False).print(table)
-    typer.echo("Rates: Newcombe's paired interval, McNemar's exact test. Metrics: bootstrap, Wilcoxon signed-rank.")
+        only = ["" if count is None else str(count) for count in (row.only_a, row.only_b)]
+        table.add_row(row.quantity, *numbers, str(row.n), *only, row.words)
+    table_console().print(table)
+    typer.echo(
+        "Rates: Newcombe's paired interval, McNemar's exact test; only 1st, only 2nd: samples one alone gets right."
+    )
+    typer.echo("Norms (of samples that both lose) and metrics: mean difference, bootstrap, Wilcoxon's signed-rank.")
     typer.echo("p values are not corrected for the number of rows.")

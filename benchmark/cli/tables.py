@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-
 import pandas as pd
 
+from benchmark.cli.console import table_console
 from benchmark.report.leaderboard import verdicts
 from benchmark.report.results import Results
 from benchmark.report.write import arrows, cell_text, shown_columns
 
-WIDTH_WHEN_PIPED = 160
-
 
 def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame) -> None:
     """Print the leaderboard, one row a quantity and one column a model, then the explanations."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_WHEN_PIPED, highlight=False)
+    console = table_console()
     table = Table(title=results.suite.title or results.suite.name, title_justify="left")
     table.add_column("")
     for model in board["model"]:

@@ -19,7 +19,8 @@ from benchmark.seeds import derive
 class Comparison:
     """One compared quantity; ``difference`` is A minus B, the interval and p are paired.
 
-    A rate for which any sample lacks a verdict is not compared: its numbers are NaN, and ``words`` says so.
+    ``only_a`` and ``only_b`` count the samples that only one of the two gets right. A rate for which any sample lacks a
+    verdict is not compared: its numbers are NaN, and ``words`` says so.
     """
 
     quantity: str
@@ -31,10 +32,12 @@ class Comparison:
     p: float
     n: int
     words: str
+    only_a: int | None = None
+    only_b: int | None = None
 
 
 def compare(results: Results, a: str, b: str) -> list[Comparison]:
-    """Every rate of two models, and every metric of explainers that both have.
+    """Every rate of two models, the norms of minimal-norm attacks, and every metric of explainers (controls left out).
 
     Raises:
         UnknownNameError: a model that is not in the results.
@@ -46,6 +49,9 @@ def compare(results: Results, a: str, b: str) -> list[Comparison]:
     robust = results.task.robust_name
     found = [_rates(columns[0].name, a, b, results.correct(a), results.correct(b))]
     for condition in results.conditions():
+        if condition.eps is None and results.threat(condition.probe).get("kind") == "minimal":
+            found += _norms(results, condition.probe, a, b)
+            continue
         name = f"{robust}_{condition.suffix}"
         found.append(_rates(name, a, b, results.outcome(a, condition), results.outcome(b, condition)))
     if results.suite.threat is not None and results.suite.attacks:
@@ -65,36 +71,54 @@ def _rates(quantity: str, a: str, b: str, x: pd.Series, y: pd.Series) -> Compari
         words = f"no difference: they agree on all {test.n} samples"
     else:
         words = _words(a, b, test.difference, test.p, better_is_higher=True)
-        words += f" ({test.only_a} samples only {a} gets right, {test.only_b} only {b})"
-    return Comparison(quantity, test.a, test.b, test.difference, test.low, test.high, test.p, test.n, words)
+    numbers = (test.a, test.b, test.difference, test.low, test.high, test.p, test.n)
+    return Comparison(quantity, *numbers, words, test.only_a, test.only_b)
+
+
+def _norms(results: Results, probe: str, a: str, b: str) -> list[Comparison]:
+    """Norms of a minimal-norm attack, on the samples of which it breaks both; larger is more robust."""
+    norm = f"norm_{results.threat(probe)['norm']}"
+    columns = []
+    for model in (a, b):
+        rows = results.attack_rows(model, probe)
+        if rows.empty or norm not in rows:
+            return []
+        won = rows[(rows["status"] == "ok") & rows["success"].fillna(False).astype(bool)]
+        columns.append(won.set_index("sample")[norm].astype(float))
+    return _paired_values(results, f"{probe} · {norm}", a, b, columns, True)
 
 
 def _metrics(results: Results, a: str, b: str) -> list[Comparison]:
     scores = results.rows[results.rows["kind"] == "score"]
     found = []
-    for probe in results.suite.explainers:
+    real = [probe for probe in results.suite.explainers if not results.plan["explainers"][probe.name]["control"]]
+    for probe in real:
         for metric in results.suite.metrics:
             part = scores[(scores["probe"] == probe.name) & (scores["metric"] == metric.name)]
             if part.empty:  # nothing scored yet: then there may be no column to read either
                 continue
             x, y = (part[part["model"] == name].set_index("sample")["value"].astype(float) for name in (a, b))
-            both = pd.concat([x, y], axis=1, join="inner").dropna()
-            if len(both):
-                better = results.plan["metrics"][metric.name]["higher_is_better"]
-                values = both.to_numpy()
-                found.append(_values(f"{probe.name} · {metric.name}", a, b, values[:, 0], values[:, 1], better))
+            better = results.plan["metrics"][metric.name]["higher_is_better"]
+            found += _paired_values(results, f"{probe.name} · {metric.name}", a, b, [x, y], better)
     return found
 
 
-def _values(quantity: str, a: str, b: str, x: np.ndarray, y: np.ndarray, better_is_higher: bool | None) -> Comparison:
+def _paired_values(
+    results: Results, quantity: str, a: str, b: str, columns: list[pd.Series], better_is_higher: bool | None
+) -> list[Comparison]:
+    """The mean difference on the samples that both have, if there are any; groups are resampled where known."""
     from scipy.stats import wilcoxon
 
-    estimate = stats.bootstrap(x - y, "mean", seed=derive("compare", quantity))
+    both = pd.concat(columns, axis=1, join="inner").dropna()
+    if both.empty:
+        return []
+    x, y = both.to_numpy(dtype=float).T
+    groups = results.groups(a, both.index)
+    estimate = stats.bootstrap(x - y, "mean", groups, derive("compare", quantity))
     p = 1.0 if np.all(x == y) else float(wilcoxon(x, y, zero_method="zsplit").pvalue)
     words = _words(a, b, estimate.value, p, better_is_higher)
-    return Comparison(
-        quantity, float(x.mean()), float(y.mean()), estimate.value, estimate.low, estimate.high, p, len(x), words
-    )
+    means = (float(x.mean()), float(y.mean()))
+    return [Comparison(quantity, *means, estimate.value, estimate.low, estimate.high, p, len(x), words)]
 
 
 def _words(a: str, b: str, difference: float, p: float, better_is_higher: bool | None) -> str:
@@ -102,5 +126,5 @@ def _words(a: str, b: str, difference: float, p: float, better_is_higher: bool |
         return "the data do not decide"
     first, second = (a, b) if difference > 0 else (b, a)
     if better_is_higher is None:
-        return f"{first} is higher than {second}"
-    return f"{first if better_is_higher else second} is better than {second if better_is_higher else first}"
+        return f"{first} is higher"
+    return f"{first if better_is_higher else second} is better"
