@@ -269,7 +269,7 @@ def test_masks_and_groups_of_a_folder_reach_metric_and_report(workplace):
 
 
 def test_sys_exit_in_a_network_fails_its_cells_alone(workplace):
-    model = "import sys\nfrom torch import nn\n\nclass Net(nn.Module):\n    def forward(self, x):\n        raise SystemExit(3)\n"
+    model = "from torch import nn\n\nclass Net(nn.Module):\n    def forward(self, x):\n        raise SystemExit(3)\n"
     write_entry(workplace.root / "baselines" / "two", f"{model}\ndef build():\n    return Net()\n")
     run = benchmark.run("tiny", only="fgsm")
     assert run.counts == {"known": 0, "done": 6, "failed": 6, "skipped": 0}
