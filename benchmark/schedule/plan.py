@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmark.attacks.base import Attack, attacks
 from benchmark.data.base import Dataset, Index, datasets
-from benchmark.errors import EntryError, SpecError
+from benchmark.errors import DataError, EntryError, SpecError
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import metrics
 from benchmark.registry import Plugin, digest
@@ -135,7 +135,11 @@ class _Planner:
         self.suite, self.entries = suite, [entry for entry in entries if entry.row]
         self.by_name = {entry.name: entry for entry in entries}
         self.dataset = open_dataset(suite)
-        self.index = self.dataset.index(suite.dataset.split)
+        try:
+            self.index = self.dataset.index(suite.dataset.split)
+        except DataError as error:
+            label = suite.dataset.label
+            raise DataError(str(error).replace("--data NAME=PATH", f"--data {label}=PATH")) from None
         self.samples = sample_order(self.index, suite.seed, suite.dataset.samples)
         self.task = tasks.make(suite.task, suite.task_params, f"suite {suite.name!r}, [task_params]")
         self.cells: list[Cell] = []
