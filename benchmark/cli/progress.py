@@ -28,14 +28,15 @@ class PlainWatcher(Watcher):
 
     def begin(self, board: Board, slots: list[str]) -> None:
         self.board, self.start = board, time.monotonic()
-        self.last = self.start
+        self.last, self.complete = self.start, False
         self._print(f"{board.total} cells on {len(slots)} workers ({', '.join(sorted(set(slots)))})")
 
     def ended(self, finished: Finished) -> None:
         if finished.status == "failed" and not finished.blocked:
             self._print(f"failed: {finished.cell.label}: {last_line(finished.reason)}")
         now = time.monotonic()
-        if now - self.last >= PLAIN_EVERY or not self.board.left:
+        if now - self.last >= PLAIN_EVERY or (not self.board.left and not self.complete):
+            self.complete = not self.board.left
             self.last = now
             counts, done = self.board.counts(), self.board.total - self.board.left
             left = (now - self.start) / max(1, done) * self.board.left

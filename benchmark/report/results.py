@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.errors import NoRecordsError
-from benchmark.spec.suite import SuiteSpec
+from benchmark.spec.suite import AttackProbe, SuiteSpec
 from benchmark.store.folder import Store
 from benchmark.tasks.base import Task, tasks
 
@@ -101,14 +101,19 @@ class Results:
             found += [Condition(probe.name, eps) for eps in probe.budgets]
         return found
 
+    def of_norm(self, norm: str) -> list[AttackProbe]:
+        """Attack probes whose perturbations have this norm, in the domain of the headline threat model."""
+        domain = self.suite.threat.domain if self.suite.threat is not None else "image"
+        wanted = {"norm": norm, "domain": domain}
+        return [probe for probe in self.suite.attacks if wanted.items() <= self.threat(probe.name).items()]
+
     def attack_rows(self, model: str, probe: str | None = None, norm: str | None = None) -> pd.DataFrame:
         """Attack rows of a model: of one probe, or of every probe of one norm."""
         rows = self.rows[(self.rows["kind"] == "attack") & (self.rows["model"] == model)]
         if probe is not None:
             rows = rows[rows["probe"] == probe]
         if norm is not None:
-            probes = [p.name for p in self.suite.attacks if self.threat(p.name).get("norm") == norm]
-            rows = rows[rows["probe"].isin(probes)]
+            rows = rows[rows["probe"].isin([each.name for each in self.of_norm(norm)])]
         found: pd.DataFrame = rows
         return found
 
@@ -139,11 +144,8 @@ class Results:
     def required(self, norm: str, eps: Fraction) -> list[Condition]:
         """The conditions whose verdicts the worst case needs: attacks at exactly eps, and minimal-norm ones."""
         found = []
-        for probe in self.suite.attacks:
-            threat = self.threat(probe.name)
-            if threat.get("norm") != norm:
-                continue
-            if threat.get("kind") == "minimal":
+        for probe in self.of_norm(norm):
+            if self.threat(probe.name).get("kind") == "minimal":
                 found.append(Condition(probe.name, None))
             elif eps in probe.budgets:
                 found.append(Condition(probe.name, eps))

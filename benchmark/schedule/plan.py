@@ -51,6 +51,15 @@ class Plan:
     samples: tuple[str, ...]
     cells: list[Cell] = field(default_factory=list)
 
+    def versions(self) -> dict[str, str]:
+        """Implementation version of every probe and metric: records of another one are never mixed in."""
+        found = {}
+        for cell in self.cells:
+            plugin = cell.plugin or cell.explainer
+            if plugin is not None:
+                found[cell.metric or cell.probe] = plugin.version
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """plan.json: the resolved suite and the ordered cells with their labels."""
         task = tasks.make(self.suite.task, self.suite.task_params)
@@ -68,6 +77,7 @@ class Plan:
                 probe.name: {"use": probe.use, "higher_is_better": metrics.lookup(probe.use)[0].higher_is_better}
                 for probe in self.suite.metrics
             },
+            "versions": self.versions(),
             "cells": [
                 {
                     "hash": cell.hash,
@@ -194,7 +204,8 @@ class _Planner:
             return
         for probe, attack in probes:
             at_eps = attack.threat.kind == "minimal" or threat.eps in probe.budgets
-            if attack.threat.norm == threat.norm and at_eps and not attack.control:
+            same = attack.threat.norm == threat.norm and attack.threat.domain == threat.domain
+            if same and at_eps and not attack.control:
                 return
         raise SpecError(
             f"suite {self.suite.name!r}: no attack runs in the headline threat model"

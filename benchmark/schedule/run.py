@@ -178,7 +178,8 @@ def merged_plan(plan: Plan, old: dict[str, Any] | None) -> dict[str, Any]:
 def _comparable(plan: dict[str, Any]) -> dict[str, Any]:
     """The part of a plan that must agree for two models to stand in one table."""
     suite = {key: value for key, value in plan["suite"].items() if key not in ("entries", "run")}
-    return {"version": plan["plan_version"], "suite": suite, "dataset": plan["dataset"], "task": plan["task"]}
+    parts = ("plan_version", "dataset", "task", "versions")
+    return {"suite": suite, **{part: plan.get(part) for part in parts}}
 
 
 Engine = Callable[[Job], None]

@@ -67,6 +67,7 @@ def die_with(parent: int) -> None:
 def _context() -> Any:
     if "context" not in _state:
         import torch
+        from tqdm import tqdm
 
         from benchmark.registry import include
         from benchmark.schedule.cell import Context
@@ -74,6 +75,7 @@ def _context() -> Any:
 
         settings: WorkerSettings = _state["settings"]
         torch.set_num_threads(settings.threads)
+        tqdm.set_lock(threading.RLock())  # its own lock is a semaphore that outlives a terminated worker
         include(settings.include)
         _state["store"] = Store(settings.folder)
         _state["context"] = Context(_state["store"], settings.device)

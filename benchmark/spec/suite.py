@@ -66,10 +66,14 @@ class DatasetSpec(Strict):
 
 
 class ThreatSpec(Strict):
-    """The headline threat model: ``robust_acc_worst`` is the accuracy under all attacks of this norm within eps."""
+    """The headline threat model: ``robust_acc_worst`` is the accuracy under all attacks of this norm within eps.
+
+    ``domain`` is where the perturbation lives; attacks in another domain are another threat model.
+    """
 
     norm: Literal["linf", "l2", "l1", "l0"]
     eps: Eps
+    domain: str = "image"
 
 
 class AttackProbe(Strict):

@@ -56,7 +56,7 @@ class Made:
         name = name or f"{kind}-{model}-{probe}-{eps}-{metric}-{chunk}".replace("/", "_")
         self.plan["cells"].append(
             {"hash": name, "kind": kind, "model": model, "probe": probe, "metric": metric, "eps": eps}
-            | {"n": len(samples), "threat": self.threats.get(probe, {})}
+            | {"n": len(samples), "threat": {"domain": "image"} | self.threats.get(probe, {})}
         )
         if rows is not None or status != "done":
             columns = {} if rows is None else {"sample": strings(samples), **rows}
