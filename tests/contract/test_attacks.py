@@ -35,6 +35,8 @@ TABLE = [
     Row("noise-linf", {"draws": 3}),
     Row("noise-l2"),
     Row("deepfool"),
+    Row("spatial-grid", {"rotations": 5, "translations": 3}),
+    Row("spatial-random", {"draws": 4}),
     *[
         Row(f"foolbox:{prefix}{name}", S)
         for prefix in ("L1", "L2", "Linf")
