@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UsageError
 from benchmark.registry import digest
-from benchmark.schedule.cell import Context, load_entry_model
+from benchmark.schedule.context import Context, load_entry_model
 from benchmark.schedule.engine import Job, Watcher, run_here
 from benchmark.schedule.plan import PlannedEntry
 from benchmark.schedule.run import Options, Prepared, execute_plan, planned_entries, prepare, resolve

@@ -131,7 +131,7 @@ class SpatialGrid(Spatial):
 
 @attacks.register("spatial-random")
 class SpatialRandom(Spatial):
-    """Worst of ``draws`` random rotations and translations a sample (the paper: worst of 10; one is the average case)."""
+    """Worst of ``draws`` random rotations and translations a sample (the paper: 10; one draw is the average case)."""
 
     random: ClassVar[bool] = True
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.attacks.base import Attack, attacks
-from benchmark.data.base import Batch, Dataset, Grid, datasets
+from benchmark.data.base import Batch
 from benchmark.errors import AssayError
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import Explained, metrics
+from benchmark.schedule.context import Context
 from benchmark.schedule.plan import probe_seed
 from benchmark.schedule.provenance import peak_memory_mb, provenance, reset_peak_memory
 from benchmark.spec.cell import Cell
@@ -31,90 +30,8 @@ if TYPE_CHECKING:
 REASON_LINES = 12
 
 
-class Results(Protocol):
-    """Where a cell reads what it ``needs`` (the store, or memory)."""
-
-    def rows(self, cell: str) -> Mapping[str, NDArray[Any]]:
-        """Per-sample columns of a done cell."""
-
-    def artefact(self, cell: str, name: str) -> Mapping[str, NDArray[Any]]:
-        """Named arrays of an artefact."""
-
-
 class Skipped(Exception):  # noqa: N818 - not an error: a plugin says that it does not apply
     """A plugin does not apply to this model and dataset."""
-
-
-ModelLoader = Callable[[Cell, str], "tuple[Model, Any]"]
-
-
-def load_entry_model(cell: Cell, device: str) -> tuple[Model, Any]:
-    """Build the cell's entry from its folder: (model, entry spec).
-
-    Raises:
-        EntryError: it cannot be built or loaded, or has changed since the plan was made.
-    """
-    from benchmark.models.build import build_model
-    from benchmark.models.entries import read_entry
-
-    assert cell.folder is not None, "a cell of an in-memory module needs its own loader"
-    entry = read_entry(cell.folder)
-    return build_model(entry, device), entry.spec
-
-
-@dataclass
-class Context:
-    """What a worker keeps between cells.
-
-    Attributes:
-        results: where needed results are read.
-        device: ``"cpu"``, ``"cuda:0"``, …
-        loader: builds a cell's model.
-    """
-
-    results: Results
-    device: str = "cpu"
-    loader: ModelLoader = load_entry_model
-    _model: tuple[str, Any, Any] | None = None
-    _failed: dict[str, BaseException] = field(default_factory=dict)
-    _datasets: dict[str, Dataset] = field(default_factory=dict)
-    _batches: OrderedDict[tuple[Any, ...], Batch] = field(default_factory=OrderedDict)
-
-    def model(self, cell: Cell) -> tuple[Model, Any]:
-        """The cell's model and entry spec; one model stays loaded."""
-        key = f"{cell.model}:{cell.entry}"
-        if key in self._failed:
-            raise self._failed[key]
-        if self._model is None or self._model[0] != key:
-            self._model = None
-            try:
-                model, spec = self.loader(cell, self.device)
-            except Exception as error:
-                self._failed[key] = error
-                raise
-            self._model = (key, model, spec)
-        return self._model[1], self._model[2]
-
-    def dataset(self, cell: Cell) -> Dataset:
-        """The cell's dataset plugin."""
-        spec = cell.dataset
-        key = f"{spec.plugin.model_dump_json()}:{spec.path}"
-        if key not in self._datasets:
-            path = {"path": spec.path} if spec.path is not None else {}
-            self._datasets[key] = datasets.make(spec.plugin.use, {**spec.plugin.params, **path})
-        return self._datasets[key]
-
-    def batch(self, cell: Cell) -> Batch:
-        """The cell's samples on the suite's grid, with masks where known; the last few are kept."""
-        spec = cell.dataset
-        key = (spec.digest, spec.split, spec.size, spec.channels, cell.samples)
-        if key not in self._batches:
-            grid = Grid(size=spec.size, channels=spec.channels)
-            self._batches[key] = self.dataset(cell).load(spec.split, cell.samples, grid, masks=True)
-            while len(self._batches) > 4:
-                self._batches.popitem(last=False)
-        self._batches.move_to_end(key)
-        return self._batches[key]
 
 
 def run_cell(cell: Cell, context: Context, attempt: int = 1) -> Record:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from benchmark.schedule.board import Board, Finished
-from benchmark.schedule.cell import Context, public_spec, run_cell
+from benchmark.schedule.cell import public_spec, run_cell
+from benchmark.schedule.context import Context
 from benchmark.spec.cell import Cell
 from benchmark.store.folder import Store
 from benchmark.store.record import Record

@@ -70,7 +70,7 @@ def _context() -> Any:
         from tqdm import tqdm
 
         from benchmark.registry import include
-        from benchmark.schedule.cell import Context
+        from benchmark.schedule.context import Context
         from benchmark.store.folder import Store
 
         settings: WorkerSettings = _state["settings"]

@@ -280,3 +280,21 @@ def test_budgets_of_a_threat_without_a_norm_are_refused(workplace):
     add_attack(workplace, 'name = "roll"\nuse = "toy-roll"\nbudgets = ["0.1"]')
     with pytest.raises(SpecError, match="has no norm to hold against a budget"):
         benchmark.run("tiny", only="roll")
+
+
+def test_an_entry_or_a_dataset_that_changed_after_the_plan_is_refused(workplace):
+    """A record must never name a digest that is not what was run."""
+    from benchmark.schedule.cell import run_cell
+    from benchmark.schedule.context import Context
+    from benchmark.schedule.engine import Watcher
+    from benchmark.schedule.run import Options, planned_entries, prepare, resolve
+
+    suite = resolve("tiny", Options())
+    cell = prepare(suite, planned_entries(suite, Options(), Watcher()), Options()).plan.cells[0]
+    store = Store(workplace.root / "results" / "tiny")
+    assert run_cell(cell, Context(store)).status == "done"
+    other = cell.model_copy(update={"dataset": cell.dataset.model_copy(update={"digest": "0" * 64})})
+    assert "dataset 'digits' has changed" in run_cell(other, Context(store)).reason
+    write_entry(workplace.root / "baselines" / "one", extra="kwargs = { seed = 9 }")
+    record = run_cell(cell, Context(store))
+    assert (record.status, "entry 'one' has changed" in record.reason) == ("failed", True)
