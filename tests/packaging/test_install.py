@@ -149,13 +149,15 @@ def test_show_and_dry_run(installed):
 
 def test_a_small_run(installed):
     """Weights, the worker process and the leaderboard, all from what is installed."""
+    tracked = installed.source / "results" / "digits" / "leaderboard.csv"
+    before = tracked.read_bytes() if tracked.exists() else None
     installed.assay("run", "digits", "--limit", "20", "--models", "digits_mlp", "--only", "noise", "--workers", "1")
     with (installed.work / "results" / "digits" / "leaderboard.csv").open(newline="") as file:
         rows = {row["model"]: row for row in csv.DictReader(file)}
     row = rows["digits_mlp"]
     assert (row["n"], row["failed"]) == ("20", "0")
     assert float(row["clean_acc"]) > 0.8, "untrained weights would be near 0.1"
-    assert not (installed.source / "results" / "digits" / "leaderboard.csv").exists()
+    assert (tracked.read_bytes() if tracked.exists() else None) == before, "a run writes where it is started"
 
 
 def test_metadata(wheel):
