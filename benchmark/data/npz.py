@@ -27,7 +27,7 @@ def _array(file: Path, key: str, changed: int) -> NDArray[Any]:  # noqa: ARG001 
 
 @datasets.register("npz")
 class Npz(Dataset):
-    """Images ``x_<split>`` and labels ``y_<split>`` in PATH, a .npz file (or ``x`` and ``y`` for its only split).
+    """Images ``x_<split>`` and labels ``y_<split>`` in PATH, a .npz file (or arrays of other names).
 
     Images are (N, H, W), (N, H, W, C) or (N, C, H, W) (C is 1 or 3), uint8 or float in [0, 1]. Of a .npz, which is a
     zip file, an array can only be read whole: the images of one split are read once a process and kept. Larger sets
@@ -154,12 +154,12 @@ class Npz(Dataset):
         if images.ndim not in (3, 4):
             raise DataError(
                 f"dataset 'npz', split {split!r}: expected images (N, H, W), (N, H, W, C) or (N, C, H, W),"
-                f" got {self.x!r} of shape {images.shape}"
+                f" got {self.x.replace('{split}', split)!r} of shape {images.shape}"
             )
         if labels.size != len(images) or labels.dtype.kind not in "iuf":
             raise DataError(
                 f"dataset 'npz', split {split!r}: expected {len(images)} numbers as labels,"
-                f" got {self.y!r} of shape {labels.shape} and type {labels.dtype}"
+                f" got {self.y.replace('{split}', split)!r} of shape {labels.shape} and type {labels.dtype}"
             )
 
     def _check_length(self, split: Split, array: NDArray[Any], images: NDArray[Any]) -> None:

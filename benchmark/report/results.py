@@ -243,13 +243,20 @@ class Results:
         }
 
     def reasons(self) -> list[tuple[str, str, str]]:
-        """(cell label, status, last line of the reason) of every failed or skipped cell that is not merely blocked."""
-        found = []
+        """(cell labels, status, last line of the reason) of failed and skipped cells that are not merely blocked.
+
+        Cells of one reason share a line: the first is named, the others are counted.
+        """
+        found: dict[tuple[str, str], list[str]] = {}
         for cell in self.cells.to_dict("records"):
             head = self.heads.get(cell["hash"])
             if head is not None and head["status"] != "done" and not head.get("blocked"):
                 label = " · ".join(
                     part for part in (cell["model"], cell["probe"] or cell["kind"], cell["metric"]) if part
                 )
-                found.append((label, head["status"], (head["reason"].strip().splitlines() or [""])[-1]))
-        return found
+                reason = (head["reason"].strip().splitlines() or [""])[-1]
+                found.setdefault((head["status"], reason), []).append(label)
+        return [
+            (labels[0] + (f" and {len(labels) - 1} more" if len(labels) > 1 else ""), status, reason)
+            for (status, reason), labels in found.items()
+        ]
