@@ -98,6 +98,13 @@ def test_wrong_requests_exit_2_with_the_near_match(workplace, old, new, args, wo
     assert not (workplace.root / "results").exists()
 
 
+@pytest.mark.parametrize(("device", "words"), [("gpu", "expected auto, cpu"), ("cuda:99", "no cuda:99 here")])
+def test_a_device_that_is_not_there_exits_2(workplace, device, words):
+    done = workplace.assay("run", "tiny", "--device", device, code=2)
+    assert words in done.stderr
+    assert not workplace.heads()
+
+
 def test_report_without_records_exits_2_and_writes_nothing(workplace):
     done = workplace.assay("report", "tiny", code=2)
     assert "run the suite first" in done.stderr
