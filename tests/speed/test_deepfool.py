@@ -87,5 +87,5 @@ def test_ratios(case):
     assert found["assay"]["success"] == pytest.approx(found["foolbox"]["success"], rel=0.005)
     assert found["assay"]["median_norm"] == pytest.approx(found["foolbox"]["median_norm"], rel=0.005)
     assert ratios["foolbox"] >= 3, ratios
-    assert ratios["foolbox-frozen"] >= 2, ratios  # 2.5 to 3.7 were seen, by load; the promise is for foolbox as it comes
+    assert ratios["foolbox-frozen"] >= 2, ratios  # 2.5 to 3.7 were seen; the promise is for foolbox as it comes
     assert ratios["torchattacks"] >= 20, ratios
