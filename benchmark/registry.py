@@ -82,6 +82,10 @@ class Plugin(BaseModel):
         """What the cell's hash holds of this plugin: name, parameters given, implementation version."""
         return {"use": self.name, "params": self.params(), "version": self.implementation()}
 
+    def local(self) -> dict[str, Any]:
+        """Parameters that only this machine understands (where a file lies): never hashed, never in a record."""
+        return {}
+
     def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
         """Reason why this plugin cannot be applied to that model and dataset, or None."""
         return None

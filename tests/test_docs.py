@@ -228,6 +228,7 @@ KEYS = [
     ("suites.md", "### `[[attacks]]`", suite_spec.AttackProbe),
     ("suites.md", "### `[[explainers]]`", suite_spec.ExplainerProbe),
     ("suites.md", "### `[[metrics]]`", suite_spec.MetricProbe),
+    ("suites.md", "### `[[published]]`", suite_spec.Published),
     ("entries.md", "### The entry itself", entry_spec.EntrySpec),
     ("entries.md", "### `[preprocessing]`", entry_spec.Preprocessing),
     ("entries.md", "### `[weights]`", entry_spec.Weights),

@@ -6,9 +6,9 @@ The verifier (``benchmark.attacks.verify``, called by the task) predicts again, 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,9 @@ from benchmark.errors import AttackError
 from benchmark.registry import Plugin, Registry
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
+    from matplotlib.figure import Figure
 
     from benchmark.models.wrap import Model
     from benchmark.seeds import Draws
@@ -58,12 +60,99 @@ class Perturbed:
             they become columns of the record with the prefix ``param_`` where they are one number a sample.
         forwards, backwards: exact calls per sample (N,), where the attack knows them; else the verifier takes the
             mean that the model wrapper counted.
+        reference: (N, C, H, W), the clean counterpart of each input where that is not the clean input itself (the same
+            view without the sticker). A sample that the model gets wrong there is no success, and its column
+            ``reference_correct`` is False.
     """
 
     inputs: torch.Tensor
     params: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     forwards: NDArray[np.int64] | None = None
     backwards: NDArray[np.int64] | None = None
+    reference: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A summary column that the report computes from a model's rows.
+
+    Attributes:
+        name: CSV column, such as ``"clean_acc"``; an attack's get its probe's name and budget behind it.
+        statistic: ``"rate"`` (values 0 and 1, Wilson interval), ``"mean"`` or ``"median"`` (bootstrap, over groups
+            where known; over samples where a sample has several rows).
+        values: rows to one value a row, float64 (N,), NaN where the row is outside the denominator. Clean rows have
+            the columns ``sample``, ``label``, ``pred_clean``, ``correct`` …; attack rows have also ``pred``,
+            ``status``, ``success``, norms, ``margin``, ``param_*``; rows of fitting and generating cells likewise.
+        higher_is_better: direction.
+        kind: which rows of the attack: ``"attack"``, ``"fit"`` (training samples, where the attack judges them) or
+            ``"generate"``.
+    """
+
+    name: str
+    statistic: Literal["rate", "mean", "median"]
+    values: Callable[[pd.DataFrame], NDArray[np.float64]]
+    higher_is_better: bool = True
+    kind: Literal["attack", "fit", "generate"] = "attack"
+
+
+class ProbeResults(Protocol):
+    """What a report hands an attack of its own results in one probe."""
+
+    @property
+    def name(self) -> str:
+        """The probe's label."""
+
+    @property
+    def attack(self) -> Attack:
+        """The attack with its parameters."""
+
+    @property
+    def budgets(self) -> Sequence[str | None]:
+        """Exact budgets as texts, ``None`` for an attack that has none."""
+
+    @property
+    def models(self) -> Sequence[str]:
+        """Entries with a row."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Class names."""
+
+    @property
+    def fit_samples(self) -> int | None:
+        """How many training samples a fit saw; None: all."""
+
+    def rows(
+        self, model: str, eps: str | None = None, *, kind: str = "attack", source: str | None = None
+    ) -> pd.DataFrame:
+        """Rows of a model at a budget, its clean columns beside them; ``source``: fitted on that entry (default: as
+        the suite says). Empty where nothing was computed."""
+
+    def clean(self, model: str) -> pd.DataFrame:
+        """Clean rows of a model."""
+
+    def sources(self) -> Sequence[str]:
+        """Entries whose fit was judged on others (a probe with ``transfer``), else empty."""
+
+    def artefact(
+        self, model: str, eps: str | None = None, *, kind: str = "attack", name: str = ""
+    ) -> Mapping[str, NDArray[Any]] | None:
+        """Arrays that a cell left (``perturbed``, ``fitted`` or ``generated``), None where they are not at hand."""
+
+
+@dataclass
+class Extras:
+    """What an attack adds to a report: tables and pictures, by file stem.
+
+    Attributes:
+        tables: written as ``<stem>.csv`` and shown in leaderboard.md.
+        captions: stem to a sentence that says what the table or picture shows.
+        figures: written as ``figures/<stem>.png``; a callable, so that nothing is drawn before it is needed.
+    """
+
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    captions: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, Callable[[], Figure]] = field(default_factory=dict)
 
 
 class Attack(Plugin):
@@ -75,17 +164,40 @@ class Attack(Plugin):
         fits: True where :meth:`fit` must run on training samples first; its arrays reach :meth:`run` as ``fitted``.
         whole_batch: True where the attack must see every sample of the batch (third-party code that draws for the
             batch at once); else samples whose clean prediction is already wrong are left out.
+        judges_fit: True where what was fitted is also judged on the training samples (a training rate).
+        generates: True where :meth:`generate` makes one input a class, from nothing; :meth:`run` is then not called.
+        cost: calls a sample in words, for ``assay list``.
     """
 
     control: ClassVar[bool] = False
     random: ClassVar[bool] = False
     fits: ClassVar[bool] = False
     whole_batch: ClassVar[bool] = False
+    judges_fit: ClassVar[bool] = False
+    generates: ClassVar[bool] = False
+    cost: ClassVar[str] = ""
 
     @property
     @abstractmethod
     def threat(self) -> Threat:
         """The threat model; must not import torch."""
+
+    def views(self) -> int:
+        """How many times each sample is attacked and judged, each time under another view; a row of the record each."""
+        return 1
+
+    def at_view(self, view: int) -> Attack:
+        """The attack under one of its views, 0 to :meth:`views` - 1."""
+        return self
+
+    def columns(self) -> tuple[Column, ...]:
+        """Summary columns of its own in the leaderboard."""
+        return ()
+
+    @classmethod
+    def extras(cls, probes: Sequence[ProbeResults]) -> Extras:  # noqa: ARG003
+        """Tables and pictures of its own beside the leaderboard, from all of a suite's probes of this class."""
+        return Extras()
 
     def fixed_batch_size(self) -> int | None:
         """Batch size that is part of the result (third-party random attacks), else None."""
@@ -96,6 +208,21 @@ class Attack(Plugin):
     ) -> dict[str, NDArray[Any]]:
         """Compute an artefact on training samples (all of them at once): named arrays."""
         raise AttackError(f"attack {self.name!r} has nothing to fit")
+
+    def pictures(self, fitted: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.uint8]]:
+        """Pictures of what was fitted, (H, W) or (H, W, 3) uint8, kept as PNG beside the arrays."""
+        return {}
+
+    def generate(self, model: Model, targets: torch.Tensor, shape: Sequence[int], *, generator: Draws) -> Perturbed:
+        """Make inputs from nothing, one a target class.
+
+        Args:
+            model: in eval mode, parameters frozen.
+            targets: (M,) int64 classes.
+            shape: (C, H, W) of one input.
+            generator: per-target random numbers.
+        """
+        raise AttackError(f"attack {self.name!r} makes no inputs from nothing")
 
     @abstractmethod
     def run(

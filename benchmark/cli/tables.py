@@ -6,8 +6,9 @@ import pandas as pd
 
 from benchmark.cli.console import table_console
 from benchmark.report.leaderboard import verdicts
+from benchmark.report.probes import published
 from benchmark.report.results import Results
-from benchmark.report.write import arrows, cell_text, shown_columns
+from benchmark.report.write import arrows, cell_text, own_names, shown_columns
 
 
 def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame) -> None:
@@ -19,15 +20,31 @@ def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame)
     table.add_column("")
     for model in board["model"]:
         table.add_column(model, justify="right")
-    for name in shown_columns(board)[1:]:
+    for name in [*shown_columns(board)[1:], *own_names(results, board)]:
         table.add_row(name, *[cell_text(row, name) for _, row in board.iterrows()])
     console.print(table)
     for line in verdicts(results):
         console.print(f"  {line}", markup=False)
+    beside = published(results, board)
+    if len(beside):
+        _print_published(console, beside)
     if len(explained):
         _print_explanations(console, results, explained)
     for label, status, reason in results.reasons():
         console.print(f"  {status}: {label}: {reason}", markup=False)
+
+
+def _print_published(console: object, beside: pd.DataFrame) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    assert isinstance(console, Console)
+    table = Table(title="Beside published figures", title_justify="left")
+    for name in ("model", "column", "ours", "published", "source"):
+        table.add_column(name, justify="right" if name in ("ours", "published") else "left")
+    for _, row in beside.iterrows():
+        table.add_row(*[cell_text(row, name) for name in ("model", "column", "ours", "published", "source")])
+    console.print(table)
 
 
 def _print_explanations(console: object, results: Results, explained: pd.DataFrame) -> None:

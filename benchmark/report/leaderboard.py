@@ -10,6 +10,7 @@ import pandas as pd
 
 from benchmark.registry import digest
 from benchmark.report import stats
+from benchmark.report.probes import own_columns
 from benchmark.report.results import Condition, Results
 from benchmark.seeds import derive
 
@@ -73,6 +74,9 @@ def _row(results: Results, model: str) -> dict[str, Any]:
     for condition in outcomes:
         if condition.eps is None and results.threat(condition.probe).get("kind") == "minimal":
             _norms(results, model, condition, row)
+    for name, estimate in own_columns(results, model):
+        _put(row, name, estimate)
+        row[f"n_{name}"] = estimate.n
     row |= results.counts(model)
     row["entry_digest"] = results.plan["entries"][model]
     row["dataset_digest"] = results.plan["dataset"]["digest"]

@@ -20,10 +20,14 @@ from benchmark.tasks.base import Task, tasks
 
 @dataclass(frozen=True)
 class Condition:
-    """One judged condition: a probe at a budget (``eps`` None: a minimal-norm or budget-less probe as a whole)."""
+    """One judged condition: a probe at a budget (``eps`` None: a minimal-norm or budget-less probe as a whole).
+
+    ``source`` is the entry that the attack was fitted on; None: the one that the suite means for each model.
+    """
 
     probe: str
     eps: Fraction | None
+    source: str | None = None
 
     @property
     def suffix(self) -> str:
@@ -50,6 +54,8 @@ class Results:
         self.suite = SuiteSpec.model_validate(plan["suite"])
         self.task: Task = tasks.make(self.suite.task, self.suite.task_params)
         self.cells = pd.DataFrame(plan["cells"])
+        source = self.cells["source"] if "source" in self.cells else pd.Series("", index=self.cells.index)
+        self.cells["source"] = source.fillna("")
         heads = packed.loc[packed["json"].notna(), ["cell", "json"]]
         wanted = set(self.cells["hash"])
         self.heads: dict[str, dict[str, Any]] = {
@@ -60,7 +66,9 @@ class Results:
         rows = packed.loc[packed["json"].isna()].drop(columns="json")
         if "sample" not in rows:  # nothing but failures
             rows = rows.assign(sample=pd.Series(dtype=object))
-        labels = self.cells[["hash", "kind", "model", "probe", "metric", "eps"]].rename(columns={"hash": "cell"})
+        labels = self.cells[["hash", "kind", "model", "probe", "metric", "eps", "source"]].rename(
+            columns={"hash": "cell"}
+        )
         self.rows = rows.merge(labels, on="cell", how="inner")
         self.models: list[str] = list(plan["entries"])
         self.stray = len(store.recorded() - wanted)
@@ -88,7 +96,7 @@ class Results:
         return int(cells["n"].sum())
 
     def threat(self, probe: str) -> dict[str, Any]:
-        """Threat model of an attack probe, as the plan holds it."""
+        """Threat model of an attack probe, as the plan holds it; empty where it makes inputs from nothing."""
         cells = self.cells[(self.cells["kind"] == "attack") & (self.cells["probe"] == probe)]
         return dict(cells["threat"].iloc[0]) if len(cells) else {}
 
@@ -96,7 +104,10 @@ class Results:
         """Every judged condition, in the suite's order; a minimal-norm probe also has one without a budget."""
         found = []
         for probe in self.suite.attacks:
-            if self.threat(probe.name).get("kind") != "fixed":
+            threat = self.threat(probe.name)
+            if not threat:
+                continue
+            if threat.get("kind") != "fixed":
                 found.append(Condition(probe.name, None))
             found += [Condition(probe.name, eps) for eps in probe.budgets]
         return found
@@ -107,11 +118,24 @@ class Results:
         wanted = {"norm": norm, "domain": domain}
         return [probe for probe in self.suite.attacks if wanted.items() <= self.threat(probe.name).items()]
 
-    def attack_rows(self, model: str, probe: str | None = None, norm: str | None = None) -> pd.DataFrame:
-        """Attack rows of a model: of one probe, or of every probe of one norm."""
+    def sources(self, probe: str) -> list[str]:
+        """Entries that an attack probe was fitted on, in the plan's order."""
+        cells = self.cells[(self.cells["kind"] == "attack") & (self.cells["probe"] == probe)]
+        return [source for source in dict.fromkeys(cells["source"]) if source]
+
+    def own_source(self, model: str, probe: str) -> str:
+        """The entry whose fit stands for a model's own row, "" where the attack fits nothing."""
+        named = next((each.source for each in self.suite.attacks if each.name == probe), "")
+        return (named or model) if self.sources(probe) else ""
+
+    def attack_rows(
+        self, model: str, probe: str | None = None, norm: str | None = None, source: str | None = None
+    ) -> pd.DataFrame:
+        """Attack rows of a model: of one probe (fitted on ``source``, default its own), or of every probe of a norm."""
         rows = self.rows[(self.rows["kind"] == "attack") & (self.rows["model"] == model)]
         if probe is not None:
-            rows = rows[rows["probe"] == probe]
+            own = self.own_source(model, probe) if source is None else source
+            rows = rows[(rows["probe"] == probe) & (rows["source"] == own)]
         if norm is not None:
             rows = rows[rows["probe"].isin([each.name for each in self.of_norm(norm)])]
         found: pd.DataFrame = rows
@@ -131,15 +155,26 @@ class Results:
     def worst(self, model: str, norm: str, eps: Fraction) -> pd.Series:
         """Right and broken by no attack or control of this norm within eps; NaN without a verdict of each of them."""
         broken = self._broken(self.attack_rows(model, norm=norm), eps, norm)
-        required = self.required(norm, eps)
+        required = [
+            Condition(condition.probe, condition.eps, source)
+            for condition in self.required(norm, eps)
+            for source in self.planned_sources(model, condition.probe)
+        ]
         valid: set[str] | None = None
         samples: list[str] | None = None
         for condition in required:
-            found = self._valid(self.attack_rows(model, condition.probe), condition)
+            found = self._valid(self.attack_rows(model, condition.probe, source=condition.source), condition)
             valid = found if valid is None else valid & found
             planned = self._samples(model, condition)
             samples = planned if samples is None or len(planned) < len(samples) else samples
         return self._judge(model, broken, valid or set(), samples or [])
+
+    def planned_sources(self, model: str, probe: str) -> list[str]:
+        """Entries whose fit the plan judges on this model; [""] for an attack that fits nothing."""
+        cells = self.cells[
+            (self.cells["kind"] == "attack") & (self.cells["probe"] == probe) & (self.cells["model"] == model)
+        ]
+        return list(dict.fromkeys(cells["source"])) or [""]
 
     def required(self, norm: str, eps: Fraction) -> list[Condition]:
         """The conditions whose verdicts the worst case needs: attacks at exactly eps, and minimal-norm ones."""
@@ -165,13 +200,16 @@ class Results:
             return set()
         fixed = self.threat(condition.probe).get("kind") == "fixed"
         at = rows["eps"] == str(condition.eps) if fixed else rows["eps"].isna()
-        return set(rows["sample"][at & (rows["status"] == "ok")])
+        good = rows["status"] == "ok"  # of a sample with several views each must be
+        return set(rows["sample"][at & good]) - set(rows["sample"][at & ~good])
 
     def _samples(self, model: str, condition: Condition) -> list[str]:
         fixed = self.threat(condition.probe).get("kind") == "fixed"
+        own = self.own_source(model, condition.probe) if condition.source is None else condition.source
         cells = self.cells[
             (self.cells["kind"] == "attack")
             & (self.cells["model"] == model)
+            & (self.cells["source"] == own)
             & (self.cells["probe"] == condition.probe)
             & ((self.cells["eps"] == str(condition.eps)) if fixed else self.cells["eps"].isna())
         ]
@@ -185,8 +223,9 @@ class Results:
     def _order(self) -> dict[int, str]:
         """Position in the suite's order to sample id, as far as records name it; models may differ in chunk size."""
         found: dict[int, str] = {}
-        judged = self.cells[self.cells["kind"] != "fit"]
-        for _, cells in judged.groupby(["model", "kind", "probe", "metric", "eps"], dropna=False, sort=False):
+        judged = self.cells[~self.cells["kind"].isin(["fit", "generate"])]
+        by = ["model", "kind", "probe", "metric", "eps", "source"]
+        for _, cells in judged.groupby(by, dropna=False, sort=False):
             start = 0
             for cell, n in zip(cells["hash"], cells["n"], strict=True):
                 if cell in self.heads and start not in found:

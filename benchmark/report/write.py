@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from math import isnan
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.attacks.base import Extras
 from benchmark.report.leaderboard import explanations, leaderboard, verdicts
+from benchmark.report.probes import extras, own_columns, published
 from benchmark.report.results import Results
 from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store
 
 FLOAT_FORMAT = "%.6g"
+SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
 
 
 def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame]:
@@ -35,13 +39,25 @@ def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame]:
         store.pack([cell["hash"] for cell in plan["cells"]])
     results = Results(store)
     board, explained = leaderboard(results), explanations(results)
+    found = extras(results)
     write_atomic(folder / "leaderboard.csv", to_csv(board))
-    write_atomic(folder / "leaderboard.md", markdown(results, board, explained).encode())
+    for stem, table in found.tables.items():
+        write_atomic(folder / f"{stem}.csv", to_csv(table))
+    for stem, draw in found.figures.items():
+        write_atomic(folder / "figures" / f"{stem}.png", _png(draw()))
+    write_atomic(folder / "leaderboard.md", markdown(results, board, explained, found).encode())
     if len(explained):
         write_atomic(folder / "explanations.csv", to_csv(explained))
     else:  # of an earlier suite
         (folder / "explanations.csv").unlink(missing_ok=True)
     return results, board, explained
+
+
+def _png(figure: Any) -> bytes:
+    """A figure as PNG; without the program's version, so that the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def to_csv(table: pd.DataFrame) -> bytes:
@@ -70,9 +86,16 @@ def number(value: Any, low: Any = None, high: Any = None) -> str:
 def shown_columns(board: pd.DataFrame) -> list[str]:
     """The columns that fit a page: rates and norms without their interval columns, and the counts that are not 0."""
     names = [name for name in board.columns if f"{name}_low" in board.columns and not name.startswith("asr_")]
-    names = [name for name in names if not name.startswith(("precision_", "recall_"))]
+    names = [name for name in names if not name.startswith(("precision_", "recall_")) and f"n_{name}" not in board]
+    names += [name for name in board.columns if name.startswith("median_") and f"{name}_low" in board.columns]
     counts = [name for name in ("failed", "skipped", "missing", "nan", "out_of_budget") if board[name].sum()]
     return ["model", "rank", "n", *names, *counts]
+
+
+def own_names(results: Results, board: pd.DataFrame) -> list[str]:
+    """Columns that the suite's attacks declare of their own."""
+    names = dict.fromkeys(name for model in results.models for name, _ in own_columns(results, model))
+    return [name for name in names if name in board]
 
 
 def cell_text(row: pd.Series, name: str) -> str:
@@ -99,7 +122,7 @@ def arrows(results: Results) -> dict[str, str]:
     }
 
 
-def markdown(results: Results, board: pd.DataFrame, explained: pd.DataFrame) -> str:
+def markdown(results: Results, board: pd.DataFrame, explained: pd.DataFrame, found: Extras | None = None) -> str:
     """leaderboard.md: the table, what the data decide, the explanations, what failed, how it was made."""
     suite, data = results.suite, results.plan["dataset"]
     lines = (
@@ -121,6 +144,7 @@ def markdown(results: Results, board: pd.DataFrame, explained: pd.DataFrame) -> 
     if success:
         lines += ["## Attack success", "", "Of the samples that are right before the attack (`n_correct`).", ""]
         lines += [*_table(board, ["model", "n_correct", *success]), ""]
+    lines += _own_part(results, board, found or Extras())
     classes = [name for name in board.columns if name.startswith(("precision_", "recall_")) and f"{name}_low" in board]
     if 0 < len(classes) <= 8:
         lines += ["## Per class", "", *_table(board, ["model", *classes]), ""]
@@ -141,6 +165,33 @@ def markdown(results: Results, board: pd.DataFrame, explained: pd.DataFrame) -> 
     lines += [f"- `{probe.name}`: {probe.use}, {_settings(probe.params)}" for probe in suite.explainers]
     lines += [f"- `{metric.name}`: {metric.use}, {_settings(metric.params)}" for metric in suite.metrics]
     return "\n".join(lines) + "\n"
+
+
+def _own_part(results: Results, board: pd.DataFrame, found: Extras) -> list[str]:
+    """Attacks' own columns (transposed: there may be many), published figures, tables and pictures."""
+    lines: list[str] = []
+    names = own_names(results, board)
+    if names:
+        lines += ["## The attacks' own columns", "", "| column | " + " | ".join(board["model"]) + " |"]
+        lines += ["|" + "---|" * (len(board) + 1)]
+        for name in names:
+            lines += ["| " + " | ".join([name, *[cell_text(row, name) for _, row in board.iterrows()]]) + " |"]
+        lines += [""]
+    beside = published(results, board)
+    if len(beside):
+        heads = ["model", "column", "ours", "published", "source"]
+        lines += ["## Beside published figures", "", *_table(beside, heads), ""]
+    for stem in dict.fromkeys([*found.tables, *found.figures]):
+        lines += [f"## {stem.replace('_', ' ').capitalize()}", "", found.captions.get(stem, ""), ""]
+        if stem in found.figures:
+            lines += [f"![{stem.replace('_', ' ')}](figures/{stem}.png)", ""]
+        if stem in found.tables:
+            table = found.tables[stem]
+            every = [str(name) for name in table]
+            bounds = {f"{name}_{side}" for name in every for side in ("low", "high")}
+            lines += [*_table(table.head(SHOWN_ROWS), [name for name in every if name not in bounds]), ""]
+            lines += [f"The whole table: `{stem}.csv`.", ""] if len(table) > SHOWN_ROWS else []
+    return lines
 
 
 def _settings(params: dict[str, Any]) -> str:

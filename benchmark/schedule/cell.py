@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.attacks.base import Attack, attacks
-from benchmark.data.base import Batch
+from benchmark.data.base import Batch, Grid
 from benchmark.errors import AssayError
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import Explained, metrics
@@ -48,9 +50,8 @@ def run_cell(cell: Cell, context: Context, attempt: int = 1) -> Record:
         batch_size = cell.batch_size
         while True:
             try:
-                record.rows, record.artefacts, record.batch_size = _KINDS[cell.kind](
-                    cell, context, model, spec, batch_size
-                )
+                record.rows, left, record.batch_size = _KINDS[cell.kind](cell, context, model, spec, batch_size)
+                record.artefacts, record.files = left.arrays, left.files
                 break
             except Exception as error:
                 if not _out_of_memory(error) or batch_size <= 1:
@@ -69,7 +70,7 @@ def run_cell(cell: Cell, context: Context, attempt: int = 1) -> Record:
 
 def public_spec(cell: Cell) -> dict[str, Any]:
     """The cell as the record holds it: without paths of this machine."""
-    return cell.model_dump(mode="json", exclude={"folder": True, "dataset": {"path"}})
+    return cell.model_dump(mode="json", exclude={"folder": True, "dataset": {"path": True}, "plugin": {"local"}})
 
 
 def last_lines(error: BaseException) -> str:
@@ -81,8 +82,15 @@ def last_lines(error: BaseException) -> str:
 
 
 Rows = dict[str, NDArray[Any]]
-Artefacts = dict[str, dict[str, NDArray[Any]]]
-Outcome = tuple[Rows, Artefacts, int]
+Outcome = tuple[Rows, "Artefacts", int]
+
+
+@dataclass
+class Artefacts:
+    """What a cell leaves beside its rows: named arrays, and files such as pictures by name."""
+
+    arrays: dict[str, dict[str, NDArray[Any]]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
 def _clean(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
@@ -97,7 +105,7 @@ def _clean(cell: Cell, context: Context, model: Model, spec: Any, batch_size: in
     if groups is not None:
         index = context.dataset(cell).index(cell.dataset.split)
         rows["group"] = strings([groups[i] for i in index.positions(cell.samples)])
-    return rows, {}, batch_size
+    return rows, Artefacts(), batch_size
 
 
 def _fit(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
@@ -105,54 +113,112 @@ def _fit(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int)
     _skip_if_asked(attack, cell, context, model, spec)
     batch = context.batch(cell)
     inputs, labels = _tensors(batch, slice(None), context.device)
-    fitted = attack.fit(model, inputs, labels, eps=_eps(cell), generator=_draws(cell, slice(None)))
-    return {"sample": strings(cell.samples)}, {"fitted": fitted}, batch_size
+    with model.counter.counting() as used:
+        fitted = attack.fit(model, inputs, labels, eps=_eps(cell), generator=_draws(cell, slice(None)))
+    artefacts = Artefacts({"fitted": fitted}, {name: png(picture) for name, picture in attack.pictures(fitted).items()})
+    rows = {
+        "sample": strings(cell.samples),
+        "fit_forwards": np.full(len(batch), used.forwards / max(1, len(batch))),
+        "fit_backwards": np.full(len(batch), used.backwards / max(1, len(batch))),
+    }
+    if attack.judges_fit:
+        clean = _joined(
+            [
+                _task(cell).clean(model, Batch(batch.ids[at], batch.inputs[at], batch.labels[at]), spec)
+                for at in _slices(len(batch), batch_size)
+            ]
+        )
+        judged, _ = _attacked(cell, context, model, attack, clean, fitted, batch_size, keep="none")
+        rows |= {"correct": np.asarray(clean["correct"]), **judged}
+    return rows, artefacts, batch_size
+
+
+def _generate(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
+    import torch
+
+    from benchmark.tasks.execute import generate
+
+    attack, task, dataset = _attack(cell), _task(cell), context.dataset(cell)
+    _skip_if_asked(attack, cell, context, model, spec)
+    index = dataset.index(cell.dataset.split)
+    grid = Grid(size=cell.dataset.size, channels=cell.dataset.channels)
+    shape = dataset.load(cell.dataset.split, index.ids[:1], grid).inputs.shape[1:]
+    targets = torch.as_tensor([int(name.rpartition("-")[2]) for name in cell.samples], device=context.device)
+    parts, made = [], []
+    for at in _slices(len(targets), batch_size):
+        rows, outputs = generate(task, attack, model, targets[at], shape, generator=_draws(cell, at))
+        parts.append(rows)
+        made.append(outputs.detach().cpu().numpy())
+    inputs = np.concatenate(made)
+    most = max(1, int(cell.keep_inputs_mb * 1e6 // max(1, inputs[0].nbytes)))
+    samples = np.asarray(cell.samples[:most], dtype=np.str_)
+    rows = {"sample": strings(cell.samples), **_joined(parts)}
+    return rows, Artefacts({"generated": {"samples": samples, "inputs": inputs[:most]}}), batch_size
 
 
 def _attack_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
-    from benchmark.tasks.execute import execute
-
-    attack, task, batch = _attack(cell), _task(cell), context.batch(cell)
+    attack = _attack(cell)
     _skip_if_asked(attack, cell, context, model, spec)
     clean = _clean_rows(cell, context)
     fitted = context.results.artefact(cell.needs["fit"], "fitted") if "fit" in cell.needs else None
     batch_size = min(batch_size, attack.fixed_batch_size() or batch_size)
-    parts, perturbed = [], []
-    for at in _slices(len(batch), batch_size):
-        inputs, labels = _tensors(batch, at, context.device)
-        rows, outputs = execute(
-            task,
-            attack,
-            model,
-            inputs,
-            labels,
-            {name: values[at] for name, values in clean.items()},
-            eps=_eps(cell),
-            generator=_draws(cell, at),
-            fitted=fitted,
-        )
-        parts.append(rows)
-        perturbed.append(outputs.detach().cpu().numpy())
-    rows = {"sample": strings(cell.samples), **_joined(parts)}
-    return rows, _kept(cell, rows, np.concatenate(perturbed)), batch_size
+    rows, kept = _attacked(cell, context, model, attack, clean, fitted, batch_size, keep=cell.keep_inputs)
+    samples = strings(list(cell.samples) * attack.views())
+    return {"sample": samples, **rows}, Artefacts({"perturbed": kept} if kept else {}), batch_size
 
 
-def _kept(cell: Cell, rows: Rows, perturbed: NDArray[np.float32]) -> Artefacts:
-    keep = {"none": np.zeros(len(perturbed), bool), "all": np.ones(len(perturbed), bool), "broken": rows["success"]}
-    where = np.flatnonzero(keep[cell.keep_inputs])
-    most = int(cell.keep_inputs_mb * 1e6 // max(1, perturbed[0].nbytes)) if len(perturbed) else 0
-    where = where[:most]
-    if not len(where):
-        return {}
-    samples = np.asarray([cell.samples[i] for i in where], dtype=np.str_)
-    return {"perturbed": {"samples": samples, "inputs": perturbed[where]}}
+def _attacked(
+    cell: Cell,
+    context: Context,
+    model: Model,
+    attack: Attack,
+    clean: Rows,
+    fitted: Any,
+    batch_size: int,
+    *,
+    keep: str,
+) -> tuple[Rows, dict[str, NDArray[Any]]]:
+    """Rows of every view of every sample (view by view, samples in order), and the inputs to keep."""
+    from benchmark.tasks.execute import execute
+
+    task, batch = _task(cell), context.batch(cell)
+    parts, kept = [], []
+    ids: list[str] = []
+    views: list[int] = []
+    room = int(cell.keep_inputs_mb * 1e6 // max(1, batch.inputs[0].nbytes)) if len(batch) else 0
+    for view in range(attack.views()):
+        for at in _slices(len(batch), batch_size):
+            inputs, labels = _tensors(batch, at, context.device)
+            rows, outputs = execute(
+                task,
+                attack.at_view(view),
+                model,
+                inputs,
+                labels,
+                {name: values[at] for name, values in clean.items()},
+                eps=_eps(cell),
+                generator=_draws(cell, at, view),
+                fitted=fitted,
+            )
+            if attack.views() > 1:
+                rows["view"] = np.full(len(inputs), view, dtype=np.int64)
+            parts.append(rows)
+            chosen = np.flatnonzero(rows["success"] if keep == "broken" else np.full(len(inputs), keep == "all"))
+            chosen = chosen[: room - len(ids)]
+            kept.append(outputs.detach().cpu().numpy()[chosen])
+            ids += [cell.samples[at][i] for i in chosen]
+            views += [view] * len(chosen)
+    if not ids:
+        return _joined(parts), {}
+    found = {"samples": np.asarray(ids, dtype=np.str_), "inputs": np.concatenate(kept)}
+    return _joined(parts), found | ({"views": np.asarray(views)} if attack.views() > 1 else {})
 
 
 def _explain(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
     import torch
 
     assert cell.explainer is not None
-    explainer = explainers.make(cell.explainer.use, cell.explainer.params)
+    explainer = explainers.make(cell.explainer.use, cell.explainer.arguments())
     _skip_if_asked(explainer, cell, context, model, spec)
     batch, clean = context.batch(cell), _clean_rows(cell, context)
     targets = np.array(_task(cell).targets(clean) if cell.target == "prediction" else batch.labels, dtype=np.int64)
@@ -174,14 +240,14 @@ def _explain(cell: Cell, context: Context, model: Model, spec: Any, batch_size: 
         "target": np.asarray(targets),
         "status": strings(np.where(finite, "ok", "nan")),
     }
-    return rows, {"attributions": {"attributions": attributions}}, batch_size
+    return rows, Artefacts({"attributions": {"attributions": attributions}}), batch_size
 
 
 def _score(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
     assert cell.plugin is not None
     assert cell.explainer is not None
-    metric = metrics.make(cell.plugin.use, cell.plugin.params)
-    explainer = explainers.make(cell.explainer.use, cell.explainer.params)
+    metric = metrics.make(cell.plugin.use, cell.plugin.arguments())
+    explainer = explainers.make(cell.explainer.use, cell.explainer.arguments())
     _skip_if_asked(metric, cell, context, model, spec)
     batch = context.batch(cell)
     attributions = context.results.artefact(cell.needs["explain"], "attributions")["attributions"]
@@ -203,25 +269,26 @@ def _score(cell: Cell, context: Context, model: Model, spec: Any, batch_size: in
     if value.shape != (len(batch),):
         raise AssayError(f"metric {metric.name!r} returned {value.shape[0]} values for {len(batch)} samples")
     status = strings(np.where(np.isfinite(value), "ok", "nan"))
-    return {"sample": strings(cell.samples), "value": value, "status": status}, {}, batch_size
+    return {"sample": strings(cell.samples), "value": value, "status": status}, Artefacts(), batch_size
 
 
 _KINDS: dict[str, Callable[[Cell, Context, Any, Any, int], Outcome]] = {
     "clean": _clean,
     "fit": _fit,
     "attack": _attack_cell,
+    "generate": _generate,
     "explain": _explain,
     "score": _score,
 }
 
 
 def _task(cell: Cell) -> Task:
-    return tasks.make(cell.task.use, cell.task.params)
+    return tasks.make(cell.task.use, cell.task.arguments())
 
 
 def _attack(cell: Cell) -> Attack:
     assert cell.plugin is not None
-    return attacks.make(cell.plugin.use, cell.plugin.params)
+    return attacks.make(cell.plugin.use, cell.plugin.arguments())
 
 
 def _eps(cell: Cell) -> float | None:
@@ -230,10 +297,20 @@ def _eps(cell: Cell) -> float | None:
     return None if cell.eps is None else float(parse_eps(cell.eps))
 
 
-def _draws(cell: Cell, at: slice) -> Any:
-    from benchmark.seeds import Draws
+def _draws(cell: Cell, at: slice, view: int = 0) -> Any:
+    from benchmark.seeds import Draws, derive
 
-    return Draws([probe_seed(cell, sample) for sample in cell.samples[at]])
+    seeds = [probe_seed(cell, sample) for sample in cell.samples[at]]
+    return Draws([derive(seed, "view", view) for seed in seeds] if view else seeds)
+
+
+def png(picture: NDArray[np.uint8]) -> bytes:
+    """A PNG file of (H, W) or (H, W, 3)."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def _clean_rows(cell: Cell, context: Context) -> Rows:
@@ -258,8 +335,20 @@ def _slices(n: int, size: int) -> list[slice]:
     return [slice(i, min(i + size, n)) for i in range(0, n, size)]
 
 
-def _joined(parts: list[dict[str, NDArray[Any]]]) -> Rows:
-    return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in parts[0]}
+def _joined(parts: Sequence[Rows]) -> Rows:
+    """Columns of all parts; a part that lacks one (none of its samples was attacked) has NaN, 0 or "" there."""
+    found: Rows = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        like = next(np.asarray(part[name]) for part in parts if name in part)
+        missing = np.nan if like.dtype.kind == "f" else "" if like.dtype.kind in "OU" else 0
+        lengths = [len(next(iter(part.values()))) for part in parts]
+        found[name] = np.concatenate(
+            [
+                np.asarray(part[name]) if name in part else np.full(n, missing, dtype=like.dtype)
+                for part, n in zip(parts, lengths, strict=True)
+            ]
+        )
+    return found
 
 
 def _out_of_memory(error: BaseException) -> bool:

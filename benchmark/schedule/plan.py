@@ -65,7 +65,7 @@ class Plan:
         task = tasks.make(self.suite.task, self.suite.task_params)
         return {
             "plan_version": PLAN_VERSION,
-            "suite": self.suite.model_dump(mode="json", exclude={"dataset": {"path"}}),
+            "suite": self.suite.model_dump(mode="json", exclude={"dataset": {"path": True}, "variants": True}),
             "task": task.identity(),
             "dataset": {"digest": self.index.digest, "classes": list(self.index.classes), "n": len(self.samples)},
             "entries": {entry.name: entry.digest for entry in self.entries},
@@ -88,6 +88,7 @@ class Plan:
                     "eps": cell.eps,
                     "n": len(cell.samples),
                     "threat": cell.threat,
+                    **({"source": cell.source} if cell.source else {}),
                 }
                 for cell in self.cells
             ],
@@ -135,7 +136,7 @@ def make_attack(probe: AttackProbe, where: str) -> Attack:
 def ref(plugin: Plugin) -> PluginRef:
     """Reference of a plugin instance, as cells hold it."""
     identity = plugin.identity()
-    return PluginRef(use=identity["use"], params=identity["params"], version=identity["version"])
+    return PluginRef(use=identity["use"], params=identity["params"], version=identity["version"], local=plugin.local())
 
 
 class _Planner:
@@ -189,11 +190,15 @@ class _Planner:
         ]
         self.check_headline(probes)
         for entry in self.entries:
+            for probe, attack in probes:
+                if attack.generates:
+                    self.generate(entry, probe, attack)
             for samples in chunks(self.samples, self.suite.run.chunk):
                 clean = Cell(kind="clean", samples=samples, **self.base(entry))
                 self.cells.append(clean)
                 for probe, attack in probes:
-                    self.attack(entry, probe, attack, clean)
+                    if not attack.generates:
+                        self.attack(entry, probe, attack, clean)
                 for explain in self.suite.explainers:
                     self.explain(entry, explain, clean)
         return Plan(self.suite, self.entries, self.index, self.samples, self.cells)
@@ -223,26 +228,54 @@ class _Planner:
             return
         fixed = attack.threat.kind == "fixed"
         for eps in probe.budgets if fixed else (None,):
-            needs = {"clean": clean.hash}
-            if attack.fits:
-                needs["fit"] = self.fit(entry, probe, attack, None if eps is None else str(eps)).hash
-            common = self.base(entry) | {"time_limit": probe.time_limit or self.suite.run.time_limit}
+            for source in self.sources(entry, probe, attack):
+                needs = {"clean": clean.hash}
+                if source:
+                    needs["fit"] = self.fit(source, probe, attack, None if eps is None else str(eps)).hash
+                common = self.base(entry) | {"time_limit": probe.time_limit or self.suite.run.time_limit}
+                self.cells.append(
+                    Cell(
+                        kind="attack",
+                        samples=samples,
+                        plugin=ref(attack),
+                        eps=None if eps is None else str(eps),
+                        seed=self.suite.seed,
+                        needs=needs,
+                        probe=probe.name,
+                        source=source,
+                        threat=attack.threat.model_dump() | {"control": attack.control},
+                        **common,
+                    )
+                )
+
+    def sources(self, entry: PlannedEntry, probe: AttackProbe, attack: Attack) -> list[str]:
+        """Entries whose fit is judged on this one: the named source, itself, or with ``transfer`` every entry."""
+        if not attack.fits:
+            return [""]
+        if not probe.transfer:
+            return [probe.source or entry.name]
+        return list(dict.fromkeys([*(name for name in self.suite.entries if name in self.by_name), entry.name]))
+
+    def generate(self, entry: PlannedEntry, probe: AttackProbe, attack: Attack) -> None:
+        """Cells that make one input a class, from nothing."""
+        classes = len(self.index.classes)
+        if not classes:
+            raise SpecError(f"suite {self.suite.name!r}, attack {probe.name!r}: the dataset has no classes")
+        for samples in chunks([f"class-{k}" for k in range(classes)], self.suite.run.chunk):
             self.cells.append(
                 Cell(
-                    kind="attack",
+                    kind="generate",
                     samples=samples,
                     plugin=ref(attack),
-                    eps=None if eps is None else str(eps),
                     seed=self.suite.seed,
-                    needs=needs,
                     probe=probe.name,
                     threat=attack.threat.model_dump() | {"control": attack.control},
-                    **common,
+                    **(self.base(entry) | {"time_limit": probe.time_limit or self.suite.run.time_limit}),
                 )
             )
 
-    def fit(self, entry: PlannedEntry, probe: AttackProbe, attack: Attack, eps: str | None) -> Cell:
-        source = self.by_name.get(probe.source or entry.name)
+    def fit(self, name: str, probe: AttackProbe, attack: Attack, eps: str | None) -> Cell:
+        source = self.by_name.get(name)
         if source is None:
             raise SpecError(
                 f"suite {self.suite.name!r}, attack {probe.name!r}: source {probe.source!r} is no entry;"
@@ -310,5 +343,5 @@ def make_plan(suite: SuiteSpec, entries: Sequence[PlannedEntry]) -> Plan:
 
 def probe_seed(cell: Cell, sample: str) -> int:
     """Seed of one sample in one cell: from suite seed, probe and sample id, never from the model or the budget."""
-    plugins = [part.model_dump() for part in (cell.plugin, cell.explainer) if part is not None]
+    plugins = [part.hashed() for part in (cell.plugin, cell.explainer) if part is not None]
     return derive(cell.seed, digest(plugins), sample)

@@ -11,16 +11,28 @@ from pydantic import Field
 from benchmark.registry import digest
 from benchmark.spec.entry import Strict
 
-CellKind = Literal["clean", "fit", "attack", "explain", "score"]
+CellKind = Literal["clean", "fit", "attack", "generate", "explain", "score"]
 HASH_VERSION = 1  # raise when the meaning of a hashed field changes
 
 
 class PluginRef(Strict):
-    """A plugin by name, with the parameters given and its implementation version."""
+    """A plugin by name, with the parameters given and its implementation version.
+
+    ``local`` is what this machine needs besides (where a file lies): it makes the plugin, and is never hashed.
+    """
 
     use: str
     params: dict[str, Any] = Field(default_factory=dict)
     version: str = "1"
+    local: dict[str, Any] = Field(default_factory=dict)
+
+    def hashed(self) -> dict[str, Any]:
+        """What enters a cell's hash."""
+        return self.model_dump(exclude={"local"})
+
+    def arguments(self) -> dict[str, Any]:
+        """Parameters that make the plugin here."""
+        return {**self.params, **self.local}
 
 
 class DatasetRef(Strict):
@@ -39,17 +51,18 @@ class Cell(Strict):
     """What to compute, on which samples.
 
     Attributes:
-        kind: ``clean`` (predictions), ``fit`` (an artefact from training samples), ``attack``, ``explain``
-            (attributions) or ``score`` (one metric of one explain cell).
+        kind: ``clean`` (predictions), ``fit`` (an artefact from training samples), ``attack``, ``generate`` (inputs
+            from nothing, one a class), ``explain`` (attributions) or ``score`` (one metric of one explain cell).
         entry: digest of the model entry.
-        samples: sample ids, in order.
+        samples: sample ids, in order; of a generate cell ``class-0``, ``class-1``, …
         plugin: the attack, explainer or metric.
         explainer: of a score cell: the explainer, for metrics that explain again.
         eps: exact budget, such as ``"8/255"``.
         target: explained class, the clean ``prediction`` or the ``label``.
         needs: role (``clean``, ``fit``, ``explain``, …) to the hash of the cell whose result is read.
 
-    The rest is not hashed: labels (``model``, ``probe``, ``metric``), where things lie, and how to run.
+    The rest is not hashed: labels (``model``, ``probe``, ``metric``; ``source``: the entry that an attack was fitted
+    on), where things lie, and how to run.
     """
 
     kind: CellKind
@@ -68,6 +81,7 @@ class Cell(Strict):
     model: str
     probe: str = ""
     metric: str = ""
+    source: str = ""
     folder: Path | None = None
     threat: dict[str, Any] = Field(default_factory=dict)
     batch_size: int = 100
@@ -80,12 +94,12 @@ class Cell(Strict):
         return {
             "hash_version": HASH_VERSION,
             "kind": self.kind,
-            "task": self.task.model_dump(),
+            "task": self.task.hashed(),
             "entry": self.entry,
             "dataset": [self.dataset.digest, self.dataset.split, self.dataset.size, self.dataset.channels],
             "samples": list(self.samples),
-            "plugin": self.plugin and self.plugin.model_dump(),
-            "explainer": self.explainer and self.explainer.model_dump(),
+            "plugin": self.plugin and self.plugin.hashed(),
+            "explainer": self.explainer and self.explainer.hashed(),
             "eps": self.eps,
             "target": self.target,
             "seed": self.seed,
@@ -102,4 +116,5 @@ class Cell(Strict):
     def label(self) -> str:
         """How people are told of this cell."""
         parts = [self.model, self.kind if self.kind in ("clean", "fit") else "", self.probe, self.metric]
+        parts += [f"from {self.source}"] if self.source not in ("", self.model) else []
         return " · ".join(part for part in parts if part) + (f" @ {self.eps}" if self.eps else "")

@@ -87,6 +87,7 @@ class AttackProbe(Strict):
         norm, kind: threat model of a library attack that Assay does not know.
         source: entry whose artefact is used, for attacks that fit on training samples (default: the entry itself).
         fit_samples: how many training samples such an attack sees.
+        transfer: judge what was fitted on every entry of the suite on each of them (a square matrix).
         samples: at most this many of the suite's samples.
         time_limit: seconds a cell, instead of the suite's.
     """
@@ -99,6 +100,7 @@ class AttackProbe(Strict):
     kind: Literal["fixed", "minimal", "none"] | None = None
     source: str = ""
     fit_samples: int | None = Field(default=None, ge=1)
+    transfer: bool = False
     samples: int | None = Field(default=None, ge=1)
     time_limit: float | None = Field(default=None, gt=0)
 
@@ -110,6 +112,8 @@ class AttackProbe(Strict):
         twice = sorted({text for text in shown if shown.count(text) > 1})
         if twice:
             raise ValueError(f"two budgets print alike as {twice[0]}; columns could not be told apart")
+        if self.transfer and self.source:
+            raise ValueError("transfer fits on every entry: leave source out")
         return self
 
 
@@ -147,6 +151,21 @@ class ExplainerProbe(Strict):
     _names = field_validator("name")(check_name)
 
 
+class Published(Strict):
+    """A figure that others published, to stand beside a leaderboard column.
+
+    Attributes:
+        model, column: row and column of the leaderboard.
+        value: the published number, in the column's units.
+        source: paper and table.
+    """
+
+    model: str
+    column: str
+    value: float
+    source: str
+
+
 class RunSpec(Strict):
     """How cells are run; none of it is in a hash but ``chunk`` (through the sample ids).
 
@@ -166,7 +185,11 @@ class RunSpec(Strict):
 
 
 class SuiteSpec(Strict):
-    """The contents of suites/NAME.toml (``name`` is the file's stem)."""
+    """The contents of suites/NAME.toml (``name`` is the file's stem).
+
+    A variant is the same suite on other data: the keys under ``[variants.LABEL]`` take the place of the suite's where
+    ``--data LABEL=PATH`` is given, and the results go to ``NAME-LABEL``.
+    """
 
     name: str = ""
     title: str = ""
@@ -180,7 +203,9 @@ class SuiteSpec(Strict):
     attacks: tuple[AttackProbe, ...] = ()
     explainers: tuple[ExplainerProbe, ...] = ()
     metrics: tuple[MetricProbe, ...] = ()
+    published: tuple[Published, ...] = ()
     run: RunSpec = RunSpec()
+    variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _unique(self) -> Self:

@@ -9,7 +9,7 @@ from benchmark.errors import SpecError, UnknownNameError, UsageError
 from benchmark.resources import folders
 from benchmark.spec.entry import check_name
 from benchmark.spec.suite import SuiteSpec
-from benchmark.spec.toml import read_toml
+from benchmark.spec.toml import read_toml, validate
 
 
 def find_suites() -> dict[str, Path]:
@@ -22,7 +22,7 @@ def find_suites() -> dict[str, Path]:
 
 
 def load_suite(name: str) -> SuiteSpec:
-    """A suite by name, or by path where it ends in ``.toml``.
+    """A suite by name (``deepfool``, a variant as ``deepfool-mnist``), or by path where it ends in ``.toml``.
 
     Raises:
         UnknownNameError: no such suite, with the near matches.
@@ -34,6 +34,11 @@ def load_suite(name: str) -> SuiteSpec:
             raise UsageError(f"no suite file {name}")
     else:
         suites = find_suites()
+        base = next((known for known in sorted(suites, key=len, reverse=True) if name.startswith(f"{known}-")), "")
+        if name not in suites and base:  # a variant by its results' name
+            suite, label = load_suite(base), name.removeprefix(f"{base}-")
+            if label in suite.variants:
+                return variant(suite, label)
         if name not in suites:
             where = ", ".join(str(folder) for folder in folders("suites"))
             raise UnknownNameError("suite", name, suites, where)
@@ -45,7 +50,10 @@ def load_suite(name: str) -> SuiteSpec:
         check_name(file.stem)
     except ValueError as error:
         raise SpecError(f"{file}: {error}, got {file.stem!r}") from None
-    return suite.model_copy(update={"name": file.stem})
+    suite = suite.model_copy(update={"name": file.stem})
+    for label in suite.variants:
+        variant(suite, label)  # refused now, not when somebody has the data
+    return suite
 
 
 def parse_pairs(pairs: list[str], option: str) -> dict[str, Path]:
@@ -64,15 +72,34 @@ def parse_pairs(pairs: list[str], option: str) -> dict[str, Path]:
 
 
 def with_data(suite: SuiteSpec, data: Mapping[str, Path]) -> SuiteSpec:
-    """The suite with its dataset's path from ``--data``.
+    """The suite with its dataset's path from ``--data``; a variant's label chooses that variant.
 
     Raises:
         UnknownNameError: ``--data`` names a dataset that the suite does not use.
     """
+    chosen = [name for name in data if name in suite.variants]
+    if len(chosen) > 1:
+        raise UsageError(f"--data {', '.join(chosen)}: suite {suite.name!r} takes one of its variants at a time")
+    suite = variant(suite, chosen[0]) if chosen else suite
     for name in data:
         if name != suite.dataset.label:
-            raise UnknownNameError("dataset", name, [suite.dataset.label], f"--data, suite {suite.name!r}")
+            known = [suite.dataset.label, *suite.variants]
+            raise UnknownNameError("dataset", name, known, f"--data, suite {suite.name!r}")
     if suite.dataset.label not in data:
         return suite
     path = data[suite.dataset.label]
     return suite.model_copy(update={"dataset": suite.dataset.model_copy(update={"path": path})})
+
+
+def variant(suite: SuiteSpec, label: str) -> SuiteSpec:
+    """The suite on other data, called ``<suite>-<label>``; its dataset answers to ``--data <label>=PATH``.
+
+    Raises:
+        SpecError: the variant's keys do not make a valid suite.
+    """
+    base = suite.model_dump(mode="json", exclude={"variants"}) | suite.variants[label]
+    base["name"] = f"{suite.name}-{label}"
+    found = validate(base, SuiteSpec, f"suite {suite.name!r}, [variants.{label}]")
+    if found.dataset.label != label:
+        found = found.model_copy(update={"dataset": found.dataset.model_copy(update={"name": label})})
+    return found

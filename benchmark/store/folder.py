@@ -42,9 +42,9 @@ class Store:
         for name, arrays in record.artefacts.items():
             buffer = io.BytesIO()
             np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-            data = buffer.getvalue()
-            sha = write_atomic(self.artefacts / record.hash / f"{name}.npz", data)
-            head["artefacts"][name] = {"file": f"{record.hash}/{name}.npz", "sha256": sha, "bytes": len(data)}
+            head["artefacts"][name] = self._artefact_file(record.hash, f"{name}.npz", buffer.getvalue())
+        for name, data in record.files.items():
+            head["artefacts"][name] = self._artefact_file(record.hash, name, data)
         if record.rows:
             data = _parquet(record.rows)
             file = self.cells / f"{record.hash}.parquet"
@@ -54,6 +54,10 @@ class Store:
             head["rows"] = {"sha256": sha, "n": len(next(iter(record.rows.values())))}
         write_atomic(self.cells / f"{record.hash}.json", json.dumps(head, sort_keys=True).encode())
         return head
+
+    def _artefact_file(self, cell: str, file: str, data: bytes) -> dict[str, Any]:
+        sha = write_atomic(self.artefacts / cell / file, data)
+        return {"file": f"{cell}/{file}", "sha256": sha, "bytes": len(data)}
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         """Write plan.json."""

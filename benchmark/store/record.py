@@ -16,7 +16,7 @@ Schema (version 1) of the JSON beside the rows:
 | batch_size | samples a forward, as it was run in the end |
 | provenance | versions of Assay, Python and libraries, device name, date |
 | rows | sha256 of the parquet file, number of rows |
-| artefacts | name → {file, sha256, bytes} |
+| artefacts | name → {file, sha256, bytes}; arrays by name, pictures by name with its ending |
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Record:
     Attributes:
         rows: columns of per-sample values, all of one length; the first is ``sample``.
         artefacts: name → named arrays, each kept as one ``.npz``.
+        files: name with its ending → content, such as pictures.
     """
 
     hash: str
@@ -52,6 +53,7 @@ class Record:
     provenance: dict[str, str] = field(default_factory=dict)
     rows: dict[str, NDArray[Any]] = field(default_factory=dict)
     artefacts: dict[str, dict[str, NDArray[Any]]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
 
     def head(self) -> dict[str, Any]:
         """The JSON without what only the disk knows (digests of rows and artefacts)."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.attacks.base import Column
+from benchmark.errors import AttackError
 from benchmark.registry import Plugin, Registry
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
     from benchmark.attacks.base import Attack, Perturbed
@@ -21,25 +21,9 @@ if TYPE_CHECKING:
     from benchmark.models.wrap import Model
     from benchmark.spec.entry import EntrySpec
 
+__all__ = ["Column", "Rows", "Task", "tasks"]
+
 Rows = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A summary column that the report computes from a model's clean rows.
-
-    Attributes:
-        name: CSV column, such as ``"clean_acc"`` or ``"precision_pneumonia"``.
-        statistic: ``"rate"`` (values 0 and 1, Wilson interval), ``"mean"`` or ``"median"`` (bootstrap).
-        values: clean rows (columns ``sample``, ``label``, ``pred_clean``, ``correct``, …) to one value a sample,
-            float64 (N,), NaN where the sample is outside the denominator.
-        higher_is_better: direction.
-    """
-
-    name: str
-    statistic: Literal["rate", "mean", "median"]
-    values: Callable[[pd.DataFrame], NDArray[np.float64]]
-    higher_is_better: bool = True
 
 
 class Task(Plugin):
@@ -100,6 +84,26 @@ class Task(Plugin):
             Columns (N,): ``label``, ``pred_clean``, ``pred``, ``status`` (ok, out_of_budget, nan), ``success`` (bool),
             ``norm_l0``, ``norm_l1``, ``norm_l2``, ``norm_linf`` (float64) and ``margin`` (below 0: broken).
         """
+
+    def verify_generated(
+        self, model: Model, targets: torch.Tensor, perturbed: Perturbed, attack: Attack
+    ) -> dict[str, NDArray[Any]]:
+        """Judge inputs that an attack made from nothing, one a target.
+
+        Args:
+            model: in eval mode, parameters frozen.
+            targets: (M,) the output that each input was made for.
+            perturbed: the inputs.
+            attack: made them.
+
+        Returns:
+            Columns (M,): ``label`` (the target), ``pred``, ``status`` (ok, out_of_budget, nan), ``success`` (the target
+            is predicted), ``confidence`` (of the target).
+
+        Raises:
+            AttackError: the task has no such notion.
+        """
+        raise AttackError(f"attack {attack.name!r} makes inputs for classes; task {self.name!r} has none")
 
     @abstractmethod
     def columns(self, classes: Sequence[str]) -> tuple[Column, ...]:

@@ -96,9 +96,13 @@ class Classification(Task):
         pred, margin = _judged(logits, labels.long())
         lost = (status == "nan") | ~np.isfinite(logits.cpu().numpy()).all(1)
         pred, margin = np.where(lost, -1, pred), np.where(lost, np.nan, margin)
-        correct = np.asarray(clean["correct"], dtype=bool)
-        status = np.where(correct, np.where(lost, "nan", status), "ok")
         label = labels.cpu().numpy().astype(np.int64)
+        correct, extra = np.asarray(clean["correct"], dtype=bool), {}
+        if perturbed.reference is not None:  # what counts is the same view without the perturbation
+            with frozen(model):
+                correct = _judged(_logits(model, perturbed.reference), labels.long())[0] == label
+            extra["reference_correct"] = correct
+        status = np.where(correct, np.where(lost, "nan", status), "ok")
         return {
             "label": label,
             "pred_clean": np.asarray(clean["pred_clean"], dtype=np.int64),
@@ -107,6 +111,29 @@ class Classification(Task):
             "success": correct & (status == "ok") & (pred != label),
             **{f"norm_{name}": values for name, values in norms.items()},
             "margin": margin,
+            **extra,
+        }
+
+    def verify_generated(
+        self, model: Model, targets: torch.Tensor, perturbed: Perturbed, attack: Attack
+    ) -> dict[str, NDArray[Any]]:
+        """See :meth:`Task.verify_generated`; ``confidence`` is the target's softmax, in float64."""
+        from benchmark.attacks._frozen import frozen
+        from benchmark.attacks.verify import finite, in_range
+
+        with frozen(model):
+            logits = _logits(model, perturbed.inputs)
+        label = targets.cpu().numpy().astype(np.int64)
+        good = finite(perturbed.inputs) & np.isfinite(logits.cpu().numpy()).all(1)
+        status = np.where(good, np.where(in_range(perturbed.inputs), "ok", "out_of_budget"), "nan")
+        pred = np.where(good, logits.argmax(1).cpu().numpy(), -1)
+        confidence = logits.double().softmax(1).cpu().numpy()[np.arange(len(label)), label]
+        return {
+            "label": label,
+            "pred": pred.astype(np.int64),
+            "status": status,
+            "success": (status == "ok") & (pred == label),
+            "confidence": np.where(good, confidence, np.nan),
         }
 
     def columns(self, classes: Sequence[str]) -> tuple[Column, ...]:

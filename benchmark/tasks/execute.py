@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,7 +75,8 @@ def execute(
         by, budget, found = attack, eps, Perturbed(part)
         if attacked:
             draws = generator.subset(where.tolist())
-            found = _attacked(attack, model, part, part_labels, eps=eps, generator=draws, fitted=fitted)
+            run = partial(attack.run, model, part.clone(), part_labels.clone(), eps=eps, generator=draws, fitted=fitted)
+            found = _called(attack, model, part, run, draws)
             outputs[at] = found.inputs
         else:
             by, budget = Identity(), None
@@ -96,24 +98,45 @@ def _put(columns: Columns, name: str, where: NDArray[np.intp], values: NDArray[A
     columns[name][where] = values
 
 
-def _attacked(
-    attack: Attack,
-    model: Model,
-    inputs: torch.Tensor,
-    labels: torch.Tensor,
-    *,
-    eps: float | None,
-    generator: Draws,
-    fitted: Mapping[str, NDArray[Any]] | None,
+def generate(
+    task: Task, attack: Attack, model: Model, targets: torch.Tensor, shape: Sequence[int], *, generator: Draws
+) -> tuple[Columns, torch.Tensor]:
+    """Have an attack make one input a target from nothing, and have the task judge them.
+
+    Args:
+        task, attack, model: as in :func:`execute`.
+        targets: (M,) int64 classes.
+        shape: (C, H, W) of one input.
+        generator: M per-target random streams.
+
+    Returns:
+        The columns of :meth:`Task.verify_generated` with ``forwards`` and ``backwards`` a target; and the inputs,
+        float32 (M, C, H, W).
+
+    Raises:
+        AttackError: the attack raised, or returned another shape or dtype. Out of memory passes through.
+    """
+    import torch
+
+    expected = torch.empty((len(targets), *shape), dtype=torch.float32, device=targets.device)
+    run = partial(attack.generate, model, targets.clone(), shape, generator=generator)
+    found = _called(attack, model, expected, run, generator)
+    rows = task.verify_generated(model, targets, found, attack) | scalar_params(found, len(targets))
+    rows |= {"forwards": np.asarray(found.forwards), "backwards": np.asarray(found.backwards)}
+    return rows, found.inputs
+
+
+def _called(
+    attack: Attack, model: Model, expected: torch.Tensor, call: Callable[[], Perturbed], generator: Draws
 ) -> Perturbed:
-    """Run the attack on its own copies; check what it returns and fill in the calls that the wrapper counted."""
+    """Call the attack with the model held still; check what it returns and fill in the calls that were counted."""
     import torch
 
     from benchmark.attacks._frozen import frozen
 
     try:
         with frozen(model), global_seed(generator.batch_seed), model.counter.counting() as used:
-            found = attack.run(model, inputs.clone(), labels.clone(), eps=eps, generator=generator, fitted=fitted)
+            found = call()
     except (AssayError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
@@ -122,16 +145,16 @@ def _attacked(
         raise AttackError(f"attack {attack.name!r} raised {type(error).__name__}: {error}") from error
     if not isinstance(found, Perturbed) or not isinstance(found.inputs, torch.Tensor):
         raise AttackError(f"attack {attack.name!r} returned {type(found).__name__}, expected Perturbed with a tensor")
-    got, expected = found.inputs, inputs
+    got = found.inputs
     if got.shape != expected.shape or got.dtype != expected.dtype:
         raise AttackError(
             f"attack {attack.name!r} returned {got.dtype} {tuple(got.shape)},"
             f" expected {expected.dtype} {tuple(expected.shape)}"
         )
-    n = len(inputs)
+    n = len(expected)
     return replace(
         found,
-        inputs=got.detach().to(inputs.device),
+        inputs=got.detach().to(expected.device),
         forwards=_calls(found.forwards, used.forwards, n),
         backwards=_calls(found.backwards, used.backwards, n),
     )

@@ -1,0 +1,202 @@
+"""An attack's own part of a report: its columns, its tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.attacks.base import Attack, Column, Extras, attacks
+from benchmark.errors import AssayError, StoreError
+from benchmark.report import stats
+from benchmark.report.results import Results
+from benchmark.seeds import derive
+from benchmark.spec.suite import AttackProbe, show_eps
+
+
+@dataclass
+class ProbeView:
+    """One probe's results, as :class:`benchmark.attacks.base.ProbeResults` describes them."""
+
+    results: Results
+    probe: AttackProbe
+    attack: Attack
+
+    @property
+    def name(self) -> str:
+        """The probe's label."""
+        return self.probe.name
+
+    @property
+    def budgets(self) -> Sequence[str | None]:
+        """Budgets that are run, as texts; (None,) where there is none."""
+        fixed = self.attack.threat.kind == "fixed"
+        return [str(eps) for eps in self.probe.budgets] if fixed else [None]
+
+    @property
+    def models(self) -> Sequence[str]:
+        """Entries with a row."""
+        return self.results.models
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Class names of the dataset."""
+        return list(self.results.plan["dataset"]["classes"])
+
+    @property
+    def fit_samples(self) -> int | None:
+        """Training samples that a fit saw; None: all."""
+        return self.probe.fit_samples
+
+    def sources(self) -> Sequence[str]:
+        """Entries whose fit was judged on others."""
+        return self.results.sources(self.name) if self.probe.transfer else []
+
+    def rows(
+        self, model: str, eps: str | None = None, *, kind: str = "attack", source: str | None = None
+    ) -> pd.DataFrame:
+        """See :class:`benchmark.attacks.base.ProbeResults`."""
+        results = self.results
+        if kind == "fit":
+            cells = self._fits(source or results.own_source(model, self.name), eps)
+            found = results.rows[results.rows["cell"].isin(cells)]
+            return _filled(found.drop_duplicates(["cell", "sample", *(["view"] if "view" in found else [])]))
+        if kind == "attack":
+            rows = results.attack_rows(model, self.name, source=source)
+            rows = rows[rows["eps"].isna() if eps is None else rows["eps"] == eps]
+        else:
+            rows = results.rows
+            rows = rows[(rows["kind"] == kind) & (rows["probe"] == self.name) & (rows["model"] == model)]
+        return _filled(_with_clean(_filled(rows), results.clean(model)) if kind == "attack" else rows)
+
+    def clean(self, model: str) -> pd.DataFrame:
+        """Clean rows of a model."""
+        return self.results.clean(model)
+
+    def artefact(
+        self, model: str, eps: str | None = None, *, kind: str = "attack", name: str = ""
+    ) -> Mapping[str, NDArray[Any]] | None:
+        """See :class:`benchmark.attacks.base.ProbeResults`."""
+        name = name or {"attack": "perturbed", "fit": "fitted", "generate": "generated"}[kind]
+        if kind == "fit":
+            cells = self._fits(self.results.own_source(model, self.name), eps)
+        else:
+            cells = self._cells(model, eps, kind, self.results.own_source(model, self.name))
+        parts = []
+        for cell in cells:
+            try:
+                parts.append(self.results.store.artefact(cell, name))
+            except StoreError:  # a clone has no artefacts; a cell may have kept nothing
+                continue
+        if not parts or kind == "fit":
+            return parts[0] if parts else None
+        return {key: np.concatenate([part[key] for part in parts if key in part]) for key in parts[0]}
+
+    def _cells(self, model: str, eps: str | None, kind: str, source: str) -> list[str]:
+        cells = self.results.cells
+        at = cells["eps"].isna() if eps is None else cells["eps"] == eps
+        chosen = (cells["kind"] == kind) & (cells["model"] == model) & (cells["probe"] == self.name) & at
+        if kind == "attack":
+            chosen &= cells["source"] == source
+        return list(cells["hash"][chosen])
+
+    def _fits(self, source: str, eps: str | None) -> list[str]:
+        """Hashes of the fit cells behind this probe: probes that fit alike share one, under the first one's name."""
+        cells, found = self.results.cells, []
+        at = cells["eps"].isna() if eps is None else cells["eps"] == eps
+        chosen = (cells["kind"] == "attack") & (cells["probe"] == self.name) & (cells["source"] == source) & at
+        for cell in cells["hash"][chosen]:
+            head = self.results.heads.get(cell)
+            if head is not None and "fit" in head["spec"]["needs"]:
+                found.append(head["spec"]["needs"]["fit"])
+        return list(dict.fromkeys(found))
+
+
+def views(results: Results) -> list[ProbeView]:
+    """The suite's attack probes whose plugin is known here (a stranger's needs ``--include``)."""
+    found = []
+    for probe in results.suite.attacks:
+        stated = {key: value for key, value in (("norm", probe.norm), ("kind", probe.kind)) if value is not None}
+        try:
+            found.append(ProbeView(results, probe, attacks.make(probe.use, {**probe.params, **stated})))
+        except AssayError:
+            continue
+    return found
+
+
+def own_columns(results: Results, model: str) -> Iterator[tuple[str, stats.Estimate]]:
+    """(CSV column, estimate) of every column that an attack declares of its own."""
+    for view in views(results):
+        for eps in view.budgets:
+            for column in view.attack.columns():
+                suffix = view.name if eps is None else f"{view.name}_{show_eps(_fraction(eps))}"
+                name = f"{column.name}_{suffix}"
+                yield name, _estimate(view, model, eps, column)
+
+
+def _estimate(view: ProbeView, model: str, eps: str | None, column: Column) -> stats.Estimate:
+    rows = view.rows(model, eps, kind=column.kind)
+    if not len(rows):
+        return stats.Estimate(np.nan, np.nan, np.nan, 0)
+    values = np.asarray(column.values(rows), dtype=float)
+    judged = rows["status"].to_numpy() == "ok" if "status" in rows else np.ones(len(rows), bool)
+    if column.statistic == "rate":
+        inside = judged & ~np.isnan(values)
+        return stats.rate(np.concatenate([values[inside], np.full(int((~judged).sum()), np.nan)]))
+    groups = view.results.groups(model, rows["sample"]) if column.kind == "attack" else None
+    if groups is None and "view" in rows:
+        groups = rows["sample"].to_numpy(dtype=object)
+    seed = derive("bootstrap", column.name, view.name)
+    return stats.bootstrap(np.where(judged, values, np.nan), column.statistic, groups, seed)
+
+
+def extras(results: Results) -> Extras:
+    """Tables and pictures of all attacks."""
+    found, known = Extras(), views(results)
+    for cls in dict.fromkeys(type(view.attack) for view in known):
+        own = cls.extras([view for view in known if type(view.attack) is cls])
+        found.tables |= own.tables
+        found.captions |= own.captions
+        found.figures |= own.figures
+    return found
+
+
+def published(results: Results, board: pd.DataFrame) -> pd.DataFrame:
+    """Published figures beside ours; empty where the suite names none."""
+    rows = []
+    for each in results.suite.published:
+        row = board[board["model"] == each.model]
+        known = len(row) == 1 and each.column in board
+        ours = {part: float(row[f"{each.column}{part}"].iloc[0]) if known else np.nan for part in ("", "_low", "_high")}
+        rows.append(
+            {
+                "model": each.model,
+                "column": each.column,
+                "ours": ours[""],
+                "ours_low": ours["_low"],
+                "ours_high": ours["_high"],
+                "published": each.value,
+                "source": each.source,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _with_clean(rows: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
+    extra = [name for name in clean.columns if name not in rows.columns and name != "sample"]
+    return rows.merge(clean[extra], left_on="sample", right_index=True, how="left") if len(clean) else rows
+
+
+def _filled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Without the columns that other kinds of rows brought in."""
+    return rows[[name for name in rows if rows[name].notna().any()]].infer_objects()
+
+
+def _fraction(text: str) -> Any:
+    from fractions import Fraction
+
+    return Fraction(text)
