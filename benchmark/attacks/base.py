@@ -84,15 +84,17 @@ class Column:
             the columns ``sample``, ``label``, ``pred_clean``, ``correct`` …; attack rows have also ``pred``,
             ``status``, ``success``, norms, ``margin``, ``param_*``; rows of fitting and generating cells likewise.
         higher_is_better: direction.
-        kind: which rows of the attack: ``"attack"``, ``"fit"`` (training samples, where the attack judges them) or
-            ``"generate"``.
+        kind: which rows of the attack: ``"attack"``, ``"fit"`` (training samples, where the attack judges them),
+            ``"generate"``, or the model's ``"clean"`` ones.
+        shown: False for a column that stands in the CSV file alone.
     """
 
     name: str
     statistic: Literal["rate", "mean", "median"]
     values: Callable[[pd.DataFrame], NDArray[np.float64]]
     higher_is_better: bool = True
-    kind: Literal["attack", "fit", "generate"] = "attack"
+    kind: Literal["attack", "fit", "generate", "clean"] = "attack"
+    shown: bool = True
 
 
 class ProbeResults(Protocol):
@@ -148,11 +150,13 @@ class Extras:
         tables: written as ``<stem>.csv`` and shown in leaderboard.md.
         captions: stem to a sentence that says what the table or picture shows.
         figures: written as ``figures/<stem>.png``; a callable, so that nothing is drawn before it is needed.
+        faults: what could not be made, and why.
     """
 
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     captions: dict[str, str] = field(default_factory=dict)
     figures: dict[str, Callable[[], Figure]] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
 
 
 class Attack(Plugin):

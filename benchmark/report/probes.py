@@ -128,18 +128,23 @@ def views(results: Results) -> list[ProbeView]:
     return found
 
 
-def own_columns(results: Results, model: str) -> Iterator[tuple[str, stats.Estimate]]:
-    """(CSV column, estimate) of every column that an attack declares of its own."""
+def declared(results: Results) -> Iterator[tuple[str, ProbeView, str | None, Column]]:
+    """(CSV column, probe, budget, declaration) of every column that an attack declares of its own."""
     for view in views(results):
         for eps in view.budgets:
             for column in view.attack.columns():
                 suffix = view.name if eps is None else f"{view.name}_{show_eps(_fraction(eps))}"
-                name = f"{column.name}_{suffix}"
-                yield name, _estimate(view, model, eps, column)
+                yield f"{column.name}_{suffix}", view, eps, column
+
+
+def own_columns(results: Results, model: str) -> Iterator[tuple[str, stats.Estimate]]:
+    """(CSV column, estimate) of a model, of every column that an attack declares of its own."""
+    for name, view, eps, column in declared(results):
+        yield name, _estimate(view, model, eps, column)
 
 
 def _estimate(view: ProbeView, model: str, eps: str | None, column: Column) -> stats.Estimate:
-    rows = view.rows(model, eps, kind=column.kind)
+    rows = view.clean(model) if column.kind == "clean" else view.rows(model, eps, kind=column.kind)
     if not len(rows):
         return stats.Estimate(np.nan, np.nan, np.nan, 0)
     values = np.asarray(column.values(rows), dtype=float)
@@ -147,7 +152,7 @@ def _estimate(view: ProbeView, model: str, eps: str | None, column: Column) -> s
     if column.statistic == "rate":
         inside = judged & ~np.isnan(values)
         return stats.rate(np.concatenate([values[inside], np.full(int((~judged).sum()), np.nan)]))
-    groups = view.results.groups(model, rows["sample"]) if column.kind == "attack" else None
+    groups = view.results.groups(model, rows["sample"]) if column.kind in ("attack", "clean") else None
     if groups is None and "view" in rows:
         groups = rows["sample"].to_numpy(dtype=object)
     seed = derive("bootstrap", column.name, view.name)
@@ -158,7 +163,11 @@ def extras(results: Results) -> Extras:
     """Tables and pictures of all attacks."""
     found, known = Extras(), views(results)
     for cls in dict.fromkeys(type(view.attack) for view in known):
-        own = cls.extras([view for view in known if type(view.attack) is cls])
+        try:
+            own = cls.extras([view for view in known if type(view.attack) is cls])
+        except Exception as error:  # a stranger's plugin costs its own part of the report, no more
+            own = Extras(faults=[f"tables and pictures of {cls.use}: {type(error).__name__}: {error}"])
+        found.faults += own.faults
         found.tables |= own.tables
         found.captions |= own.captions
         found.figures |= own.figures

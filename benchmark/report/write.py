@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchmark.attacks.base import Extras
 from benchmark.report.leaderboard import explanations, leaderboard, verdicts
-from benchmark.report.probes import extras, own_columns, published
+from benchmark.report.probes import declared, extras, published
 from benchmark.report.results import Results
 from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store
@@ -43,8 +43,12 @@ def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame]:
     write_atomic(folder / "leaderboard.csv", to_csv(board))
     for stem, table in found.tables.items():
         write_atomic(folder / f"{stem}.csv", to_csv(table))
-    for stem, draw in found.figures.items():
-        write_atomic(folder / "figures" / f"{stem}.png", _png(draw()))
+    for stem, draw in list(found.figures.items()):
+        try:
+            write_atomic(folder / "figures" / f"{stem}.png", _png(draw()))
+        except (ValueError, KeyError, IndexError, TypeError) as error:  # a picture less, not a report less
+            found.faults.append(f"picture {stem}: {type(error).__name__}: {error}")
+            del found.figures[stem]
     write_atomic(folder / "leaderboard.md", markdown(results, board, explained, found).encode())
     if len(explained):
         write_atomic(folder / "explanations.csv", to_csv(explained))
@@ -93,8 +97,8 @@ def shown_columns(board: pd.DataFrame) -> list[str]:
 
 
 def own_names(results: Results, board: pd.DataFrame) -> list[str]:
-    """Columns that the suite's attacks declare of their own."""
-    names = dict.fromkeys(name for model in results.models for name, _ in own_columns(results, model))
+    """Columns that the suite's attacks declare of their own, to be shown."""
+    names = dict.fromkeys(name for name, _, _, column in declared(results) if column.shown)
     return [name for name in names if name in board]
 
 
@@ -145,6 +149,7 @@ def markdown(results: Results, board: pd.DataFrame, explained: pd.DataFrame, fou
         lines += ["## Attack success", "", "Of the samples that are right before the attack (`n_correct`).", ""]
         lines += [*_table(board, ["model", "n_correct", *success]), ""]
     lines += _own_part(results, board, found or Extras())
+    lines += [f"- {_plain(fault)}" for fault in (found.faults if found else [])]
     classes = [name for name in board.columns if name.startswith(("precision_", "recall_")) and f"{name}_low" in board]
     if 0 < len(classes) <= 8:
         lines += ["## Per class", "", *_table(board, ["model", *classes]), ""]
