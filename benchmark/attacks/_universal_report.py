@@ -87,32 +87,32 @@ def _label(probe: ProbeResults, k: int) -> str:
 
 def _learning(probes: Sequence[ProbeResults], found: Extras) -> None:
     """Probes that differ in ``fit_samples`` only make a curve."""
-    alike: dict[tuple[Any, ...], list[ProbeResults]] = {}
+    alike: dict[tuple[Any, str | None], list[ProbeResults]] = {}
     for probe in probes:
         if type(probe.attack).fits and probe.fit_samples is not None:
-            alike.setdefault((probe.attack, tuple(probe.budgets)), []).append(probe)
-    for group in alike.values():
+            for eps in probe.budgets:
+                alike.setdefault((probe.attack, eps), []).append(probe)
+    for (_, eps), group in alike.items():
         if len({probe.fit_samples for probe in group}) < 2:
             continue
-        for eps in group[0].budgets:
-            rows = [
-                {
-                    "model": model,
-                    "eps": eps,
-                    "fit_samples": probe.fit_samples,
-                    "fooling_train": fooling(probe.rows(model, eps, kind="fit"))[0],
-                    "fooling_rate": fooling(probe.rows(model, eps))[0],
-                }
-                for model in group[0].models
-                for probe in sorted(group, key=lambda each: each.fit_samples or 0)
-            ]
-            table, name = pd.DataFrame(rows), stem("learning_curve", group[0], eps)
-            found.tables[name] = table
-            found.captions[name] = (
-                "Fooling rate against the number of images that the perturbation was computed on: on those images"
-                " (dashed) and on held-out ones."
-            )
-            found.figures[name] = lambda table=table: draw_curves(table)  # type: ignore[misc]
+        rows = [
+            {
+                "model": model,
+                "eps": eps,
+                "fit_samples": probe.fit_samples,
+                "fooling_train": fooling(probe.rows(model, eps, kind="fit"))[0],
+                "fooling_rate": fooling(probe.rows(model, eps))[0],
+            }
+            for model in group[0].models
+            for probe in sorted(group, key=lambda each: each.fit_samples or 0)
+        ]
+        table, name = pd.DataFrame(rows), stem("learning_curve", group[0], eps)
+        found.tables[name] = table
+        found.captions[name] = (
+            "Fooling rate against the number of images that the perturbation was computed on: on those images"
+            " (dashed) and on held-out ones."
+        )
+        found.figures[name] = lambda table=table: draw_curves(table)  # type: ignore[misc]
 
 
 def _gallery(probes: Sequence[ProbeResults], found: Extras) -> None:
