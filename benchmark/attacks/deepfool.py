@@ -43,7 +43,7 @@ class DeepFool(Attack):
             10 for ``"foolbox"``, all for ``"paper"``.
         overshoot: how far to go past the boundary, as a share of the summed perturbation.
         keep: how many candidates a step computes after the first: those nearest by this step's logits and the last
-            gradient norms known. The first step leaves out candidates that are far even with 1.5 times the largest
+            gradient norms known. The first step leaves out candidates that are far even with 1.25 times the largest
             norm seen. 0: every candidate in every step, as the papers and libraries do.
         search: precision of the gradients; predictions, and with them success, are of float32 either way.
     """
