@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.attacks._families import FAMILIES
 from benchmark.attacks._frozen import frozen
 from benchmark.attacks.base import Perturbed, attacks
 from benchmark.data.base import Batch
@@ -20,7 +21,7 @@ from benchmark.seeds import Draws
 from benchmark.tasks.base import tasks
 from benchmark.tasks.execute import execute, generate
 
-BUDGET = {"linf": 0.1, "l2": 0.8, "l1": 4.0}
+BUDGET = {"linf": 0.1, "l2": 0.8, "l1": 4.0, "none": 3}  # without a norm: a severity
 
 
 class Row(NamedTuple):
@@ -45,8 +46,10 @@ TABLE = [
     Row("fooling-gradient", {"steps": 3}),
     Row("fooling-evolution", {"generations": 3}),
     Row("fooling-noise", {"draws": 3}),
-    Row("spatial-grid", {"rotations": 5, "translations": 3}),
-    Row("spatial-random", {"draws": 4}),
+    *[Row("structural", {"family": name, "mode": "random", "draws": 4}) for name in FAMILIES],
+    Row("structural", {"family": "scale"}),
+    Row("structural", {"family": "fog", "mode": "average"}, 3),
+    Row("structural", {"family": "jpeg", "mode": "average"}, 3),
     *[
         Row(f"foolbox:{prefix}{name}", S)
         for prefix in ("L1", "L2", "Linf")
