@@ -142,10 +142,11 @@ def views(results: Results) -> list[ProbeView]:
 
 
 def declared(results: Results) -> Iterator[tuple[str, ProbeView, str | None, Column]]:
-    """(CSV column, probe, budget, declaration) of every column that an attack declares of its own."""
+    """(CSV column, probe, budget, declaration) of every column that an attack declares, or the task of every attack."""
+    of_task = results.task.attack_columns(results.plan["dataset"]["classes"])
     for view in views(results):
         for eps in view.budgets:
-            for column in view.attack.columns():
+            for column in (*view.attack.columns(), *(() if view.attack.generates else of_task)):
                 suffix = view.name if eps is None else f"{view.name}_{show_eps(Fraction(eps))}"
                 yield f"{column.name}_{suffix}", view, eps, column
 
@@ -176,7 +177,7 @@ def _estimate(view: ProbeView, model: str, eps: str | None, column: Column) -> s
         return stats.Estimate(np.nan, np.nan, np.nan, 0)
     values = np.asarray(column.values(rows), dtype=float)
     judged = rows["status"].to_numpy() == "ok" if "status" in rows else np.ones(len(rows), bool)
-    if column.statistic == "rate":
+    if column.statistic == "rate" and "view" not in rows:
         inside = judged & ~np.isnan(values)
         return stats.rate(np.concatenate([values[inside], np.full(int((~judged).sum()), np.nan)]))
     groups = view.results.groups(model, rows["sample"]) if column.kind in ("attack", "clean") else None
