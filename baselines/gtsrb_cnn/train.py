@@ -13,9 +13,9 @@ from benchmark.models.wrap import Model
 def train(model: Model, data: TrainingData, *, seed: int, device: str, progress: Progress, **params: Any) -> None:
     # no flips: "keep left" would become "keep right"
     change = augmentation.AugmentationSequential(
-        augmentation.RandomAffine(10.0, (0.08, 0.08), (0.85, 1.15), padding_mode="border", p=0.9),
+        augmentation.RandomAffine(10.0, (0.1, 0.1), (0.8, 1.2), padding_mode="border", p=0.9),
         augmentation.RandomPerspective(0.2, p=0.3),
-        augmentation.ColorJiggle(0.3, 0.3, 0.2, 0.0, p=0.8),
+        augmentation.ColorJiggle(0.5, 0.4, 0.2, 0.0, p=0.8),
         augmentation.RandomGaussianBlur((3, 3), (0.3, 1.0), p=0.2),
         data_keys=["input"],
     )

@@ -67,7 +67,7 @@ def _palette() -> NDArray[np.float64]:
         for hue in range(8)
         for saturation, value in ((0.8, 0.85), (0.8, 0.45), (0.4, 0.9))  # full, dark, light
     ]
-    return np.round(np.array(greys + hues), 3)
+    return np.array(greys + hues, dtype=np.float64).round(3)
 
 
 PALETTE = _palette()

@@ -37,6 +37,12 @@ TABLE = [
     Row("deepfool"),
     Row("spatial-grid", {"rotations": 5, "translations": 3}),
     Row("spatial-random", {"draws": 4}),
+    Row("rp2", {"steps": 3, "batch": 4}),
+    Row("rp2", {"steps": 3, "batch": 4, "target": 5, "mask": [[0.2, 0.2, 0.8, 0.8]]}, 3),
+    Row("sticker-random", {"mask": "authors-gtsrb"}),
+    Row("patch", {"steps": 3, "batch": 4}),
+    Row("patch", {"steps": 3, "batch": 4, "target": 5, "shape": "square"}, 3),
+    Row("patch-random"),
     *[
         Row(f"foolbox:{prefix}{name}", S)
         for prefix in ("L1", "L2", "Linf")
@@ -99,7 +105,11 @@ def judged(row, model, x, y, seeds):
     batch = Batch(tuple(map(str, seeds)), x.numpy(), y.numpy())
     clean = task.clean(model, batch)
     eps = BUDGET[attack.threat.norm] if attack.threat.kind == "fixed" else None
-    return execute(task, attack, model, x, y, clean, eps=eps, generator=Draws(seeds))
+    fitted = None
+    if attack.fits:  # always on the same samples, so that what is judged differs by the batch alone
+        _, known, labels = case(row.channels)
+        fitted = attack.fit(model, known, labels, eps=eps, generator=Draws(range(100, 100 + len(known))))
+    return execute(task, attack, model, x, y, clean, eps=eps, generator=Draws(seeds), fitted=fitted)
 
 
 def test_the_table_names_every_registered_class():
