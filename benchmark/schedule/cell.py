@@ -187,6 +187,7 @@ def _attacked(
     views: list[int] = []
     room = int(cell.keep_inputs_mb * 1e6 // max(1, batch.inputs[0].nbytes)) if len(batch) else 0
     for view in range(attack.views()):
+        full = room * (view + 1) // attack.views()  # the views share the room, so that all are to be seen
         for at in _slices(len(batch), batch_size):
             inputs, labels = _tensors(batch, at, context.device)
             rows, outputs = execute(
@@ -204,7 +205,7 @@ def _attacked(
                 rows = _lean(rows, attack) | {"view": np.full(len(inputs), view, dtype=np.int64)}
             parts.append(rows)
             chosen = np.flatnonzero(rows["success"] if keep == "broken" else np.full(len(inputs), keep == "all"))
-            chosen = chosen[: room - len(ids)]
+            chosen = chosen[: full - len(ids)]
             kept.append(outputs.detach().cpu().numpy()[chosen])
             ids += [cell.samples[at][i] for i in chosen]
             views += [view] * len(chosen)

@@ -50,6 +50,12 @@ TABLE = [
     Row("structural", {"family": "scale"}),
     Row("structural", {"family": "fog", "mode": "average"}, 3),
     Row("structural", {"family": "jpeg", "mode": "average"}, 3),
+    Row("rp2", {"steps": 3, "batch": 4}),
+    Row("rp2", {"steps": 3, "batch": 4, "target": 5, "mask": [[0.2, 0.2, 0.8, 0.8]]}, 3),
+    Row("sticker-random", {"mask": "authors-gtsrb"}),
+    Row("patch", {"steps": 3, "batch": 4}),
+    Row("patch", {"steps": 3, "batch": 4, "target": 5, "shape": "square"}, 3),
+    Row("patch-random"),
     *[
         Row(f"foolbox:{prefix}{name}", S)
         for prefix in ("L1", "L2", "Linf")
