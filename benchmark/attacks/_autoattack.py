@@ -19,9 +19,7 @@ NAMES = {"linf": "Linf", "l2": "L2"}
 TARGETS = 9  # target classes of the authors' targeted members
 
 
-def standard(
-    model: Model, norm: str, eps: float, seed: int, classes: int, variant: str, steps: int
-) -> list[Any]:
+def standard(model: Model, norm: str, eps: float, seed: int, classes: int, variant: str, steps: int) -> list[Any]:
     """torchattacks' AutoAttack as a list of its members, with ``steps`` iterations of APGD and FAB.
 
     Args:
@@ -43,9 +41,7 @@ def standard(
     return members
 
 
-def binary(
-    model: Model, norm: str, eps: float, seed: int, classes: int, steps: int, queries: int
-) -> list[Any]:
+def binary(model: Model, norm: str, eps: float, seed: int, classes: int, steps: int, queries: int) -> list[Any]:
     """APGD on the cross-entropy, APGD on the logit difference, FAB on every class, Square; arguments as above."""
     common: dict[str, Any] = {"norm": NAMES[norm], "eps": eps, "seed": seed}
     difference = torchattacks.APGD(model, steps=steps, loss="dlr", **common)
