@@ -67,8 +67,8 @@ class Perturbed:
 
     inputs: torch.Tensor
     params: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    forwards: NDArray[np.int64] | None = None
-    backwards: NDArray[np.int64] | None = None
+    forwards: NDArray[Any] | None = None
+    backwards: NDArray[Any] | None = None
     reference: torch.Tensor | None = None
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.errors import EntryError, UnknownNameError
+from benchmark.seeds import derive, global_seed
 from benchmark.tasks.base import Column, Rows, Task, tasks
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Classification(Task):
             from and to each of them, counted apart.
     """
 
+    version: ClassVar[int] = 2
     source: ClassVar[str] = "image to one of K classes"
 
     per_class: int = Field(default=10, ge=0)
@@ -46,12 +48,35 @@ class Classification(Task):
     def clean(self, model: Model, batch: Batch, spec: EntrySpec | None = None) -> dict[str, NDArray[Any]]:
         """See :meth:`Task.clean`; own columns: ``margin_clean`` (logits), ``confidence`` (softmax of the prediction).
 
+        And ``check_*``, see :func:`benchmark.tasks._checks.checks`. Three forwards and one backward a sample; random
+        numbers that the model draws are seeded by the sample ids.
+
         Raises:
             EntryError: also for labels outside [0, K).
         """
         import torch
 
-        logits = _logits(model, torch.as_tensor(batch.inputs, device=model.device))
+        from benchmark.tasks._checks import checks
+
+        inputs = torch.as_tensor(batch.inputs, device=model.device)
+        with global_seed(derive("clean", *batch.ids)):
+            logits = _logits(model, inputs)
+            self._check_classes(logits, spec, batch)
+            labels = np.asarray(batch.labels, dtype=np.int64)
+            at = torch.as_tensor(labels, device=logits.device)
+            found = checks(model, inputs, logits, at)
+        pred, margin = _judged(logits, at)
+        return {
+            "label": labels,
+            "pred_clean": pred,
+            "correct": pred == labels,
+            "margin_clean": margin,
+            "confidence": logits.double().softmax(1).amax(1).cpu().numpy(),
+            **found,
+        }
+
+    def _check_classes(self, logits: torch.Tensor, spec: EntrySpec | None, batch: Batch) -> None:
+        """Raise an EntryError for outputs of a wrong shape and labels outside [0, K)."""
         self.check_output(logits, spec, len(batch))
         outside = (batch.labels < 0) | (batch.labels >= logits.shape[1])
         if outside.any():
@@ -61,15 +86,6 @@ class Classification(Task):
                 f" {logits.shape[1]} logits (classes 0 to {logits.shape[1] - 1});"
                 " check `classes` in entry.toml and the suite's dataset"
             )
-        labels = np.asarray(batch.labels, dtype=np.int64)
-        pred, margin = _judged(logits, torch.as_tensor(labels, device=logits.device))
-        return {
-            "label": labels,
-            "pred_clean": pred,
-            "correct": pred == labels,
-            "margin_clean": margin,
-            "confidence": logits.double().softmax(1).amax(1).cpu().numpy(),
-        }
 
     def targets(self, clean_rows: Rows) -> NDArray[np.int64]:
         """(N,) the clean prediction."""
@@ -88,7 +104,9 @@ class Classification(Task):
     ) -> dict[str, NDArray[Any]]:
         """See :meth:`Task.verify`. A sample that was wrong before the attack is no success and has status ok.
 
-        ``pred`` is -1 and ``margin`` NaN where the input or the logits are not finite (status nan).
+        ``pred`` is -1 and ``margin`` NaN where the input or the logits are not finite (status nan). ``success_8bit``:
+        a success that is still another class after rounding to 8 bits, round(255 x) / 255, as an image file would hold
+        it (foolbox#423); one more forward of each success.
         """
         from benchmark.attacks._frozen import frozen
         from benchmark.attacks.verify import judge
@@ -106,12 +124,14 @@ class Classification(Task):
                 correct = _judged(_logits(model, perturbed.reference), labels.long())[0] == label
             extra["reference_correct"] = correct
         status = np.where(correct, np.where(lost, "nan", status), "ok")
+        success = correct & (status == "ok") & (pred != label)
         return {
             "label": label,
             "pred_clean": np.asarray(clean["pred_clean"], dtype=np.int64),
             "pred": pred,
             "status": status,
-            "success": correct & (status == "ok") & (pred != label),
+            "success": success,
+            "success_8bit": _survives_rounding(model, perturbed.inputs, label, success),
             **{f"norm_{name}": values for name, values in norms.items()},
             "margin": margin,
             **extra,
@@ -191,6 +211,24 @@ def _logits(model: Model, inputs: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         logits = model(inputs.detach().float())
     return logits.float() if isinstance(logits, torch.Tensor) else logits
+
+
+def _survives_rounding(
+    model: Model, inputs: torch.Tensor, label: NDArray[np.int64], success: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """(N,) which successes are of another class after rounding to 8 bits."""
+    import torch
+
+    from benchmark.attacks._frozen import frozen
+
+    kept = np.zeros(len(label), dtype=bool)
+    where = np.flatnonzero(success)
+    if len(where):
+        rounded = (inputs[torch.as_tensor(where, device=inputs.device)].clamp(0, 1) * 255).round() / 255
+        with frozen(model):
+            pred = _logits(model, rounded).argmax(1).cpu().numpy()
+        kept[where] = pred != label[where]
+    return kept
 
 
 def _judged(logits: torch.Tensor, labels: torch.Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
