@@ -129,7 +129,8 @@ def _fit(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int)
             ]
         )
         judged, _ = _attacked(cell, context, model, attack, clean, fitted, batch_size, keep="none")
-        rows |= {"correct": np.asarray(clean["correct"]), **judged}
+        rows = {name: np.tile(values, attack.views()) for name, values in {**rows, "correct": clean["correct"]}.items()}
+        rows |= judged
     return rows, artefacts, batch_size
 
 
