@@ -79,19 +79,19 @@ def pictures(probe: ProbeResults, models: Sequence[str]) -> Figure:
     from matplotlib.figure import Figure
 
     distances, angles = (sorted(set(getattr(probe.attack, name))) for name in ("distances", "angles"))
-    figure = Figure(figsize=(0.3 + 0.8 * len(angles) * len(models), 0.35 + 0.92 * len(distances)))
+    figure = Figure(figsize=(0.2 + 0.62 * len(angles) * len(models), 0.4 + 0.72 * len(distances)))
     blocks = figure.subfigures(1, len(models), squeeze=False)[0]
     for block, model in zip(blocks, models, strict=True):
         axes = block.subplots(len(distances), len(angles), squeeze=False)
-        block.subplots_adjust(0.02, 0.01, 0.99, 0.88, 0.04, 0.22)
-        block.suptitle(f"{probe.name}, {model}", fontsize=8, y=0.99)
+        block.subplots_adjust(0.05, 0.01, 0.99, 0.88, 0.05, 0.22)
+        block.suptitle(f"{probe.name}, {model}", fontsize=7, y=0.99)
         shown = one_photo(probe, model)
         for i, distance in enumerate(distances):
             for j, angle in enumerate(angles):
                 _cell(axes[i, j], shown.get((distance, angle)), probe.classes)
                 if i == 0:
                     axes[i, j].annotate(
-                        f"{angle:g}°", (0.5, 1.2), xycoords="axes fraction", fontsize=6, ha="center", va="bottom"
+                        f"{angle:g}°", (0.5, 1.16), xycoords="axes fraction", fontsize=6, ha="center", va="bottom"
                     )
                 if j == 0:
                     axes[i, j].set_ylabel(f"{distance:g} m", fontsize=6, labelpad=1)
@@ -128,7 +128,7 @@ def _cell(axes: Axes, shown: tuple[Any, int, str] | None, classes: Sequence[str]
         axes.set_axis_off()
         return
     image, pred, colour = shown
-    picture = np.clip(image.transpose(1, 2, 0), 0, 1)
+    picture = np.round(np.clip(image.transpose(1, 2, 0), 0, 1) * 31) / 31  # 5 bits: sensor noise makes PNGs large
     axes.imshow(picture[:, :, 0] if picture.shape[2] == 1 else picture, cmap="gray", vmin=0, vmax=1)
     name = classes[pred] if 0 <= pred < len(classes) else str(pred)
     axes.set_title(name if len(name) <= 16 else f"{name[:15]}…", fontsize=5, color=colour, pad=1.5)

@@ -69,6 +69,9 @@ def test_the_palette_is_as_documented():
 def test_the_authors_masks_pixel_by_pixel(name, file, side):
     picture = Image.open(data_folder("stop_signs_rp2") / "masks" / file).convert("L")
     assert np.array_equal(sticker_mask(name, side, side), np.asarray(picture) > 127)
+    given = attacks.make("rp2", {"mask": str(data_folder("stop_signs_rp2") / "masks" / file)})
+    assert np.array_equal(sticker_mask(given.mask, side, side), np.asarray(picture) > 127)
+    assert "stop_signs_rp2" not in str(given.params())  # content, not path
 
 
 def test_mask_areas_on_the_suites_grid():
