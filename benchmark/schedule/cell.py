@@ -203,7 +203,7 @@ def _attacked(
                 fitted=fitted,
             )
             if attack.views() > 1:
-                rows["view"] = np.full(len(inputs), view, dtype=np.int64)
+                rows = _lean(rows, attack) | {"view": np.full(len(inputs), view, dtype=np.int64)}
             parts.append(rows)
             chosen = np.flatnonzero(rows["success"] if keep == "broken" else np.full(len(inputs), keep == "all"))
             chosen = chosen[: full - len(ids)]
@@ -214,6 +214,14 @@ def _attacked(
         return _joined(parts), {}
     found = {"samples": np.asarray(ids, dtype=np.str_), "inputs": np.concatenate(kept)}
     return _joined(parts), found | ({"views": np.asarray(views)} if attack.views() > 1 else {})
+
+
+def _lean(rows: Rows, attack: Attack) -> Rows:
+    """Of many views verdict and parameters are kept: norms that judge nothing are most of a record's bytes."""
+    if attack.threat.norm != "none":
+        return rows
+    kept = {name: values for name, values in rows.items() if not name.startswith("norm_")}
+    return kept | {"margin": np.asarray(kept["margin"], dtype=np.float32)}
 
 
 def _explain(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:

@@ -161,6 +161,23 @@ def test_torchattacks_gives_what_torchattacks_gives():
     assert torch.equal(found.inputs, expected)
 
 
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_the_queries_of_square_are_counted_for_each_sample(restarts):
+    """Oracle: the model's own counter over the batch; and a sample that is wrong already asks once."""
+    model = small_model()
+    x, y = samples(model, 20)
+    y[:2] = (y[:2] + 1) % 4
+    attack = attacks.make("torchattacks:Square", {"n_queries": 40, "n_restarts": restarts})
+    with model.counter.counting() as used:
+        found = attack.run(model, x, y, eps=0.1, generator=Draws(range(20)))
+    broken = (model(found.inputs).argmax(1) != y).numpy()
+    assert 2 < broken.sum() < 20
+    assert found.forwards.sum() == used.forwards
+    assert found.forwards[:2].tolist() == [1, 1]
+    assert (found.forwards[~broken] == 1 + restarts * 42).all()  # start, queries, check; and the first prediction
+    assert found.forwards[broken].max() < 1 + restarts * 42
+
+
 def test_the_number_of_classes_comes_from_the_model():
     """torchattacks would ask for 10 classes and fail on a model of 4."""
     model = small_model(classes=4)

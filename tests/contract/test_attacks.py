@@ -11,21 +11,24 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.attacks._families import FAMILIES
+from benchmark.attacks._frozen import frozen
 from benchmark.attacks.base import Perturbed, attacks
 from benchmark.data.base import Batch
 from benchmark.models.wrap import Model
 from benchmark.registry import Family
 from benchmark.seeds import Draws
 from benchmark.tasks.base import tasks
-from benchmark.tasks.execute import execute
+from benchmark.tasks.execute import execute, generate
 
-BUDGET = {"linf": 0.1, "l2": 0.8, "l1": 4.0}
+BUDGET = {"linf": 0.1, "l2": 0.8, "l1": 4.0, "none": 3}  # without a norm: a severity
 
 
 class Row(NamedTuple):
     use: str
     params: Mapping[str, object] = MappingProxyType({})
     channels: int = 1
+    classes: int = 10
 
 
 S = {"steps": 3}
@@ -35,8 +38,19 @@ TABLE = [
     Row("noise-linf", {"draws": 3}),
     Row("noise-l2"),
     Row("deepfool"),
-    Row("spatial-grid", {"rotations": 5, "translations": 3}),
-    Row("spatial-random", {"draws": 4}),
+    Row("universal-deepfool", {"passes": 1}),
+    Row("universal-deepfool", {"passes": 1, "norm": "l2"}),
+    Row("universal-sgd", {"passes": 1, "restarts": 2}),
+    Row("universal-sgd", {"passes": 1, "norm": "l2", "target": 3}),
+    Row("universal-random"),
+    Row("universal-random", {"norm": "l2"}),
+    Row("fooling-gradient", {"steps": 3}),
+    Row("fooling-evolution", {"generations": 3}),
+    Row("fooling-noise", {"draws": 3}),
+    *[Row("structural", {"family": name, "mode": "random", "draws": 4}) for name in FAMILIES],
+    Row("structural", {"family": "scale"}),
+    Row("structural", {"family": "fog", "mode": "average"}, 3),
+    Row("structural", {"family": "jpeg", "mode": "average"}, 3),
     Row("rp2", {"steps": 3, "batch": 4}),
     Row("rp2", {"steps": 3, "batch": 4, "target": 5, "mask": [[0.2, 0.2, 0.8, 0.8]]}, 3),
     Row("sticker-random", {"mask": "authors-gtsrb"}),
@@ -78,6 +92,10 @@ TABLE = [
     Row("torchattacks:APGD", {**S, "norm": "l2"}),
     Row("torchattacks:AutoAttack", {"version": "rand"}),
     Row("torchattacks:Square", {"n_queries": 10}),
+    Row("autoattack", {"steps": 3}),
+    Row("autoattack", {"steps": 3, "norm": "l2"}),
+    Row("autoattack-binary", {"steps": 3, "queries": 10}, classes=2),
+    Row("autoattack-binary", {"steps": 3, "queries": 10, "norm": "l2"}, classes=3),
     Row("torchattacks:SPSA", {"nb_sample": 4}),
     Row("torchattacks:Pixle", {"restarts": 1, "max_iterations": 2}),
     Row("torchattacks:SparseFool", {"steps": 2}),
@@ -88,14 +106,17 @@ TABLE = [
 ids = [f"{row.use}-{i}" for i, row in enumerate(TABLE)]
 
 
-def case(channels, n=6):
+def case(row, n=6):
     """A seeded small network with dropout (so that train mode would show) and samples it classifies right."""
     torch.manual_seed(0)
     network = torch.nn.Sequential(
-        torch.nn.Conv2d(channels, 4, 3, stride=2), torch.nn.Flatten(), torch.nn.Dropout(), torch.nn.Linear(36, 10)
+        torch.nn.Conv2d(row.channels, 4, 3, stride=2),
+        torch.nn.Flatten(),
+        torch.nn.Dropout(),
+        torch.nn.Linear(36, row.classes),
     )
     model = Model(network)
-    x = torch.rand((n, channels, 8, 8), generator=torch.Generator().manual_seed(1)) * 0.9
+    x = torch.rand((n, row.channels, 8, 8), generator=torch.Generator().manual_seed(1)) * 0.9
     return model, x, model(x).argmax(1)
 
 
@@ -105,24 +126,27 @@ def judged(row, model, x, y, seeds):
     batch = Batch(tuple(map(str, seeds)), x.numpy(), y.numpy())
     clean = task.clean(model, batch)
     eps = BUDGET[attack.threat.norm] if attack.threat.kind == "fixed" else None
+    if attack.generates:
+        return generate(task, attack, model, torch.as_tensor(list(seeds)), x.shape[1:], generator=Draws(seeds))
     fitted = None
-    if attack.fits:  # always on the same samples, so that what is judged differs by the batch alone
-        _, known, labels = case(row.channels)
-        fitted = attack.fit(model, known, labels, eps=eps, generator=Draws(range(100, 100 + len(known))))
+    if attack.fits:  # on samples of its own, so that what is fitted does not depend on those that are judged
+        trained, labels = case(row.channels)[1:]
+        with frozen(model):
+            fitted = attack.fit(model, trained, labels, eps=eps, generator=Draws(range(6)))
     return execute(task, attack, model, x, y, clean, eps=eps, generator=Draws(seeds), fitted=fitted)
 
 
 def test_the_table_names_every_registered_class():
     tested = {row.use.partition(":")[0] for row in TABLE}
     own = {n for n, c in attacks.classes().items() if c.__module__.startswith("benchmark.")}
-    assert own <= tested
+    assert own - {"universal"} <= tested, "universal:file=PATH needs a file: tests/attacks/test_universal.py"
     families = [n for n in own if issubclass(attacks.classes()[n], Family)]
-    assert sorted(families) == ["foolbox", "torchattacks"]
+    assert sorted(families) == ["foolbox", "torchattacks", "universal"]
 
 
 @pytest.mark.parametrize("row", TABLE, ids=ids)
 def test_budget_shape_frozen_model_and_seed(row):
-    model, x, y = case(row.channels)
+    model, x, y = case(row)
     before, state = x.clone(), {k: v.clone() for k, v in model.state_dict().items()}
     rows, out = judged(row, model, x, y, range(6))
     assert out.shape == x.shape
@@ -144,7 +168,7 @@ def test_budget_shape_frozen_model_and_seed(row):
 
 @pytest.mark.parametrize("row", TABLE, ids=ids)
 def test_a_batch_of_one(row):
-    model, x, y = case(row.channels)
+    model, x, y = case(row)
     rows, out = judged(row, model, x[:1], y[:1], [7])
     assert out.shape == x[:1].shape
     assert rows["status"].tolist() == ["ok"]
@@ -152,8 +176,8 @@ def test_a_batch_of_one(row):
 
 @pytest.mark.parametrize("row", TABLE, ids=ids)
 def test_all_samples_wrong_already(row):
-    model, x, y = case(row.channels)
-    rows, _ = judged(row, model, x, (y + 1) % 10, range(6))
+    model, x, y = case(row)
+    rows, _ = judged(row, model, x, (y + 1) % row.classes, range(6))
     assert not rows["success"].any()
     assert (rows["status"] == "ok").all()
 
@@ -164,7 +188,7 @@ def test_all_samples_wrong_already(row):
     ids=lambda r: r.use,
 )
 def test_the_batch_size_does_not_matter_where_it_is_not_declared(row):
-    model, x, y = case(row.channels)
+    model, x, y = case(row)
     whole = judged(row, model, x, y, range(6))[1]
     parts = [judged(row, model, x[i : i + 2], y[i : i + 2], range(i, i + 2))[1] for i in (0, 2, 4)]
     torch.testing.assert_close(whole, torch.cat(parts), atol=1e-5, rtol=0)
@@ -178,7 +202,7 @@ def test_wrong_samples_never_reach_an_attack_that_does_not_ask_for_them():
             seen.append((len(inputs), generator.seeds))
             return Perturbed(inputs)
 
-    model, x, y = case(1)
+    model, x, y = case(Row("identity"))
     y[2] = (y[2] + 1) % 10
     task = tasks.make("classification")
     clean = task.clean(model, Batch(tuple("abcdef"), x.numpy(), y.numpy()))
