@@ -28,11 +28,12 @@ def by_distance_and_angle(probes: Sequence[ProbeResults]) -> Extras:
         if not parts:
             continue
         found.tables[stem] = pd.concat(parts, ignore_index=True)
+        found.shown[stem] = by_angle(found.tables[stem])
         found.captions[stem] = (
-            f"Simulated views of `{probe.name}` on held-out photos: distance in metres, angle in degrees, share fooled"
-            " of the n views whose clean counterpart is right; Wilson intervals, as if the views of one photo were"
-            " independent. In the picture, one photo at each distance and angle with what it is read as: green right,"
-            " red fooled, grey not counted."
+            f"Simulated views of `{probe.name}` on held-out photos: share fooled by distance (metres, down) and angle"
+            " (degrees, across), of the views whose clean counterpart is right; the CSV file has n, the share read as"
+            " the target, and Wilson intervals, as if the views of one photo were independent. In the picture, one"
+            " photo at each distance and angle with what it is read as: green right, red fooled, grey not counted."
         )
         shown = [model for model in probe.models if probe.artefact(model) is not None]
         if shown:
@@ -62,6 +63,12 @@ def table(model: str, rows: pd.DataFrame, probe: ProbeResults) -> pd.DataFrame:
             )
         found.append(line)
     return pd.DataFrame(found)
+
+
+def by_angle(table: pd.DataFrame) -> pd.DataFrame:
+    """The share fooled, a row a model and distance, a column an angle."""
+    wide = table.pivot_table("fooled", ["model", "distance"], "angle", dropna=False).reset_index()
+    return wide.rename(columns={name: f"{name:g}°" for name in wide.columns if isinstance(name, float)})
 
 
 def wilson(successes: int, n: int) -> tuple[float, float, float]:

@@ -111,8 +111,10 @@ def test_tables_and_pictures_follow_the_rows(ran):
 
 def test_a_report_without_the_kept_inputs_has_the_same_tables(ran):
     folder = ran.root / "results" / "physical"
-    before = {path.name: path.read_bytes() for path in folder.glob("*.csv")}
+    assert "(figures/physical_rp2.png)" in (folder / "leaderboard.md").read_text()
+    assert "| model | distance | 0° | 30° |" in (folder / "leaderboard.md").read_text()
+    before = {path.name: path.read_bytes() for path in [*folder.glob("*.csv"), folder / "leaderboard.md"]}
     for artefact in [*folder.glob("artefacts/*/*.npz"), *folder.glob("artefacts/*/*.parquet")]:
         artefact.unlink()
     ran.assay("report", "physical")
-    assert {path.name: path.read_bytes() for path in folder.glob("*.csv")} == before
+    assert {name: (folder / name).read_bytes() for name in before} == before
