@@ -130,7 +130,7 @@ def judged(row, model, x, y, seeds):
         return generate(task, attack, model, torch.as_tensor(list(seeds)), x.shape[1:], generator=Draws(seeds))
     fitted = None
     if attack.fits:  # on samples of its own, so that what is fitted does not depend on those that are judged
-        trained, labels = case(row.channels)[1:]
+        trained, labels = case(row)[1:]
         with frozen(model):
             fitted = attack.fit(model, trained, labels, eps=eps, generator=Draws(range(6)))
     return execute(task, attack, model, x, y, clean, eps=eps, generator=Draws(seeds), fitted=fitted)
