@@ -17,6 +17,8 @@ from kornia.geometry.transform import get_perspective_transform, warp_perspectiv
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from benchmark.errors import AttackError
+
 Views = Mapping[str, NDArray[Any]]
 
 SIGN = 0.76  # side of the photographed square, metres: a 30 inch stop sign fills it
@@ -135,7 +137,7 @@ def paste(images: torch.Tensor, sticker: torch.Tensor, mask: torch.Tensor) -> to
 
 
 def non_printability(colours: torch.Tensor, palette: torch.Tensor) -> torch.Tensor:
-    """Non-printability of each colour: the product of its distances to all printable ones (Sharif et al. 2016, eq. 5).
+    """Non-printability of each colour: the product of its distances to all printable ones (Sharif et al. 2016).
 
     Args:
         colours: (M, C).
@@ -148,7 +150,13 @@ def non_printability(colours: torch.Tensor, palette: torch.Tensor) -> torch.Tens
 
 
 def adversarial_loss(logits: torch.Tensor, labels: torch.Tensor, target: int | None) -> torch.Tensor:
-    """Mean cross entropy to the target; without one, minus that to the label (Eykholt et al. 2018, eq. 3 and 1)."""
+    """Mean cross entropy to the target; without one, minus that to the label (Eykholt et al. 2018, eq. 3 and 1).
+
+    Raises:
+        AttackError: the network has no such target.
+    """
+    if target is not None and target >= logits.shape[1]:
+        raise AttackError(f"target {target} is no class of the network: it gives {logits.shape[1]} logits (0 and up)")
     if target is None:
         return -F.cross_entropy(logits, labels)
     return F.cross_entropy(logits, torch.full_like(labels, target))

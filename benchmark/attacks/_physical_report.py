@@ -28,11 +28,12 @@ def by_distance_and_angle(probes: Sequence[ProbeResults]) -> Extras:
         if not parts:
             continue
         found.tables[stem] = pd.concat(parts, ignore_index=True)
+        found.shown[stem] = by_angle(found.tables[stem])
         found.captions[stem] = (
-            f"Simulated views of `{probe.name}` on held-out photos: distance in metres, angle in degrees, share fooled"
-            " of the n views whose clean counterpart is right; Wilson intervals, as if the views of one photo were"
-            " independent. In the picture, one photo at each distance and angle with what it is read as: green right,"
-            " red fooled, grey not counted."
+            f"Simulated views of `{probe.name}` on held-out photos: share fooled by distance (metres, down) and angle"
+            " (degrees, across), of the views whose clean counterpart is right; the CSV file has n, the share read as"
+            " the target, and Wilson intervals, as if the views of one photo were independent. In the picture, one"
+            " photo at each distance and angle with what it is read as: green right, red fooled, grey not counted."
         )
         shown = [model for model in probe.models if probe.artefact(model) is not None]
         if shown:
@@ -64,6 +65,12 @@ def table(model: str, rows: pd.DataFrame, probe: ProbeResults) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def by_angle(table: pd.DataFrame) -> pd.DataFrame:
+    """The share fooled, a row a model and distance, a column an angle."""
+    wide = table.pivot_table("fooled", ["model", "distance"], "angle", dropna=False).reset_index()
+    return wide.rename(columns={name: f"{name:g}°" for name in wide.columns if isinstance(name, float)})
+
+
 def wilson(successes: int, n: int) -> tuple[float, float, float]:
     """Rate and its 95 % Wilson interval; NaN for nothing."""
     from scipy.stats import binomtest
@@ -79,19 +86,19 @@ def pictures(probe: ProbeResults, models: Sequence[str]) -> Figure:
     from matplotlib.figure import Figure
 
     distances, angles = (sorted(set(getattr(probe.attack, name))) for name in ("distances", "angles"))
-    figure = Figure(figsize=(0.3 + 0.8 * len(angles) * len(models), 0.35 + 0.92 * len(distances)))
+    figure = Figure(figsize=(0.2 + 0.62 * len(angles) * len(models), 0.4 + 0.72 * len(distances)))
     blocks = figure.subfigures(1, len(models), squeeze=False)[0]
     for block, model in zip(blocks, models, strict=True):
         axes = block.subplots(len(distances), len(angles), squeeze=False)
-        block.subplots_adjust(0.02, 0.01, 0.99, 0.88, 0.04, 0.22)
-        block.suptitle(f"{probe.name}, {model}", fontsize=8, y=0.99)
+        block.subplots_adjust(0.05, 0.01, 0.99, 0.88, 0.05, 0.22)
+        block.suptitle(f"{probe.name}, {model}", fontsize=7, y=0.99)
         shown = one_photo(probe, model)
         for i, distance in enumerate(distances):
             for j, angle in enumerate(angles):
                 _cell(axes[i, j], shown.get((distance, angle)), probe.classes)
                 if i == 0:
                     axes[i, j].annotate(
-                        f"{angle:g}°", (0.5, 1.2), xycoords="axes fraction", fontsize=6, ha="center", va="bottom"
+                        f"{angle:g}°", (0.5, 1.16), xycoords="axes fraction", fontsize=6, ha="center", va="bottom"
                     )
                 if j == 0:
                     axes[i, j].set_ylabel(f"{distance:g} m", fontsize=6, labelpad=1)
@@ -128,7 +135,7 @@ def _cell(axes: Axes, shown: tuple[Any, int, str] | None, classes: Sequence[str]
         axes.set_axis_off()
         return
     image, pred, colour = shown
-    picture = np.clip(image.transpose(1, 2, 0), 0, 1)
+    picture = np.round(np.clip(image.transpose(1, 2, 0), 0, 1) * 31) / 31  # 5 bits: sensor noise makes PNGs large
     axes.imshow(picture[:, :, 0] if picture.shape[2] == 1 else picture, cmap="gray", vmin=0, vmax=1)
     name = classes[pred] if 0 <= pred < len(classes) else str(pred)
     axes.set_title(name if len(name) <= 16 else f"{name[:15]}…", fontsize=5, color=colour, pad=1.5)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import AttackError
+from benchmark.errors import AttackError, DataError
 
 Rectangle = tuple[float, float, float, float]
 
@@ -38,6 +39,30 @@ MASKS: dict[str, tuple[Rectangle, ...]] = {
     "authors-lisa": _in_pixels(32, [(15, 8, 19, 10), (18, 20, 20, 23), (22, 9, 25, 13), (24, 18, 26, 20)]),
 }
 """Named sticker masks: rectangles (top, left, bottom, right) as shares of height and width."""
+
+
+def mask_of_file(file: Path) -> tuple[Rectangle, ...]:
+    """The rectangles that make up a mask image (white where the sticker is), so that a cell needs no file.
+
+    Raises:
+        DataError: no readable image, or nothing in it is white.
+    """
+    from benchmark.data.folder import read_image
+
+    image = np.asarray(read_image(file))
+    white = (image.max(2) if image.ndim == 3 else image) > 127
+    if not white.any():
+        raise DataError(f"the sticker mask {file} has no white pixel; white is where the sticker goes")
+    height, width = white.shape
+    found, open_runs = [], dict[tuple[int, int], int]()
+    for row in range(height + 1):  # runs of white that stay the same from row to row form one rectangle
+        edges = np.flatnonzero(np.diff(np.pad(white[row], 1).astype(int))) if row < height else np.zeros(0, int)
+        runs = {(int(a), int(b)) for a, b in edges.reshape(-1, 2)}
+        for run in [run for run in open_runs if run not in runs]:
+            found.append((open_runs.pop(run) / height, run[0] / width, row / height, run[1] / width))
+        for run in runs:
+            open_runs.setdefault(run, row)
+    return tuple(sorted(found))
 
 
 def sticker_mask(mask: str | Sequence[Rectangle], height: int, width: int) -> NDArray[np.bool_]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr, field_validator
 
-from benchmark.attacks._sticker import MASKS, Rectangle, palette, sticker_mask
+from benchmark.attacks._sticker import MASKS, Rectangle, mask_of_file, palette, sticker_mask
 from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
 
 if TYPE_CHECKING:
@@ -75,8 +76,9 @@ class Sticker(Attack):
     right in the same view without the sticker.
 
     Args:
-        mask: where the sticker is: a name (``two-bars``, 18 % of the image; ``authors-gtsrb``, ``authors-lisa``, 3 %)
-            or rectangles [top, left, bottom, right] as shares of height and width.
+        mask: where the sticker is: a name (``two-bars``, 18 % of the image; ``authors-gtsrb``, ``authors-lisa``, 3 %),
+            rectangles [top, left, bottom, right] as shares of height and width, or an image file (white: sticker),
+            which is read into rectangles, so that its content is hashed and not its path.
         target: class that the adversary wants; None: any but the true one.
         distances: metres at which it is judged.
         angles: degrees between the line of sight and the sign's normal at which it is judged.
@@ -88,7 +90,7 @@ class Sticker(Attack):
     whole_batch: ClassVar[bool] = True  # the clean counterpart decides what counts, not the frontal photo
     library: ClassVar[str] = "kornia"
 
-    mask: Literal["two-bars", "authors-gtsrb", "authors-lisa"] | tuple[Rectangle, ...] = "two-bars"
+    mask: str | tuple[Rectangle, ...] = "two-bars"
     target: int | None = Field(default=None, ge=0)
     distances: tuple[float, ...] = Field(default=(1.5, 3.0, 6.0, 9.0, 12.0), min_length=1)
     angles: tuple[float, ...] = Field(default=(-45.0, -20.0, 0.0, 20.0, 45.0), min_length=1)
@@ -97,10 +99,14 @@ class Sticker(Attack):
 
     @field_validator("mask")
     @classmethod
-    def _rectangles(cls, value: Any) -> Any:
-        inside = isinstance(value, str) or all(0 <= t < b <= 1 and 0 <= le < r <= 1 for t, le, b, r in value)
-        if not inside or not value:
-            raise ValueError(f"a mask is {', '.join(MASKS)} or rectangles [top, left, bottom, right] in [0, 1]")
+    def _known_mask(cls, value: Any) -> Any:
+        if isinstance(value, str) and value not in MASKS and Path(value).is_file():
+            value = mask_of_file(Path(value))
+        known = value in MASKS if isinstance(value, str) else len(value) > 0
+        if not known or any(not (0 <= t < b <= 1 and 0 <= le < r <= 1) for t, le, b, r in MASKS.get(value, value)):
+            raise ValueError(
+                f"a mask is {', '.join(MASKS)}, an image file, or rectangles [top, left, bottom, right] in [0, 1]"
+            )
         return value
 
     @field_validator("distances")

@@ -193,7 +193,8 @@ def _own_part(results: Results, board: pd.DataFrame, found: Extras) -> list[str]
         lines += ["## Beside published figures", "", *_table(beside, heads), ""]
     for stem in dict.fromkeys([*found.tables, *found.figures]):
         lines += [f"## {stem.replace('_', ' ').capitalize()}", "", found.captions.get(stem, ""), ""]
-        if stem in found.figures:
+        kept = results.store.folder / "figures" / f"{stem}.png"  # a clone has the picture, not what it is drawn from
+        if stem in found.figures or kept.is_file():
             lines += [f"![{stem.replace('_', ' ')}](figures/{stem}.png)", ""]
         if stem in found.tables:
             table = found.shown.get(stem, found.tables[stem])
