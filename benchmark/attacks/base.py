@@ -67,8 +67,8 @@ class Perturbed:
 
     inputs: torch.Tensor
     params: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    forwards: NDArray[np.int64] | None = None
-    backwards: NDArray[np.int64] | None = None
+    forwards: NDArray[Any] | None = None
+    backwards: NDArray[Any] | None = None
     reference: torch.Tensor | None = None
 
 
@@ -133,6 +133,12 @@ class ProbeResults(Protocol):
     def clean(self, model: str) -> pd.DataFrame:
         """Clean rows of a model."""
 
+    def own(self, name: str, model: str, eps: str | None = None) -> tuple[float, float, float]:
+        """A column that the attack declares: value and 95 % interval."""
+
+    def robust(self, model: str, eps: str | None = None) -> tuple[float, float, float]:
+        """Robust rate under this probe, and its 95 % interval."""
+
     def sources(self) -> Sequence[str]:
         """Entries whose fit was judged on others (a probe with ``transfer``), else empty."""
 
@@ -150,12 +156,14 @@ class Extras:
         tables: written as ``<stem>.csv`` and shown in leaderboard.md.
         captions: stem to a sentence that says what the table or picture shows.
         figures: written as ``figures/<stem>.png``; a callable, so that nothing is drawn before it is needed.
+        shown: stem to a shorter form of a table, for people; the CSV file holds the whole.
         faults: what could not be made, and why.
     """
 
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     captions: dict[str, str] = field(default_factory=dict)
     figures: dict[str, Callable[[], Figure]] = field(default_factory=dict)
+    shown: dict[str, pd.DataFrame] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
 
@@ -170,6 +178,7 @@ class Attack(Plugin):
             batch at once); else samples whose clean prediction is already wrong are left out.
         judges_fit: True where what was fitted is also judged on the training samples (a training rate).
         generates: True where :meth:`generate` makes one input a class, from nothing; :meth:`run` is then not called.
+        tabled: True where :meth:`extras` has a table of all results: their columns then stand in the CSV file alone.
         cost: calls a sample in words, for ``assay list``.
     """
 
@@ -179,6 +188,7 @@ class Attack(Plugin):
     whole_batch: ClassVar[bool] = False
     judges_fit: ClassVar[bool] = False
     generates: ClassVar[bool] = False
+    tabled: ClassVar[bool] = False
     cost: ClassVar[str] = ""
 
     @property

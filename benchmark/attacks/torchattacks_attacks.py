@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.attacks._library import Known, LibraryAttack
@@ -137,8 +138,40 @@ class TorchAttacks(LibraryAttack):
             except (TypeError, ValueError, AssertionError) as error:
                 raise AttackError(f"attack {self.name!r} does not accept {keywords}: {error}") from error
             attack.set_device(inputs.device)
+            queries = _Queries(model, attack, inputs, labels) if self.member == "Square" else None
             outputs: torch.Tensor = attack(inputs, labels)
-        return Perturbed(outputs.detach())
+        return Perturbed(outputs.detach(), forwards=None if queries is None else queries.made)
+
+
+class _Queries:
+    """Exact queries of each sample in a Square attack, which counts them and throws the counts away.
+
+    Attributes:
+        made: (N,) forwards: the first prediction; of each restart its queries and the check of what it found.
+    """
+
+    def __init__(self, model: Model, attack: Any, inputs: torch.Tensor, labels: torch.Tensor) -> None:
+        self.model, self.single_run = model, attack.attack_single_run
+        self.made = np.ones(len(inputs), dtype=np.int64)
+        self.active = self._right(inputs, labels).nonzero()[0]
+        attack.attack_single_run = self
+
+    def __call__(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """In the place of the library's ``attack_single_run``."""
+        queries, found = self.single_run(x, y)
+        self.made[self.active] += queries.cpu().numpy().astype(np.int64) + 1
+        self.active = self.active[self._right(found, y)]
+        return queries, found
+
+    def _right(self, inputs: torch.Tensor, labels: torch.Tensor) -> NDArray[np.bool_]:
+        """(N,) whether the prediction is right; the call is not counted as the attack's."""
+        import torch
+
+        counted = self.model.counter.forwards
+        with torch.no_grad():
+            right = self.model(inputs).argmax(1) == labels
+        self.model.counter.forwards = counted
+        return np.asarray(right.cpu().numpy())
 
 
 def _classes(model: Model, inputs: torch.Tensor) -> int:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from benchmark.attacks.base import Extras
 from benchmark.report.leaderboard import explanations, leaderboard, verdicts
-from benchmark.report.probes import declared, extras, published
+from benchmark.report.probes import declared, extras, published, unshown
 from benchmark.report.results import Results
 from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store
@@ -21,14 +21,14 @@ FLOAT_FORMAT = "%.6g"
 SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
 
 
-def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame]:
+def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame, Extras]:
     """Pack the records and write every table of a suite.
 
     Args:
         folder: ``results/<suite>``.
 
     Returns:
-        the results, the leaderboard and the explanations table.
+        the results, the leaderboard, the explanations table, and the attacks' own tables and pictures.
 
     Raises:
         NoRecordsError: there is nothing to report; nothing is written.
@@ -54,7 +54,7 @@ def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame]:
         write_atomic(folder / "explanations.csv", to_csv(explained))
     else:  # of an earlier suite
         (folder / "explanations.csv").unlink(missing_ok=True)
-    return results, board, explained
+    return results, board, explained, found
 
 
 def _png(figure: Any) -> bytes:
@@ -87,19 +87,22 @@ def number(value: Any, low: Any = None, high: Any = None) -> str:
     return text if low is None or isnan(low) else f"{text} [{low:.3f}, {high:.3f}]"
 
 
-def shown_columns(board: pd.DataFrame) -> list[str]:
+def shown_columns(results: Results, board: pd.DataFrame) -> list[str]:
     """The columns that fit a page: rates and norms without their interval columns, and the counts that are not 0."""
+    hidden = unshown(results)
     names = [name for name in board.columns if f"{name}_low" in board.columns and not name.startswith("asr_")]
     names = [name for name in names if not name.startswith(("precision_", "recall_")) and f"n_{name}" not in board]
     names += [name for name in board.columns if name.startswith("median_") and f"{name}_low" in board.columns]
+    names = [name for name in names if name not in hidden]
     counts = [name for name in ("failed", "skipped", "missing", "nan", "out_of_budget") if board[name].sum()]
     return ["model", "rank", "n", *names, *counts]
 
 
 def own_names(results: Results, board: pd.DataFrame) -> list[str]:
     """Columns that the suite's attacks declare of their own, to be shown."""
-    names = dict.fromkeys(name for name, _, _, column in declared(results) if column.shown)
-    return [name for name in names if name in board]
+    hidden = unshown(results)
+    names = dict.fromkeys(name for name, _, _, _ in declared(results))
+    return [name for name in names if name in board and name not in hidden]
 
 
 def cell_text(row: pd.Series, name: str) -> str:
@@ -143,8 +146,10 @@ def markdown(results: Results, board: pd.DataFrame, explained: pd.DataFrame, fou
     lines += [
         "Values in brackets are 95 % intervals; `?` marks a rate whose samples lack a verdict, with its two bounds."
     ]
-    lines += ["", *_table(board, shown_columns(board)), "", *[f"- {line}" for line in verdicts(results)], ""]
+    lines += ["", *_table(board, shown_columns(results, board)), "", *[f"- {line}" for line in verdicts(results)], ""]
+    hidden = unshown(results)
     success = [name for name in board.columns if name.startswith("asr_") and f"{name}_low" in board.columns]
+    success = [name for name in success if name not in hidden]
     if success:
         lines += ["## Attack success", "", "Of the samples that are right before the attack (`n_correct`).", ""]
         lines += [*_table(board, ["model", "n_correct", *success]), ""]
@@ -188,14 +193,16 @@ def _own_part(results: Results, board: pd.DataFrame, found: Extras) -> list[str]
         lines += ["## Beside published figures", "", *_table(beside, heads), ""]
     for stem in dict.fromkeys([*found.tables, *found.figures]):
         lines += [f"## {stem.replace('_', ' ').capitalize()}", "", found.captions.get(stem, ""), ""]
-        if stem in found.figures:
+        kept = results.store.folder / "figures" / f"{stem}.png"  # a clone has the picture, not what it is drawn from
+        if stem in found.figures or kept.is_file():
             lines += [f"![{stem.replace('_', ' ')}](figures/{stem}.png)", ""]
         if stem in found.tables:
-            table = found.tables[stem]
+            table = found.shown.get(stem, found.tables[stem])
             every = [str(name) for name in table]
             bounds = {f"{name}_{side}" for name in every for side in ("low", "high")}
             lines += [*_table(table.head(SHOWN_ROWS), [name for name in every if name not in bounds]), ""]
-            lines += [f"The whole table: `{stem}.csv`.", ""] if len(table) > SHOWN_ROWS else []
+            short = len(table) > SHOWN_ROWS or stem in found.shown
+            lines += [f"The whole table: `{stem}.csv`.", ""] if short else []
     return lines
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.errors import EntryError
+from benchmark.errors import EntryError, UnknownNameError
+from benchmark.seeds import derive, global_seed
 from benchmark.tasks.base import Column, Rows, Task, tasks
 
 if TYPE_CHECKING:
@@ -34,21 +35,48 @@ class Classification(Task):
 
     Fields:
         per_class: precision and recall columns where there are at most this many classes.
+        flips: class names whose errors are not like others (a disease): of every attack, how many samples it moves
+            from and to each of them, counted apart.
     """
 
+    version: ClassVar[int] = 2
     source: ClassVar[str] = "image to one of K classes"
 
     per_class: int = Field(default=10, ge=0)
+    flips: tuple[str, ...] = ()
 
     def clean(self, model: Model, batch: Batch, spec: EntrySpec | None = None) -> dict[str, NDArray[Any]]:
         """See :meth:`Task.clean`; own columns: ``margin_clean`` (logits), ``confidence`` (softmax of the prediction).
+
+        And ``check_*``, see :func:`benchmark.tasks._checks.checks`. Three forwards and one backward a sample; random
+        numbers that the model draws are seeded by the sample ids.
 
         Raises:
             EntryError: also for labels outside [0, K).
         """
         import torch
 
-        logits = _logits(model, torch.as_tensor(batch.inputs, device=model.device))
+        from benchmark.tasks._checks import checks
+
+        inputs = torch.as_tensor(batch.inputs, device=model.device)
+        with global_seed(derive("clean", *batch.ids)):
+            logits = _logits(model, inputs)
+            self._check_classes(logits, spec, batch)
+            labels = np.asarray(batch.labels, dtype=np.int64)
+            at = torch.as_tensor(labels, device=logits.device)
+            found = checks(model, inputs, logits, at)
+        pred, margin = _judged(logits, at)
+        return {
+            "label": labels,
+            "pred_clean": pred,
+            "correct": pred == labels,
+            "margin_clean": margin,
+            "confidence": logits.double().softmax(1).amax(1).cpu().numpy(),
+            **found,
+        }
+
+    def _check_classes(self, logits: torch.Tensor, spec: EntrySpec | None, batch: Batch) -> None:
+        """Raise an EntryError for outputs of a wrong shape and labels outside [0, K)."""
         self.check_output(logits, spec, len(batch))
         outside = (batch.labels < 0) | (batch.labels >= logits.shape[1])
         if outside.any():
@@ -58,15 +86,6 @@ class Classification(Task):
                 f" {logits.shape[1]} logits (classes 0 to {logits.shape[1] - 1});"
                 " check `classes` in entry.toml and the suite's dataset"
             )
-        labels = np.asarray(batch.labels, dtype=np.int64)
-        pred, margin = _judged(logits, torch.as_tensor(labels, device=logits.device))
-        return {
-            "label": labels,
-            "pred_clean": pred,
-            "correct": pred == labels,
-            "margin_clean": margin,
-            "confidence": logits.double().softmax(1).amax(1).cpu().numpy(),
-        }
 
     def targets(self, clean_rows: Rows) -> NDArray[np.int64]:
         """(N,) the clean prediction."""
@@ -85,7 +104,9 @@ class Classification(Task):
     ) -> dict[str, NDArray[Any]]:
         """See :meth:`Task.verify`. A sample that was wrong before the attack is no success and has status ok.
 
-        ``pred`` is -1 and ``margin`` NaN where the input or the logits are not finite (status nan).
+        ``pred`` is -1 and ``margin`` NaN where the input or the logits are not finite (status nan). ``success_8bit``:
+        a success that is still another class after rounding to 8 bits, round(255 x) / 255, as an image file would hold
+        it (foolbox#423); one more forward of each success.
         """
         from benchmark.attacks._frozen import frozen
         from benchmark.attacks.verify import judge
@@ -103,12 +124,14 @@ class Classification(Task):
                 correct = _judged(_logits(model, perturbed.reference), labels.long())[0] == label
             extra["reference_correct"] = correct
         status = np.where(correct, np.where(lost, "nan", status), "ok")
+        success = correct & (status == "ok") & (pred != label)
         return {
             "label": label,
             "pred_clean": np.asarray(clean["pred_clean"], dtype=np.int64),
             "pred": pred,
             "status": status,
-            "success": correct & (status == "ok") & (pred != label),
+            "success": success,
+            "success_8bit": _survives_rounding(model, perturbed.inputs, label, success),
             **{f"norm_{name}": values for name, values in norms.items()},
             "margin": margin,
             **extra,
@@ -145,6 +168,24 @@ class Classification(Task):
                 found.append(Column(f"recall_{name}", "rate", _Share("label", k)))
         return tuple(found)
 
+    def attack_columns(self, classes: Sequence[str]) -> tuple[Column, ...]:
+        """``flips_from_<class>``: right samples of the class that are made wrong (a disease that is missed);
+        ``flips_to_<class>``: right samples of other classes that are taken for it (a false alarm).
+
+        Raises:
+            UnknownNameError: ``flips`` names a class that the dataset does not have.
+        """
+        found = []
+        for name, column in zip(classes, _column_names(classes), strict=True):
+            if name in self.flips:
+                k = list(classes).index(name)
+                found.append(Column(f"flips_from_{column}", "rate", _Flips(k, away=True), higher_is_better=False))
+                found.append(Column(f"flips_to_{column}", "rate", _Flips(k, away=False), higher_is_better=False))
+        unknown = [name for name in self.flips if name not in classes]
+        if unknown:
+            raise UnknownNameError("class", unknown[0], classes, "task_params.flips, the dataset's classes")
+        return tuple(found)
+
     def check_output(self, output: torch.Tensor, spec: EntrySpec | None, n: int) -> None:
         """See :meth:`Task.check_output`: finite logits (n, K), K >= 2."""
         import torch
@@ -172,6 +213,24 @@ def _logits(model: Model, inputs: torch.Tensor) -> torch.Tensor:
     return logits.float() if isinstance(logits, torch.Tensor) else logits
 
 
+def _survives_rounding(
+    model: Model, inputs: torch.Tensor, label: NDArray[np.int64], success: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """(N,) which successes are of another class after rounding to 8 bits."""
+    import torch
+
+    from benchmark.attacks._frozen import frozen
+
+    kept = np.zeros(len(label), dtype=bool)
+    where = np.flatnonzero(success)
+    if len(where):
+        rounded = (inputs[torch.as_tensor(where, device=inputs.device)].clamp(0, 1) * 255).round() / 255
+        with frozen(model):
+            pred = _logits(model, rounded).argmax(1).cpu().numpy()
+        kept[where] = pred != label[where]
+    return kept
+
+
 def _judged(logits: torch.Tensor, labels: torch.Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Predicted class and margin (true logit minus best other, in float64) of logits (N, K)."""
     from benchmark.attacks.controls import margins
@@ -193,6 +252,21 @@ class _Share:
     def __call__(self, rows: pd.DataFrame) -> NDArray[np.float64]:
         inside = rows[self.column].to_numpy() == self.k
         return np.where(inside, rows["correct"].to_numpy(dtype=np.float64), np.nan)
+
+
+class _Flips:
+    """1 where an attack moves a right sample away from class ``k`` (else: from another class to it)."""
+
+    def __init__(self, k: int, *, away: bool) -> None:
+        self.k, self.away = k, away
+
+    def __call__(self, rows: pd.DataFrame) -> NDArray[np.float64]:
+        of_class = rows["label"].to_numpy() == self.k
+        right = rows["correct"].to_numpy(dtype=bool)
+        won = rows["success"].to_numpy(dtype=bool)
+        if self.away:
+            return np.where(right & of_class, won, np.nan)
+        return np.where(right & ~of_class, won & (rows["pred"].to_numpy() == self.k), np.nan)
 
 
 def _column_names(classes: Sequence[str]) -> list[str]:

@@ -52,6 +52,7 @@ def test_every_exported_attack_is_known_or_says_why_not():
         assert {cls.read().alias[m] for m in cls.members()} == set(cls.table)
 
 
+@pytest.mark.filterwarnings("ignore:At the first initialisation:UserWarning")  # foolbox, where numba is installed
 @pytest.mark.parametrize("member", sorted(foolbox_attacks.TABLE))
 def test_foolboxs_threat_models_are_its_class_hierarchys(member):
     if "BrendelBethge" in member:
@@ -159,6 +160,23 @@ def test_torchattacks_gives_what_torchattacks_gives():
     with global_seed(3):
         expected = ta.APGD(model, eps=0.05, steps=7, seed=draws.batch_seed)(x, y)
     assert torch.equal(found.inputs, expected)
+
+
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_the_queries_of_square_are_counted_for_each_sample(restarts):
+    """Oracle: the model's own counter over the batch; and a sample that is wrong already asks once."""
+    model = small_model()
+    x, y = samples(model, 20)
+    y[:2] = (y[:2] + 1) % 4
+    attack = attacks.make("torchattacks:Square", {"n_queries": 40, "n_restarts": restarts})
+    with model.counter.counting() as used:
+        found = attack.run(model, x, y, eps=0.1, generator=Draws(range(20)))
+    broken = (model(found.inputs).argmax(1) != y).numpy()
+    assert 2 < broken.sum() < 20
+    assert found.forwards.sum() == used.forwards
+    assert found.forwards[:2].tolist() == [1, 1]
+    assert (found.forwards[~broken] == 1 + restarts * 42).all()  # start, queries, check; and the first prediction
+    assert found.forwards[broken].max() < 1 + restarts * 42
 
 
 def test_the_number_of_classes_comes_from_the_model():

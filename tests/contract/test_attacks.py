@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.attacks._families import FAMILIES
 from benchmark.attacks._frozen import frozen
 from benchmark.attacks.base import Perturbed, attacks
 from benchmark.data.base import Batch
@@ -20,13 +21,14 @@ from benchmark.seeds import Draws
 from benchmark.tasks.base import tasks
 from benchmark.tasks.execute import execute, generate
 
-BUDGET = {"linf": 0.1, "l2": 0.8, "l1": 4.0}
+BUDGET = {"linf": 0.1, "l2": 0.8, "l1": 4.0, "none": 3}  # without a norm: a severity
 
 
 class Row(NamedTuple):
     use: str
     params: Mapping[str, object] = MappingProxyType({})
     channels: int = 1
+    classes: int = 10
 
 
 S = {"steps": 3}
@@ -49,8 +51,16 @@ TABLE = [
     Row("fooling-gradient", {"steps": 3}),
     Row("fooling-evolution", {"generations": 3}),
     Row("fooling-noise", {"draws": 3}),
-    Row("spatial-grid", {"rotations": 5, "translations": 3}),
-    Row("spatial-random", {"draws": 4}),
+    *[Row("structural", {"family": name, "mode": "random", "draws": 4}) for name in FAMILIES],
+    Row("structural", {"family": "scale"}),
+    Row("structural", {"family": "fog", "mode": "average"}, 3),
+    Row("structural", {"family": "jpeg", "mode": "average"}, 3),
+    Row("rp2", {"steps": 3, "batch": 4}),
+    Row("rp2", {"steps": 3, "batch": 4, "target": 5, "mask": [[0.2, 0.2, 0.8, 0.8]]}, 3),
+    Row("sticker-random", {"mask": "authors-gtsrb"}),
+    Row("patch", {"steps": 3, "batch": 4}),
+    Row("patch", {"steps": 3, "batch": 4, "target": 5, "shape": "square"}, 3),
+    Row("patch-random"),
     *[
         Row(f"foolbox:{prefix}{name}", S)
         for prefix in ("L1", "L2", "Linf")
@@ -86,6 +96,10 @@ TABLE = [
     Row("torchattacks:APGD", {**S, "norm": "l2"}),
     Row("torchattacks:AutoAttack", {"version": "rand"}),
     Row("torchattacks:Square", {"n_queries": 10}),
+    Row("autoattack", {"steps": 3}),
+    Row("autoattack", {"steps": 3, "norm": "l2"}),
+    Row("autoattack-binary", {"steps": 3, "queries": 10}, classes=2),
+    Row("autoattack-binary", {"steps": 3, "queries": 10, "norm": "l2"}, classes=3),
     Row("torchattacks:SPSA", {"nb_sample": 4}),
     Row("torchattacks:Pixle", {"restarts": 1, "max_iterations": 2}),
     Row("torchattacks:SparseFool", {"steps": 2}),
@@ -96,14 +110,17 @@ TABLE = [
 ids = [f"{row.use}-{i}" for i, row in enumerate(TABLE)]
 
 
-def case(channels, n=6):
+def case(row, n=6):
     """A seeded small network with dropout (so that train mode would show) and samples it classifies right."""
     torch.manual_seed(0)
     network = torch.nn.Sequential(
-        torch.nn.Conv2d(channels, 4, 3, stride=2), torch.nn.Flatten(), torch.nn.Dropout(), torch.nn.Linear(36, 10)
+        torch.nn.Conv2d(row.channels, 4, 3, stride=2),
+        torch.nn.Flatten(),
+        torch.nn.Dropout(),
+        torch.nn.Linear(36, row.classes),
     )
     model = Model(network)
-    x = torch.rand((n, channels, 8, 8), generator=torch.Generator().manual_seed(1)) * 0.9
+    x = torch.rand((n, row.channels, 8, 8), generator=torch.Generator().manual_seed(1)) * 0.9
     return model, x, model(x).argmax(1)
 
 
@@ -117,7 +134,7 @@ def judged(row, model, x, y, seeds):
         return generate(task, attack, model, torch.as_tensor(list(seeds)), x.shape[1:], generator=Draws(seeds))
     fitted = None
     if attack.fits:  # on samples of its own, so that what is fitted does not depend on those that are judged
-        trained, labels = case(row.channels)[1:]
+        trained, labels = case(row)[1:]
         with frozen(model):
             fitted = attack.fit(model, trained, labels, eps=eps, generator=Draws(range(6)))
     return execute(task, attack, model, x, y, clean, eps=eps, generator=Draws(seeds), fitted=fitted)
@@ -133,7 +150,7 @@ def test_the_table_names_every_registered_class():
 
 @pytest.mark.parametrize("row", TABLE, ids=ids)
 def test_budget_shape_frozen_model_and_seed(row):
-    model, x, y = case(row.channels)
+    model, x, y = case(row)
     before, state = x.clone(), {k: v.clone() for k, v in model.state_dict().items()}
     rows, out = judged(row, model, x, y, range(6))
     assert out.shape == x.shape
@@ -155,7 +172,7 @@ def test_budget_shape_frozen_model_and_seed(row):
 
 @pytest.mark.parametrize("row", TABLE, ids=ids)
 def test_a_batch_of_one(row):
-    model, x, y = case(row.channels)
+    model, x, y = case(row)
     rows, out = judged(row, model, x[:1], y[:1], [7])
     assert out.shape == x[:1].shape
     assert rows["status"].tolist() == ["ok"]
@@ -163,8 +180,8 @@ def test_a_batch_of_one(row):
 
 @pytest.mark.parametrize("row", TABLE, ids=ids)
 def test_all_samples_wrong_already(row):
-    model, x, y = case(row.channels)
-    rows, _ = judged(row, model, x, (y + 1) % 10, range(6))
+    model, x, y = case(row)
+    rows, _ = judged(row, model, x, (y + 1) % row.classes, range(6))
     assert not rows["success"].any()
     assert (rows["status"] == "ok").all()
 
@@ -175,7 +192,7 @@ def test_all_samples_wrong_already(row):
     ids=lambda r: r.use,
 )
 def test_the_batch_size_does_not_matter_where_it_is_not_declared(row):
-    model, x, y = case(row.channels)
+    model, x, y = case(row)
     whole = judged(row, model, x, y, range(6))[1]
     parts = [judged(row, model, x[i : i + 2], y[i : i + 2], range(i, i + 2))[1] for i in (0, 2, 4)]
     torch.testing.assert_close(whole, torch.cat(parts), atol=1e-5, rtol=0)
@@ -189,7 +206,7 @@ def test_wrong_samples_never_reach_an_attack_that_does_not_ask_for_them():
             seen.append((len(inputs), generator.seeds))
             return Perturbed(inputs)
 
-    model, x, y = case(1)
+    model, x, y = case(Row("identity"))
     y[2] = (y[2] + 1) % 10
     task = tasks.make("classification")
     clean = task.clean(model, Batch(tuple("abcdef"), x.numpy(), y.numpy()))

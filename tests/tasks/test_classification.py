@@ -116,3 +116,83 @@ def test_one_logit_entries_give_two_logits():
 def test_a_label_that_the_network_does_not_know_is_an_entry_error():
     with pytest.raises(EntryError, match=r"'s1' has label 3, but the network gives 3 logits"):
         tasks.make("classification").clean(Model(Pixels()), batch([[0, 0, 1], [0, 0, 1]], [2, 3]))
+
+
+def test_flips_are_counted_apart_and_a_class_that_is_not_there_is_refused():
+    """Oracle: by hand, from six samples of two classes."""
+    import pandas as pd
+
+    from benchmark.errors import UnknownNameError
+
+    rows = pd.DataFrame(
+        {
+            "label": [1, 1, 1, 0, 0, 0],
+            "correct": [True, True, False, True, True, True],
+            "pred": [0, 1, 0, 1, 0, 1],
+            "success": [True, False, False, True, False, True],
+        }
+    )
+    task = tasks.make("classification", {"flips": ["ILL"]})
+    missed, alarm = task.attack_columns(["WELL", "ILL"])
+    assert (missed.name, alarm.name) == ("flips_from_ill", "flips_to_ill")
+    np.testing.assert_array_equal(missed.values(rows), [1, 0, np.nan, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(alarm.values(rows), [np.nan, np.nan, np.nan, 1, 0, 1])
+    with pytest.raises(UnknownNameError, match="ILL"):
+        task.attack_columns(["a", "b"])
+
+
+class Made(torch.nn.Module):
+    """The three pixels times ten, then what makes a model hard to judge."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def forward(self, x):
+        return self.how(10 * x.flatten(1))
+
+
+CHECKS = {
+    "plain": (lambda z: z, (False, False, False)),
+    "one pixel in eight levels": (lambda z: (z * 0.7).round(), (False, False, True)),
+    "saturated": (lambda z: z * 1e4, (False, False, True)),
+    "softmax": (lambda z: z.softmax(1), (False, True, False)),
+    "random": (lambda z: z + 0.1 * torch.rand_like(z), (True, False, False)),
+    "no gradient at all": (lambda z: z.detach(), (False, False, True)),
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_checks_of_the_model(name):
+    how, (random, softmax, zero) = CHECKS[name]
+    part = batch([[0.9, 0.1, 0.2], [0.5, 0.35, 0.3]], [0, 0])
+    model, task = Model(Made(how)), tasks.make("classification")
+    with model.counter.counting() as used:
+        rows = task.clean(model, part, SPEC)
+    assert ((rows["check_repeat"] > 1e-4) == random).all()
+    assert (rows["check_softmax"] == softmax).all()
+    assert ((rows["check_gradient"] == 0) == zero).all()
+    assert used.forwards == 6, "three forwards a sample"
+    again = task.clean(model, part, SPEC)
+    for column, values in rows.items():
+        np.testing.assert_array_equal(values, again[column], column)  # a model that draws is seeded
+
+
+def test_the_checked_gradient_is_that_of_the_cross_entropy():
+    """Closed form for linear logits 10 x: 10 (softmax - one hot)."""
+    part = batch([[0.3, 0.2, 0.1]], [1])
+    found = tasks.make("classification").clean(Model(Made(lambda z: z)), part, SPEC)["check_gradient"]
+    z = 10 * part.inputs.reshape(3).astype(np.float64)
+    p = np.exp(z) / np.exp(z).sum()
+    np.testing.assert_allclose(found, [np.abs(10 * (p - np.array([0, 1, 0]))).max()], rtol=1e-5)
+
+
+def test_a_success_may_not_survive_an_image_file():
+    """0.5005 and 0.501 are the same grey value of 255 (128): the tie then goes to the lower index, which is right."""
+    rows = verified(
+        [[0.5, 0.45, 0.1], [0.5, 0.45, 0.1], [0.5, 0.45, 0.1]],
+        [[0.5005, 0.501, 0.1], [0.45, 0.5, 0.1], [0.5, 0.4, 0.1]],
+        [0, 0, 0],
+    )
+    assert rows["success"].tolist() == [True, True, False]
+    assert rows["success_8bit"].tolist() == [False, True, False]
