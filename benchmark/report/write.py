@@ -11,6 +11,9 @@ from typing import Any
 import pandas as pd
 
 from benchmark.attacks.base import Extras
+from benchmark.registry import digest
+from benchmark.report.curves import WORST, Curves, curves, describe
+from benchmark.report.flags import flags
 from benchmark.report.leaderboard import explanations, leaderboard, verdicts
 from benchmark.report.probes import extras, own_columns, published
 from benchmark.report.results import Results
@@ -18,6 +21,7 @@ from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store
 
 FLOAT_FORMAT = "%.6g"
+DRAWING = 1  # raise it when the curves are drawn otherwise
 SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
 
 
@@ -39,24 +43,59 @@ def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame]:
         store.pack([cell["hash"] for cell in plan["cells"]])
     results = Results(store)
     board, explained = leaderboard(results), explanations(results)
-    found = extras(results)
+    found, drawn = extras(results), curves(results)
     write_atomic(folder / "leaderboard.csv", to_csv(board))
+    _write_curves(folder, drawn)
     for stem, table in found.tables.items():
         write_atomic(folder / f"{stem}.csv", to_csv(table))
     for stem, draw in found.figures.items():
         write_atomic(folder / "figures" / f"{stem}.png", _png(draw()))
-    write_atomic(folder / "leaderboard.md", markdown(results, board, explained, found).encode())
-    if len(explained):
-        write_atomic(folder / "explanations.csv", to_csv(explained))
-    else:  # of an earlier suite
-        (folder / "explanations.csv").unlink(missing_ok=True)
+    write_atomic(folder / "leaderboard.md", markdown(results, board, explained, found, drawn).encode())
+    _write_or_remove(folder / "explanations.csv", explained)
     return results, board, explained
 
 
-def _png(figure: Any) -> bytes:
+def _write_or_remove(file: Path, table: pd.DataFrame) -> None:
+    """Write a table; where there is none, remove that of an earlier suite."""
+    if len(table):
+        write_atomic(file, to_csv(table))
+    else:
+        file.unlink(missing_ok=True)
+
+
+def _write_curves(folder: Path, drawn: Curves) -> None:
+    """curves.csv, curve_area.csv and their pictures; a picture that shows the same points is left as it is."""
+    _write_or_remove(folder / "curves.csv", drawn.points)
+    _write_or_remove(folder / "curve_area.csv", drawn.areas)
+    for old in (folder / "figures").glob("curves_*.png"):
+        if old.stem not in drawn.figures:
+            old.unlink()
+    for stem, draw in drawn.figures.items():
+        file = folder / "figures" / f"{stem}.png"
+        part = drawn.points[drawn.points["norm"] == stem.partition("_")[2]]
+        shown = digest([DRAWING, to_csv(part).decode()])
+        if _note(file) != shown:
+            write_atomic(file, _png(draw(), shown))
+
+
+def _note(file: Path) -> str | None:
+    """What :func:`_png` noted in a picture."""
+    from PIL import Image
+
+    if not file.is_file():
+        return None
+    try:
+        with Image.open(file) as picture:
+            return picture.info.get("Description")
+    except OSError:  # not a picture any more
+        return None
+
+
+def _png(figure: Any, note: str | None = None) -> bytes:
     """A figure as PNG; without the program's version, so that the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    metadata = {"Software": None, **({"Description": note} if note else {})}
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata=metadata)
     return buffer.getvalue()
 
 
@@ -89,7 +128,8 @@ def shown_columns(board: pd.DataFrame) -> list[str]:
     names = [name for name in names if not name.startswith(("precision_", "recall_")) and f"n_{name}" not in board]
     names += [name for name in board.columns if name.startswith("median_") and f"{name}_low" in board.columns]
     counts = [name for name in ("failed", "skipped", "missing", "nan", "out_of_budget") if board[name].sum()]
-    return ["model", "rank", "n", *names, *counts]
+    flagged = ["flags"] if board["flags"].any() else []
+    return ["model", "rank", "n", *flagged, *names, *counts]
 
 
 def own_names(results: Results, board: pd.DataFrame) -> list[str]:
@@ -122,7 +162,13 @@ def arrows(results: Results) -> dict[str, str]:
     }
 
 
-def markdown(results: Results, board: pd.DataFrame, explained: pd.DataFrame, found: Extras | None = None) -> str:
+def markdown(
+    results: Results,
+    board: pd.DataFrame,
+    explained: pd.DataFrame,
+    found: Extras | None = None,
+    drawn: Curves | None = None,
+) -> str:
     """leaderboard.md: the table, what the data decide, the explanations, what failed, how it was made."""
     suite, data = results.suite, results.plan["dataset"]
     lines = (
@@ -140,10 +186,12 @@ def markdown(results: Results, board: pd.DataFrame, explained: pd.DataFrame, fou
         "Values in brackets are 95 % intervals; `?` marks a rate whose samples lack a verdict, with its two bounds."
     ]
     lines += ["", *_table(board, shown_columns(board)), "", *[f"- {line}" for line in verdicts(results)], ""]
+    lines += _flag_part(results)
     success = [name for name in board.columns if name.startswith("asr_") and f"{name}_low" in board.columns]
     if success:
         lines += ["## Attack success", "", "Of the samples that are right before the attack (`n_correct`).", ""]
         lines += [*_table(board, ["model", "n_correct", *success]), ""]
+    lines += _query_part(board) + _curve_part(drawn)
     lines += _own_part(results, board, found or Extras())
     classes = [name for name in board.columns if name.startswith(("precision_", "recall_")) and f"{name}_low" in board]
     if 0 < len(classes) <= 8:
@@ -165,6 +213,45 @@ def markdown(results: Results, board: pd.DataFrame, explained: pd.DataFrame, fou
     lines += [f"- `{probe.name}`: {probe.use}, {_settings(probe.params)}" for probe in suite.explainers]
     lines += [f"- `{metric.name}`: {metric.use}, {_settings(metric.params)}" for metric in suite.metrics]
     return "\n".join(lines) + "\n"
+
+
+def _flag_part(results: Results) -> list[str]:
+    raised = flags(results)
+    if not raised:
+        return []
+    lines = ["Flags: what in this evaluation makes a robustness claim doubtful.", ""]
+    return [*lines, *[f"- {flag.model}: **{flag.name}**: {_plain(flag.words)}" for flag in raised], ""]
+
+
+def query_names(board: pd.DataFrame) -> list[str]:
+    """Columns of mean queries."""
+    return [name for name in board.columns if name.startswith("queries_") and f"{name}_low" in board.columns]
+
+
+def _query_part(board: pd.DataFrame) -> list[str]:
+    names = query_names(board)
+    if not names:
+        return []
+    lines = ["## Queries", "", "Mean forwards a sample of the black-box attacks, over the samples right before.", ""]
+    return [*lines, *_table(board, ["model", *names]), ""]
+
+
+def _curve_part(drawn: Curves | None) -> list[str]:
+    """Pictures, then areas and optimality: a row an attack, two columns a model."""
+    if drawn is None or not len(drawn.areas):
+        return []
+    lines = ["## Accuracy against budget", ""]
+    for stem in drawn.figures:
+        lines += [f"![{stem.replace('_', ' ')}](figures/{stem}.png)", ""]
+    lines += ["Area under the curve; in italics the optimality against the best of all attacks run (1: as good). "]
+    lines[-1] += " ".join(describe(drawn.areas))
+    models = list(dict.fromkeys(drawn.areas["model"]))
+    lines += ["", "| norm | attack | " + " | ".join(models) + " |", "|" + "---|" * (len(models) + 2)]
+    for (norm, attack), part in drawn.areas.groupby(["norm", "attack"], sort=False):
+        row = part.set_index("model")
+        cells = [f"{cell_text(row.loc[m], 'area')}, *{number(float(row.loc[m, 'optimality']))}*" for m in models]
+        lines += [f"| {norm} | {'all together' if attack == WORST else attack} | " + " | ".join(cells) + " |"]
+    return [*lines, ""]
 
 
 def _own_part(results: Results, board: pd.DataFrame, found: Extras) -> list[str]:
