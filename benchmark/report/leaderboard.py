@@ -139,7 +139,8 @@ def _queries(results: Results, model: str, correct: pd.Series, row: dict[str, An
         rows = results.attack_rows(model, condition.probe)
         rows = rows[rows["eps"].isna() if condition.eps is None else rows["eps"] == str(condition.eps)]
         rows = rows[(correct.reindex(rows["sample"]) == 1).to_numpy() & (rows["status"] == "ok")] if len(rows) else rows
-        spent = rows.groupby("sample", sort=False)["forwards"].sum() if len(rows) else pd.Series(dtype=float)
+        counted = len(rows) > 0 and "forwards" in rows
+        spent = rows.groupby("sample", sort=False)["forwards"].sum() if counted else pd.Series(dtype=float)
         groups = results.groups(model, spent.index) if len(spent) else None
         name = f"queries_{condition.suffix}"
         values = spent.to_numpy(dtype=float)

@@ -97,8 +97,12 @@ class Results:
 
     def threat(self, probe: str) -> dict[str, Any]:
         """Threat model of an attack probe, as the plan holds it; empty where it makes inputs from nothing."""
-        cells = self.cells[(self.cells["kind"] == "attack") & (self.cells["probe"] == probe)]
-        return dict(cells["threat"].iloc[0]) if len(cells) else {}
+        return self._threats.get(probe, {})
+
+    @cached_property
+    def _threats(self) -> dict[str, dict[str, Any]]:
+        cells = self.cells[self.cells["kind"] == "attack"].drop_duplicates("probe")
+        return {probe: dict(threat) for probe, threat in zip(cells["probe"], cells["threat"], strict=True)}
 
     def conditions(self) -> list[Condition]:
         """Every judged condition, in the suite's order; a minimal-norm probe also has one without a budget."""
@@ -132,7 +136,7 @@ class Results:
         self, model: str, probe: str | None = None, norm: str | None = None, source: str | None = None
     ) -> pd.DataFrame:
         """Attack rows of a model: of one probe (fitted on ``source``, default its own), or of every probe of a norm."""
-        rows = self.rows[(self.rows["kind"] == "attack") & (self.rows["model"] == model)]
+        rows = self._attacked.get(model, self.rows.iloc[:0])
         if probe is not None:
             own = self.own_source(model, probe) if source is None else source
             rows = rows[(rows["probe"] == probe) & (rows["source"] == own)]
@@ -140,6 +144,11 @@ class Results:
             rows = rows[rows["probe"].isin([each.name for each in self.of_norm(norm)])]
         found: pd.DataFrame = rows
         return found
+
+    @cached_property
+    def _attacked(self) -> dict[str, pd.DataFrame]:
+        """Attack rows of each model."""
+        return dict(tuple(self.rows[self.rows["kind"] == "attack"].groupby("model", sort=False)))
 
     # -- verdicts -----------------------------------------------------------------------------------------------
 
