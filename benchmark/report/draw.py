@@ -27,9 +27,9 @@ def draw_curves(points: pd.DataFrame, norm: str, controls: set[str], headline: f
     from matplotlib.figure import Figure
 
     models, attacks = list(dict.fromkeys(points["model"])), list(dict.fromkeys(points["attack"]))
-    columns = min(COLUMNS, len(models))
+    columns = 2 if len(models) in (2, 4) else min(COLUMNS, len(models))
     rows = -(-len(models) // columns)
-    figure = Figure(figsize=(1.2 + 3.6 * columns, 1.3 + 2.9 * rows), layout="constrained")
+    figure = Figure(figsize=(1.2 + 3.6 * columns, 1.2 + 2.6 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     looks = _looks(attacks, controls)
     for panel, model in zip(panels, models, strict=False):
@@ -38,8 +38,12 @@ def draw_curves(points: pd.DataFrame, norm: str, controls: set[str], headline: f
         panel.set_title(model, fontsize=10)
     for panel in panels[len(models) :]:
         panel.set_visible(False)
-    figure.supxlabel(f"{norm} budget", fontsize=10)
-    figure.supylabel("robust accuracy", fontsize=10)
+    for i, panel in enumerate(panels[: len(models)]):
+        if i + columns >= len(models):  # nothing below it
+            panel.set_xlabel(f"{norm} budget", fontsize=10)
+            panel.tick_params(labelbottom=True)
+        if i % columns == 0:
+            panel.set_ylabel("robust accuracy", fontsize=10)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), fontsize=9, frameon=False)
     return figure
