@@ -106,7 +106,7 @@ class Network:
 def norms(network: Network, use: str, params: dict, levels: int = 8) -> np.ndarray:
     """(N,) smallest verified linf norm of an attack's successes, inf where there is none.
 
-    A fixed-budget attack is run at the budgets of a bisection of [0, 0.32]: all samples at the same budget are one batch.
+    A fixed-budget attack runs at the budgets of a bisection of [0, 0.32]; samples at the same budget are one batch.
     """
     attack, task = attacks.make(use, params), tasks.make("classification")
     n = len(network.batch)
