@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")  # Okabe and Ito
 LINES = ("-", "--", "-.", ":")
 COLUMNS = 3
+DRAWING = 1  # raise it when the curves are drawn otherwise
 
 
 def draw_curves(points: pd.DataFrame, norm: str, controls: set[str], headline: float | None) -> Figure:
@@ -78,3 +81,24 @@ def _panel(panel: Any, part: pd.DataFrame, looks: dict[str, dict[str, Any]], hea
     panel.tick_params(labelsize=9)
     for side in ("top", "right"):
         panel.spines[side].set_visible(False)
+
+
+def picture_note(file: Path) -> str | None:
+    """What :func:`as_png` noted in a picture, None where there is none."""
+    from PIL import Image
+
+    if not file.is_file():
+        return None
+    try:
+        with Image.open(file) as picture:
+            return picture.info.get("Description")
+    except OSError:  # not a picture any more
+        return None
+
+
+def as_png(figure: Figure, note: str | None = None) -> bytes:
+    """A figure as PNG; without the program's version, so that the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    metadata = {"Software": None, **({"Description": note} if note else {})}
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata=metadata)
+    return buffer.getvalue()
