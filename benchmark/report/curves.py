@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NORMS = ("linf", "l2", "l1", "l0")
 WORST = "worst"
 STEPS = 40
+UNLIMITED = 1  # linf budget from which on every input of [0, 1] is allowed
 Floats = NDArray[np.float64]
 
 
@@ -85,7 +86,8 @@ def curves(results: Results) -> Curves:
         grid = _grid(results, norm, probes, d_max)
         version = reference(results, norm, probes)
         for model in results.models:
-            of = {probe.name: distances(results, model, probe) for probe in probes} | {WORST: worst[model]}
+            shown = [probe for probe in probes if not _unlimited(norm, probe)]
+            of = {probe.name: distances(results, model, probe) for probe in shown} | {WORST: worst[model]}
             for name, found in of.items():
                 at = {"model": model, "norm": norm, "attack": name}
                 points += [at | _point(eps, found.robust(eps)) for eps in grid]
@@ -144,7 +146,7 @@ def largest_budget(results: Results, norm: str, probes: list[AttackProbe], worst
 
     Without any budget: the largest norm that the best attack needed for any sample; None where it broke none.
     """
-    budgets = [float(eps) for probe in probes for eps in probe.budgets if norm != "linf" or eps < 1]
+    budgets = [float(eps) for probe in probes for eps in probe.budgets if norm != "linf" or eps < UNLIMITED]
     threat = results.suite.threat
     if threat is not None and threat.norm == norm:
         budgets.append(float(threat.eps))
@@ -152,6 +154,11 @@ def largest_budget(results: Results, norm: str, probes: list[AttackProbe], worst
         values = np.concatenate([found.values for found in worst.values()])
         budgets = [float(value) for value in values[np.isfinite(values) & (values > 0)]]
     return max(budgets) if budgets else None
+
+
+def _unlimited(norm: str, probe: AttackProbe) -> bool:
+    """Whether a probe runs without any effective limit only: then it has no curve, but counts among all together."""
+    return norm == "linf" and bool(probe.budgets) and min(probe.budgets) >= UNLIMITED
 
 
 def _grid(results: Results, norm: str, probes: list[AttackProbe], d_max: float) -> list[float]:

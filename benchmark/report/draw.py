@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")  # Okabe and Ito
 LINES = ("-", "--", "-.", ":")
 COLUMNS = 3
+DRAWING = 1  # raise it when the curves are drawn otherwise
 
 
 def draw_curves(points: pd.DataFrame, norm: str, controls: set[str], headline: float | None) -> Figure:
@@ -27,9 +30,9 @@ def draw_curves(points: pd.DataFrame, norm: str, controls: set[str], headline: f
     from matplotlib.figure import Figure
 
     models, attacks = list(dict.fromkeys(points["model"])), list(dict.fromkeys(points["attack"]))
-    columns = min(COLUMNS, len(models))
+    columns = 2 if len(models) in (2, 4) else min(COLUMNS, len(models))
     rows = -(-len(models) // columns)
-    figure = Figure(figsize=(1.2 + 3.6 * columns, 1.3 + 2.9 * rows), layout="constrained")
+    figure = Figure(figsize=(1.2 + 3.6 * columns, 1.2 + 2.6 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     looks = _looks(attacks, controls)
     for panel, model in zip(panels, models, strict=False):
@@ -38,8 +41,12 @@ def draw_curves(points: pd.DataFrame, norm: str, controls: set[str], headline: f
         panel.set_title(model, fontsize=10)
     for panel in panels[len(models) :]:
         panel.set_visible(False)
-    figure.supxlabel(f"{norm} budget", fontsize=10)
-    figure.supylabel("robust accuracy", fontsize=10)
+    for i, panel in enumerate(panels[: len(models)]):
+        if i + columns >= len(models):  # nothing below it
+            panel.set_xlabel(f"{norm} budget", fontsize=10)
+            panel.tick_params(labelbottom=True)
+        if i % columns == 0:
+            panel.set_ylabel("robust accuracy", fontsize=10)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), fontsize=9, frameon=False)
     return figure
@@ -74,3 +81,24 @@ def _panel(panel: Any, part: pd.DataFrame, looks: dict[str, dict[str, Any]], hea
     panel.tick_params(labelsize=9)
     for side in ("top", "right"):
         panel.spines[side].set_visible(False)
+
+
+def picture_note(file: Path) -> str | None:
+    """What :func:`as_png` noted in a picture, None where there is none."""
+    from PIL import Image
+
+    if not file.is_file():
+        return None
+    try:
+        with Image.open(file) as picture:
+            return picture.info.get("Description")
+    except OSError:  # not a picture any more
+        return None
+
+
+def as_png(figure: Figure, note: str | None = None) -> bytes:
+    """A figure as PNG; without the program's version, so that the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    metadata = {"Software": None, **({"Description": note} if note else {})}
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata=metadata)
+    return buffer.getvalue()

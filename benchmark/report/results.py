@@ -198,7 +198,9 @@ class Results:
 
     def broken(self, rows: pd.DataFrame, eps: Fraction | None, norm: str, success: str = "success") -> set[str]:
         """Samples with a verified success among these attack rows, of a norm or a budget of at most eps (None: any)."""
-        won = rows[rows[success].fillna(False).astype(bool) & (rows["status"] == "ok")] if len(rows) else rows
+        won = rows
+        for column in dict.fromkeys(("success", success)) if len(rows) else ():
+            won = won[won[column].fillna(False).astype(bool) & (won["status"] == "ok")]
         if eps is None or not len(won):
             return set(won["sample"])
         within = np.asarray([isinstance(text, str) and Fraction(text) <= eps for text in won["eps"]], dtype=bool)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from math import isnan
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 from benchmark.attacks.base import Extras
 from benchmark.registry import digest
 from benchmark.report.curves import WORST, Curves, curves, describe
+from benchmark.report.draw import DRAWING, as_png, picture_note
 from benchmark.report.flags import flags
 from benchmark.report.leaderboard import explanations, leaderboard, verdicts
 from benchmark.report.probes import declared, extras, published, unshown
@@ -21,7 +21,7 @@ from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store
 
 FLOAT_FORMAT = "%.6g"
-DRAWING = 1  # raise it when the curves are drawn otherwise
+WIDE = 16  # columns of a table that fit a page
 SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
 
 
@@ -50,7 +50,7 @@ def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame, Ext
         write_atomic(folder / f"{stem}.csv", to_csv(table))
     for stem, draw in list(found.figures.items()):
         try:
-            write_atomic(folder / "figures" / f"{stem}.png", _png(draw()))
+            write_atomic(folder / "figures" / f"{stem}.png", as_png(draw()))
         except (ValueError, KeyError, IndexError, TypeError) as error:  # a picture less, not a report less
             found.faults.append(f"picture {stem}: {type(error).__name__}: {error}")
             del found.figures[stem]
@@ -78,29 +78,8 @@ def _write_curves(folder: Path, drawn: Curves) -> None:
         file = folder / "figures" / f"{stem}.png"
         part = drawn.points[drawn.points["norm"] == stem.partition("_")[2]]
         shown = digest([DRAWING, to_csv(part).decode()])
-        if _note(file) != shown:
-            write_atomic(file, _png(draw(), shown))
-
-
-def _note(file: Path) -> str | None:
-    """What :func:`_png` noted in a picture."""
-    from PIL import Image
-
-    if not file.is_file():
-        return None
-    try:
-        with Image.open(file) as picture:
-            return picture.info.get("Description")
-    except OSError:  # not a picture any more
-        return None
-
-
-def _png(figure: Any, note: str | None = None) -> bytes:
-    """A figure as PNG; without the program's version, so that the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    metadata = {"Software": None, **({"Description": note} if note else {})}
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata=metadata)
-    return buffer.getvalue()
+        if picture_note(file) != shown:
+            write_atomic(file, as_png(draw(), shown))
 
 
 def to_csv(table: pd.DataFrame) -> bytes:
@@ -160,6 +139,20 @@ def _table(board: pd.DataFrame, names: list[str], heads: dict[str, str] | None =
     return lines
 
 
+def _board(board: pd.DataFrame, names: list[str]) -> list[str]:
+    """A table of the leaderboard; where it would be too wide for a page, a row a column and a column a model."""
+    if len(names) <= WIDE:
+        return _table(board, names)
+    return _transposed(board, names[1:])
+
+
+def _transposed(board: pd.DataFrame, names: list[str]) -> list[str]:
+    """A row a column of the leaderboard, and a column a model."""
+    rows = [[name, *[cell_text(row, name) for _, row in board.iterrows()]] for name in names]
+    lines = ["| column | " + " | ".join(board["model"]) + " |", "|" + "---|" * (len(board) + 1)]
+    return lines + ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+
+
 def arrows(results: Results) -> dict[str, str]:
     """Metric column to its heading with the direction that is better."""
     marks = {True: " ↑", False: " ↓", None: ""}
@@ -192,14 +185,17 @@ def markdown(
     lines += [
         "Values in brackets are 95 % intervals; `?` marks a rate whose samples lack a verdict, with its two bounds."
     ]
-    lines += ["", *_table(board, shown_columns(results, board)), "", *[f"- {line}" for line in verdicts(results)], ""]
+    lines += ["", *_board(board, shown_columns(results, board)), "", *[f"- {line}" for line in verdicts(results)], ""]
     lines += _flag_part(results)
     hidden = unshown(results)
     success = [name for name in board.columns if name.startswith("asr_") and f"{name}_low" in board.columns]
     success = [name for name in success if name not in hidden]
     if success:
-        lines += ["## Attack success", "", "Of the samples that are right before the attack (`n_correct`).", ""]
-        lines += [*_table(board, ["model", "n_correct", *success]), ""]
+        lines += ["## Attack success", "", "Of the samples that are right before the attack (`n_correct`)."]
+        if any(name.startswith("asr_8bit_") for name in success):
+            lines[-1] += " `asr_8bit`: still broken after the perturbed input is rounded to 8 bits."
+        lines += [""]
+        lines += [*_board(board, ["model", "n_correct", *success]), ""]
     lines += _query_part(board) + _curve_part(drawn)
     lines += _own_part(results, board, found or Extras())
     lines += [f"- {_plain(fault)}" for fault in (found.faults if found else [])]
@@ -216,7 +212,7 @@ def markdown(
         lines += [f"- {label}: {status}: {_plain(reason)}" for label, status, reason in reasons] + [""]
     lines += ["## Probes", ""]
     lines += [
-        f"- `{probe.name}`: {probe.use}, {_settings(probe.params)}"
+        f"- `{probe.name}`: {probe.use}{_library(results, probe.name)}, {_settings(probe.params)}"
         + (f", budgets {', '.join(str(eps) for eps in probe.budgets)}" if probe.budgets else "")
         for probe in suite.attacks
     ]
@@ -243,7 +239,7 @@ def _query_part(board: pd.DataFrame) -> list[str]:
     if not names:
         return []
     lines = ["## Queries", "", "Mean forwards a sample of the black-box attacks, over the samples right before.", ""]
-    return [*lines, *_table(board, ["model", *names]), ""]
+    return [*lines, *_board(board, ["model", *names]), ""]
 
 
 def _curve_part(drawn: Curves | None) -> list[str]:
@@ -269,11 +265,7 @@ def _own_part(results: Results, board: pd.DataFrame, found: Extras) -> list[str]
     lines: list[str] = []
     names = own_names(results, board)
     if names:
-        lines += ["## The attacks' own columns", "", "| column | " + " | ".join(board["model"]) + " |"]
-        lines += ["|" + "---|" * (len(board) + 1)]
-        for name in names:
-            lines += ["| " + " | ".join([name, *[cell_text(row, name) for _, row in board.iterrows()]]) + " |"]
-        lines += [""]
+        lines += ["## The attacks' own columns", "", *_transposed(board, names), ""]
     beside = published(results, board)
     if len(beside):
         heads = ["model", "column", "ours", "published", "source"]
@@ -293,6 +285,12 @@ def _own_part(results: Results, board: pd.DataFrame, found: Extras) -> list[str]
             short = len(table) > SHOWN_ROWS or stem in found.shown
             lines += [f"The whole table: `{stem}.csv`.", ""] if short else []
     return lines
+
+
+def _library(results: Results, name: str) -> str:
+    """The library that does the work with its version, in brackets; empty for own code."""
+    library = results.plan.get("versions", {}).get(name, "").partition("+")[2]
+    return f" ({library})" if library else ""
 
 
 def _settings(params: dict[str, Any]) -> str:
