@@ -58,7 +58,7 @@ class Ensemble(Attack):
         return self.batch_size
 
     @abstractmethod
-    def members(self, model: Model, eps: float, seed: int, classes: int) -> list[Any]:
+    def ensemble(self, model: Model, eps: float, seed: int, classes: int) -> list[Any]:
         """The torchattacks attacks, in order."""
 
     def run(
@@ -84,7 +84,7 @@ class Ensemble(Attack):
         reason = self.refuses(classes)
         if reason:
             raise AttackError(reason)
-        return cascade(model, inputs, labels, self.members(model, eps, generator.batch_seed, classes))
+        return cascade(model, inputs, labels, self.ensemble(model, eps, generator.batch_seed, classes))
 
     @abstractmethod
     def refuses(self, classes: int) -> str | None:
@@ -119,8 +119,8 @@ class AutoAttack(Ensemble):
             f" this model has {classes}; use autoattack-binary, whose numbers are not comparable"
         )
 
-    def members(self, model: Model, eps: float, seed: int, classes: int) -> list[Any]:
-        """See :meth:`Ensemble.members`."""
+    def ensemble(self, model: Model, eps: float, seed: int, classes: int) -> list[Any]:
+        """See :meth:`Ensemble.ensemble`."""
         from benchmark.attacks._autoattack import standard
 
         return standard(model, self.norm, eps, seed, classes, self.variant, self.steps)
@@ -148,8 +148,8 @@ class AutoAttackBinary(Ensemble):
             " numbers are not comparable"
         )
 
-    def members(self, model: Model, eps: float, seed: int, classes: int) -> list[Any]:
-        """See :meth:`Ensemble.members`."""
+    def ensemble(self, model: Model, eps: float, seed: int, classes: int) -> list[Any]:
+        """See :meth:`Ensemble.ensemble`."""
         from benchmark.attacks._autoattack import binary
 
         return binary(model, self.norm, eps, seed, classes, self.steps, self.queries)

@@ -4,14 +4,17 @@ and properties (who is skipped, the library's version in the hash)."""
 from importlib.metadata import version
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torchattacks as ta
+from sklearn.datasets import load_digits
 
 from benchmark.attacks.base import attacks
 from benchmark.models.wrap import Model
 from benchmark.seeds import Draws, global_seed
 from benchmark.spec.entry import EntrySpec
+from tests.conftest import write_entry
 
 
 def linear(classes, seed=0):
@@ -108,3 +111,71 @@ def test_batch_size_and_library_are_in_the_hash():
         "params": {"norm": "l2", "batch_size": 50},
         "version": f"1+torchattacks=={version('torchattacks')}",
     }
+
+
+TWO_CLASSES = """
+import numpy as np
+import torch
+from pathlib import Path
+from torch import nn
+
+
+def build():
+    "Perceptron 64-8-2, trained here on 3 against 8."
+    data = np.load(Path(__file__).parents[2] / "pair.npz")
+    x, y = torch.as_tensor(data["x_train"]), torch.as_tensor(data["y_train"])
+    with torch.random.fork_rng(), torch.enable_grad():
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 2))
+        optimiser = torch.optim.Adam(net.parameters(), lr=0.02)
+        for _ in range(100):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(net(x), y).backward()
+            optimiser.step()
+    return net
+"""
+PAIR_SUITE = """
+entries = ["pair_net"]
+dataset = { use = "npz", path = "pair.npz", samples = 60 }
+threat = { norm = "linf", eps = "0.15" }
+
+[[attacks]]
+name = "aa"
+use = "autoattack"
+budgets = ["0.15"]
+
+[[attacks]]
+name = "binary"
+use = "autoattack-binary"
+budgets = ["0.1", "0.15"]
+params = { steps = 30, queries = 200 }
+
+[[attacks]]
+name = "pgd"
+use = "foolbox:LinfPGD"
+budgets = ["0.1", "0.15"]
+params = { steps = 30, rel_stepsize = 0.1 }
+"""
+
+
+def test_a_real_problem_of_two_classes(workplace):
+    """Three against eight. The ensemble is at least as strong as PGD; the standard one is skipped with its reason."""
+    data = load_digits()
+    chosen = np.isin(data.target, (3, 8))
+    x = (data.images[chosen] / 16).astype(np.float32)[:, None]
+    y = (data.target[chosen] == 8).astype(np.int64)
+    parts = {"x_train": x[:-80], "y_train": y[:-80], "x_test": x[-80:], "y_test": y[-80:]}
+    np.savez(workplace.root / "pair.npz", **parts, classes=np.array(["three", "eight"]))
+    write_entry(workplace.root / "baselines" / "pair_net", TWO_CLASSES)
+    entry_file = workplace.root / "baselines" / "pair_net" / "entry.toml"
+    entry_file.write_text(entry_file.read_text().replace("classes = 10", "classes = 2"))
+    workplace.suite("pair", PAIR_SUITE)
+    done = workplace.assay("run", "pair", "--workers", 1)
+    assert "autoattack needs at least 4 classes" in " ".join(done.stdout.split())
+    row = pd.read_csv(workplace.root / "results/pair/leaderboard.csv").iloc[0]
+    assert row["clean_acc"] > 0.9
+    assert row["skipped"] == 1
+    assert np.isnan(row["robust_acc_aa_0.15"])
+    for eps in ("0.1", "0.15"):
+        assert row[f"robust_acc_binary_{eps}"] <= row[f"robust_acc_pgd_{eps}"]
+    assert 0 < row["asr_binary_0.1"] < row["asr_binary_0.15"]

@@ -16,8 +16,8 @@ from benchmark.models.entries import load_entry
 from benchmark.report.write import write_report
 from tests.conftest import REPOSITORY
 
-SUITES = ("digits", "pneumonia")
-TABLES = ("leaderboard.csv", "leaderboard.md", "explanations.csv")
+SUITES = ("digits", "pneumonia", "evaluation")
+TABLES = ("leaderboard.csv", "leaderboard.md", "explanations.csv", "curves.csv", "curve_area.csv")
 
 
 @pytest.fixture(params=SUITES)
@@ -30,6 +30,9 @@ def test_tables_are_what_report_makes_of_the_tracked_records(tracked, tmp_path):
         shutil.copy(tracked / name, tmp_path)
     write_report(tmp_path)
     for name in TABLES:
+        assert (tmp_path / name).exists() == (tracked / name).exists(), name
+        if not (tracked / name).exists():  # a suite without explainers
+            continue
         assert (tmp_path / name).read_text() == (tracked / name).read_text(), name
 
 
@@ -76,3 +79,19 @@ def test_the_random_control_is_worse_than_every_real_explanation_of_digits(metri
         for explainer in ("input-x-gradient", "integrated-gradients", "lrp"):
             real = table.loc[(model, explainer), f"{metric}_low"]
             assert table.loc[(model, "random"), f"{metric}_high"] < real, (model, explainer)
+
+
+def test_no_robustness_claim_of_the_evaluation_is_doubtful_and_autoattack_is_the_best_single_attack():
+    board = pd.read_csv(REPOSITORY / "results/evaluation/leaderboard.csv").set_index("model")
+    assert board["flags"].isna().all()
+    assert (board["robust_acc_pgd-unbounded_1"] == 0).all()
+    for eps in ("0.05", "0.1", "0.2"):
+        others = board[[f"robust_acc_{name}_{eps}" for name in ("pgd-40", "pgd-100", "square", "noise")]]
+        assert (board[f"robust_acc_autoattack_{eps}"] <= others.min(axis=1) + 0.005).all()
+        assert (board[f"asr_8bit_autoattack_{eps}"] <= board[f"asr_autoattack_{eps}"]).all()
+
+
+def test_the_picture_of_the_docs_is_that_of_the_tracked_run():
+    figure = (REPOSITORY / "results/evaluation/figures/curves_linf.png").read_bytes()
+    assert (REPOSITORY / "docs/img/curves.png").read_bytes() == figure
+    assert len(figure) < 150_000
