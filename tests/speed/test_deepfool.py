@@ -24,7 +24,7 @@ from benchmark.models.entries import load_entry
 from benchmark.models.wrap import Model
 from benchmark.seeds import Draws
 from tests.conftest import data_folder
-from tests.models.test_third_party import RESNET
+from tests.models import checkpoints
 
 pytestmark = [pytest.mark.speed, pytest.mark.benchmark(timer=time.process_time)]
 
@@ -37,12 +37,12 @@ COUNTS = {
     "resnet20": {"torchattacks": 40, "art": 10},
     "thousand": {"torchattacks": 2, "art": 6},
 }
-# smallest ratios accepted; docs/speed.md has what was seen. The goal is 5, and 30 and 30: on ResNet-20, where a forward
-# of one image costs three times its share of a batch and no more, torchattacks is not 30 times slower.
+# smallest ratios accepted; docs/speed.md has what was seen. The goal is 5, 30 and 30, on every network; less is asked
+# where the ratio seen is near it, or where foolbox is not called as it comes.
 LEAST = {
     "digits_cnn": {"foolbox": 5, "foolbox-frozen": 4, "torchattacks": 30, "art": 30},
     "mnist_lenet": {"foolbox": 5, "foolbox-frozen": 4, "torchattacks": 30, "art": 30},
-    "resnet20": {"foolbox": 5, "foolbox-frozen": 4, "torchattacks": 10, "art": 30},
+    "resnet20": {"foolbox": 5, "foolbox-frozen": 4, "torchattacks": 15, "art": 30},
     "thousand": {"foolbox": 4, "foolbox-frozen": 2, "torchattacks": 30, "art": 30},
 }
 found: dict[tuple[str, str], dict[str, float]] = {}
@@ -66,14 +66,8 @@ def mnist_lenet():
 
 
 def resnet20():
-    weights, images = data_folder("weights_small"), data_folder("cifar10_subset") / "cifar10_lossless.npz"
-    code: dict = {}
-    exec(RESNET, code)  # the CIFAR ResNet with option-A shortcuts, as the entry's test has it
-    network = code["ResNet"](3)
-    state = torch.load(weights / "cifar10" / "akamaster_resnet20.th", weights_only=True, map_location="cpu")
-    network.load_state_dict({name.removeprefix("module."): value for name, value in state["state_dict"].items()})
-    model = Model(network, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
-    return from_dataset(model, datasets.make("npz", {"path": images}), 100)
+    images = data_folder("cifar10_subset") / "cifar10_lossless.npz"
+    return from_dataset(checkpoints.resnet20(data_folder("weights_small")), datasets.make("npz", {"path": images}), 100)
 
 
 def thousand():
@@ -181,19 +175,25 @@ def test_time(benchmark, case, name):
     benchmark.extra_info.update(found[network, name])
 
 
+def median(network, name):
+    """Our median norm on the samples that a contender broke."""
+    theirs = norms[network, name]
+    return float(np.median(norms[network, "assay"][: len(theirs)][np.isfinite(theirs)]))
+
+
 def table(network):
     lines = [
-        "| contender | samples | ms a sample | ratio | success | median norm | forwards | backwards |",
-        "|---|---|---|---|---|---|---|---|",
+        "| contender | samples | ms a sample | ratio | success | median norm | ours on these | forwards | backwards |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     fastest = found[network, "assay"]["seconds"]
     for name in CONTENDERS:
         if (network, name) in found:
             row = found[network, name]
-            lines.append(
-                f"| {name} | {row['samples']} | {row['seconds'] * 1e3:.3g} | {row['seconds'] / fastest:.1f} |"
-                f" {row['success']:.3f} | {row['median']:.4f} | {row['forwards']:.1f} | {row['backwards']:.1f} |"
-            )
+            cells = [name, row["samples"], f"{row['seconds'] * 1e3:.3g}", f"{row['seconds'] / fastest:.1f}"]
+            cells += [f"{row['success']:.3f}", f"{row['median']:.4f}", f"{median(network, name):.4f}"]
+            cells += [f"{row['forwards']:.1f}", f"{row['backwards']:.1f}"]
+            lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
@@ -211,9 +211,9 @@ def test_ratios(network):
         theirs = norms[network, name]
         same = mine[: len(theirs)]
         assert np.isfinite(same).sum() >= np.isfinite(theirs).sum(), name
-        both = np.isfinite(same) & np.isfinite(theirs)
-        # of the samples that both broke: an attack that fails on the hard ones must not look closer for it
-        assert np.median(same[both]) <= np.median(theirs[both]) * (1.005 if name != "art" else 1.03), name
+        broken = np.isfinite(theirs)  # an attack that fails on the hard ones must not look closer for it
+        # ART's overshoot is 1e-6 to our 0.02
+        assert median(network, name) <= np.median(theirs[broken]) * (1.025 if name == "art" else 1.005), name
     fastest = found[network, "assay"]["seconds"]
     ratios = {name: found[network, name]["seconds"] / fastest for name in LEAST[network] if (network, name) in found}
     short = {name: ratio for name, ratio in ratios.items() if ratio < LEAST[network][name]}
