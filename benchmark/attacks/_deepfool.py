@@ -27,7 +27,7 @@ from benchmark.errors import AttackError
 STABLE = 1e-4  # foolbox lengthens every step by this much (in the norm of the attack)
 TINY = 1e-8  # foolbox adds it to every gradient norm
 FIRST = 2  # candidates of the first round of the first step
-SPREAD = 1.5  # gradient norms of classes not yet looked at, against the largest seen; larger: more products
+SPREAD = 1.25  # gradient norms of classes not yet looked at, against the largest seen; larger: more products
 UNSEEN = 1e30  # norm while none is known: such a class is always worth a look, the smallest gap first
 LOOK_FIRST = 3  # products a step from which a forward without a graph, to see who is done, saves more than it costs
 

@@ -57,18 +57,19 @@ def sequential(
     Args:
         model: (M, C, H, W) in [0, 1] to logits.
         inputs: training images (N, C, H, W).
-        crossing: (1, C, H, W) and its clean class (1,) to the perturbation that takes it over the boundary.
+        crossing: x + v (1, C, H, W), not clipped, and the clean class (1,), to what must be added for another class.
         eps, norm: the ball.
         passes: most passes over the images.
         delta: stop once at least a share of 1 - delta of the images is fooled.
         order: (passes, N) the order of the images in each pass.
 
     Returns:
-        v (C, H, W), and the passes made.
+        v (C, H, W) of the pass after which it fooled most images (it does not grow from pass to pass), and the passes
+        made.
     """
     v = torch.zeros_like(inputs[0])
     clean = predictions(model, inputs, None, LARGEST_BLOCK)
-    made = 0
+    best, most, made = v, -1.0, 0
     for turn in range(passes):
         made += 1
         at, block, images, classes = 0, 8, inputs[order[turn]], clean[order[turn]]
@@ -81,13 +82,13 @@ def sequential(
                 continue
             first = int(same.int().argmax())
             here = at + first
-            point = (images[here : here + 1] + v).clamp(0, 1)
-            v = project(v + crossing(point, classes[here : here + 1])[0], eps, norm)
+            v = project(v + crossing(images[here : here + 1] + v, classes[here : here + 1])[0], eps, norm)
             at, block = here + 1, max(1, min(2 * (first + 1), LARGEST_BLOCK))
-        fooled = predictions(model, inputs, v, LARGEST_BLOCK) != clean
-        if float(fooled.float().mean()) >= 1 - delta:
+        fooled = float((predictions(model, inputs, v, LARGEST_BLOCK) != clean).float().mean())
+        best, most = (v, fooled) if fooled > most else (best, most)
+        if fooled >= 1 - delta:
             break
-    return v, made
+    return best, made
 
 
 def stochastic(

@@ -122,9 +122,9 @@ def _gallery(probes: Sequence[ProbeResults], found: Extras) -> None:
         arrays = probe.artefact(model, probe.budgets[-1], kind="fit") if type(probe.attack).fits else None
         if arrays is not None:
             shown[stem(probe.name, None, probe.budgets[-1]), model] = arrays["delta"]
+    name = f"perturbations_{probes[0].attack.use}"
+    found.captions[name] = "The perturbations: grey is 0, black and white are the ends of each one's own range."
     if shown:
-        name = f"perturbations_{probes[0].attack.use}"
-        found.captions[name] = "The perturbations: grey is 0, black and white are the ends of each one's own range."
         found.figures[name] = lambda: draw_perturbations(shown)
 
 

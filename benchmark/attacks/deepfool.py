@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -25,13 +26,14 @@ FOOLBOX_CANDIDATES = 10
 class DeepFool(Attack):
     """Steps to the nearest linearised class boundary until the label changes; a minimal-norm attack, l2 or linf.
 
-    In both variants the reference class is the clean prediction, the perturbation is (1 + overshoot) times the summed
-    steps, and the input returned is in [0, 1]. ``"foolbox"`` is that of foolbox 3.3's ``L2DeepFoolAttack`` and
-    ``LinfDeepFoolAttack``: candidates are the 10 most likely classes of the clean input, each step is 1e-4 longer, and
-    every iterate is clipped. ``"paper"`` has all classes as candidates, steps of their exact length, and clips only
-    what it returns, on which success is judged; what it reached before is in ``param_relative_*_unclipped`` and
-    ``param_fooled_unclipped``. The paper applies its overshoot of 0.02 to the end; as in its authors' code, here each
-    iterate is tested with the overshoot on.
+    In both variants the reference class is the clean prediction, and the perturbation is (1 + overshoot) times the
+    summed steps. ``"foolbox"`` is that of foolbox 3.3's ``L2DeepFoolAttack`` and ``LinfDeepFoolAttack``: candidates are
+    the 10 most likely classes of the clean input, each step is 1e-4 longer, and every iterate is clipped to [0, 1].
+    ``"paper"`` has all classes as candidates, steps of their exact length, and knows no range; its results are in
+    ``param_relative_*_unclipped`` and ``param_fooled_unclipped``. What it returns, and what success is judged on, lies
+    in the range: samples that left it are searched again with foolbox's clipped steps (to clip only the end would undo
+    most successes). The paper applies its overshoot of 0.02 at the end; here, as in its authors' code, each iterate is
+    tested with the overshoot on.
 
     Fields:
         variant: see above.
@@ -41,7 +43,7 @@ class DeepFool(Attack):
             10 for ``"foolbox"``, all for ``"paper"``.
         overshoot: how far to go past the boundary, as a share of the summed perturbation.
         keep: how many candidates a step computes after the first: those nearest by this step's logits and the last
-            gradient norms known. The first step leaves out candidates that are far even with 1.5 times the largest
+            gradient norms known. The first step leaves out candidates that are far even with 1.25 times the largest
             norm seen. 0: every candidate in every step, as the papers and libraries do.
         search: precision of the gradients; predictions, and with them success, are of float32 either way.
     """
@@ -87,7 +89,7 @@ class DeepFool(Attack):
         """See :meth:`Attack.run`; deterministic, and the batch size does not matter.
 
         ``params``: ``relative_l2`` and ``relative_linf`` of what is returned; of the paper's variant also
-        ``relative_*_unclipped`` and ``fooled_unclipped`` (0 or 1) of the last iterate.
+        ``relative_*_unclipped`` and ``fooled_unclipped`` (0 or 1) of what was reached without a range.
 
         Raises:
             AttackError: the model has fewer than two logits.
@@ -96,23 +98,25 @@ class DeepFool(Attack):
         from benchmark.attacks._deepfool_net import Placement
 
         paper = self.variant == "paper"
-        candidates = self.candidates if self.candidates is not None else 0 if paper else FOOLBOX_CANDIDATES
-        found = search(
+        find = partial(
+            search,
             model,
-            inputs,
-            labels,
             steps=self.steps,
-            candidates=candidates,
+            candidates=self.candidates if self.candidates is not None else 0 if paper else FOOLBOX_CANDIDATES,
             overshoot=self.overshoot,
             keep=self.keep,
             norm=self.norm,
-            clip=not paper,
-            stable=0.0 if paper else STABLE,
             placement=Placement.of(inputs.device, self.search),
         )
-        outputs = found.reached.clamp(0, 1)
-        params = relative_norms(inputs, outputs)
+        found = find(inputs, labels, clip=not paper, stable=0.0 if paper else STABLE)
+        outputs, params = found.reached, {}
         if paper:
             fooled = found.changed.cpu().numpy().astype(np.float64)
-            params |= {**relative_norms(inputs, found.reached, "_unclipped"), "fooled_unclipped": fooled}
-        return Perturbed(outputs, params, found.forwards, found.backwards)
+            params = relative_norms(inputs, found.reached, "_unclipped") | {"fooled_unclipped": fooled}
+            left = ((outputs < 0) | (outputs > 1)).flatten(1).any(1)
+            if bool(left.any()):
+                inside = find(inputs[left], labels[left], clip=True, stable=STABLE)
+                outputs = outputs.index_put((left,), inside.reached)
+                for calls, more in ((found.forwards, inside.forwards), (found.backwards, inside.backwards)):
+                    calls[left.cpu().numpy()] += more
+        return Perturbed(outputs, relative_norms(inputs, outputs) | params, found.forwards, found.backwards)

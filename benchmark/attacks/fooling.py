@@ -69,9 +69,9 @@ class Fooling(Attack):
         found = Extras()
         for probe in probes:
             shown = {model: probe.artefact(model, kind="generate") for model in probe.models}
+            name = f"gallery_{probe.name}"
+            found.captions[name] = "One image a class and model; above each the confidence that the verifier found."
             if any(arrays is not None for arrays in shown.values()):
-                name = f"gallery_{probe.name}"
-                found.captions[name] = "One image a class and model; above each the confidence that the verifier found."
                 found.figures[name] = lambda probe=probe, shown=shown: gallery(probe, shown)  # type: ignore[misc]
         return found
 

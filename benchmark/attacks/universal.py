@@ -88,7 +88,7 @@ class Fitted(Added):
     fits: ClassVar[bool] = True
     judges_fit: ClassVar[bool] = True
 
-    passes: int = Field(default=5, ge=1)
+    passes: int = Field(default=10, ge=1)
 
     def columns(self) -> tuple[Column, ...]:
         """Fooling rates on held-out and training samples, and what the fit cost for each training sample."""
@@ -155,10 +155,10 @@ class UniversalDeepFool(Fitted):
     """Each training image that is not fooled yet adds its DeepFool step (Moosavi-Dezfooli et al. 2017, algorithm 1).
 
     Fields:
-        norm: norm of the budget; the single steps are l2 DeepFool's for ``"l2"`` and linf DeepFool's for ``"linf"``.
+        norm: norm of the budget, and of the single steps.
         passes: most passes over the training samples (the authors' code: without limit).
         delta: stop once 1 - delta of the training samples are fooled (paper: 0.2).
-        steps, candidates, overshoot: of DeepFool (the authors' code: 10, 10, 0.02).
+        steps, candidates, overshoot, keep: of DeepFool (the authors' code: 10, 10, 0.02 and every candidate).
     """
 
     source: ClassVar[str] = "Universal adversarial perturbations (arXiv:1610.08401, Alg. 1)"
@@ -168,17 +168,30 @@ class UniversalDeepFool(Fitted):
     steps: int = Field(default=10, ge=1)
     candidates: int = Field(default=10, ge=2)
     overshoot: float = Field(default=0.02, ge=0)
+    keep: int = Field(default=1, ge=0)
 
     def search(self, model: Model, inputs: torch.Tensor, eps: float, order: torch.Tensor) -> tuple[torch.Tensor, int]:
         """See :func:`benchmark.attacks._universal.sequential`."""
-        from benchmark.attacks._deepfool import deepfool
+        from benchmark.attacks._deepfool import search
         from benchmark.attacks._universal import sequential
 
+        def shown(points: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = model(points.clamp(0, 1))
+            return logits
+
         def crossing(point: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-            found = deepfool(
-                model, point, label, steps=self.steps, candidates=self.candidates, overshoot=self.overshoot
+            found = search(
+                shown,
+                point,
+                label,
+                steps=self.steps,
+                candidates=self.candidates,
+                overshoot=self.overshoot,
+                keep=self.keep,
+                norm=self.norm,
+                clip=False,  # what leaves [0, 1] has no gradient: a step is made of pixels that are seen
             )
-            return found.inputs - point
+            return found.reached - point
 
         return sequential(
             model, inputs, crossing, eps=eps, norm=self.norm, passes=self.passes, delta=self.delta, order=order
@@ -202,7 +215,6 @@ class UniversalSgd(Fitted):
     source: ClassVar[str] = "Universal adversarial training (arXiv:1811.11304, Alg. 2)"
     cost: ClassVar[str] = "fit: 1 forward and 1 backward a training sample a pass; run: none"
 
-    passes: int = Field(default=10, ge=1)
     batch: int = Field(default=50, ge=1)
     restarts: int = Field(default=3, ge=1)
     step: float = Field(default=0.5, gt=0)

@@ -6,10 +6,11 @@ import pandas as pd
 
 from benchmark.attacks.base import Extras
 from benchmark.cli.console import table_console
+from benchmark.report.flags import flags
 from benchmark.report.leaderboard import verdicts
 from benchmark.report.probes import published
 from benchmark.report.results import Results
-from benchmark.report.write import arrows, cell_text, own_names, shown_columns
+from benchmark.report.write import arrows, cell_text, own_names, query_names, shown_columns
 
 MOST_ROWS = 40  # of an attack's own table
 
@@ -23,11 +24,13 @@ def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame,
     table.add_column("")
     for model in board["model"]:
         table.add_column(model, justify="right")
-    for name in [*shown_columns(results, board)[1:], *own_names(results, board)]:
+    for name in [*shown_columns(results, board)[1:], *query_names(board), *own_names(results, board)]:
         table.add_row(name, *[cell_text(row, name) for _, row in board.iterrows()])
     console.print(table)
     for line in verdicts(results):
         console.print(f"  {line}", markup=False)
+    for flag in flags(results):
+        console.print(f"  flag: {flag.model}: {flag.name}: {flag.words}", markup=False)
     beside = published(results, board)
     if len(beside):
         _print_published(console, beside)

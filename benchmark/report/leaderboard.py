@@ -10,6 +10,7 @@ import pandas as pd
 
 from benchmark.registry import digest
 from benchmark.report import stats
+from benchmark.report.flags import flag_names
 from benchmark.report.probes import own_columns
 from benchmark.report.results import Condition, Results
 from benchmark.seeds import derive
@@ -22,7 +23,9 @@ def leaderboard(results: Results) -> pd.DataFrame:
     rows = [_row(results, model) for model in results.models]
     table = pd.DataFrame(rows)
     ranked = _ranks(results)
+    names = flag_names(results)
     table.insert(1, "rank", pd.Series([ranked.get(model) for model in table["model"]], dtype="Int64"))
+    table.insert(3, "flags", [" ".join(names.get(model, ())) for model in table["model"]])
     headline = headline_column(results)
     table = table.assign(_unranked=table["rank"].isna()).sort_values(
         ["_unranked", "rank", headline, "model"], ascending=[True, True, False, True], kind="stable"
@@ -71,6 +74,8 @@ def _row(results: Results, model: str) -> dict[str, Any]:
     for condition, outcome in outcomes.items():
         attacked = outcome[correct.reindex(outcome.index) != 0]  # unknown on clean input: missing here too
         _put(row, f"asr_{condition.suffix}", stats.rate(1 - attacked.to_numpy()))
+    _rounded(results, model, correct, row)
+    _queries(results, model, correct, row)
     for condition in outcomes:
         if condition.eps is None and results.threat(condition.probe).get("kind") == "minimal":
             _norms(results, model, condition, row)
@@ -112,6 +117,35 @@ def _norms(results: Results, model: str, condition: Condition, row: dict[str, An
     name = f"median_{norm}_{condition.probe}"
     _put(row, name, stats.bootstrap(values, "median", groups, derive("bootstrap", condition.probe)))
     row[f"n_{name}"] = len(values)
+
+
+def _rounded(results: Results, model: str, correct: pd.Series, row: dict[str, Any]) -> None:
+    """Success rates after rounding the perturbed inputs to 8 bits; older records and other tasks have none."""
+    if "success_8bit" not in results.rows:
+        return
+    for condition in results.conditions():
+        outcome = results.outcome(model, condition, "success_8bit")
+        attacked = outcome[correct.reindex(outcome.index) != 0]
+        _put(row, f"asr_8bit_{condition.suffix}", stats.rate(1 - attacked.to_numpy()))
+
+
+def _queries(results: Results, model: str, correct: pd.Series, row: dict[str, Any]) -> None:
+    """Mean forwards a sample of the attacks that only query the model, over the samples right before the attack."""
+    for condition in results.conditions():
+        threat = results.threat(condition.probe)
+        run = condition.eps is None or threat.get("kind") == "fixed"
+        if not run or threat.get("knowledge") not in ("score", "decision"):
+            continue
+        rows = results.attack_rows(model, condition.probe)
+        rows = rows[rows["eps"].isna() if condition.eps is None else rows["eps"] == str(condition.eps)]
+        rows = rows[(correct.reindex(rows["sample"]) == 1).to_numpy() & (rows["status"] == "ok")] if len(rows) else rows
+        counted = len(rows) > 0 and "forwards" in rows
+        spent = rows.groupby("sample", sort=False)["forwards"].sum() if counted else pd.Series(dtype=float)
+        groups = results.groups(model, spent.index) if len(spent) else None
+        name = f"queries_{condition.suffix}"
+        values = spent.to_numpy(dtype=float)
+        _put(row, name, stats.bootstrap(values, "mean", groups, derive("bootstrap", "queries", condition.probe)))
+        row[f"n_{name}"] = len(values)
 
 
 def _put(row: dict[str, Any], name: str, estimate: stats.Estimate) -> None:

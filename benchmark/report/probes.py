@@ -72,6 +72,8 @@ class ProbeView:
         else:
             rows = results.rows
             rows = rows[(rows["kind"] == kind) & (rows["probe"] == self.name) & (rows["model"] == model)]
+        if not len(rows):
+            return rows
         return _filled(_with_clean(_filled(rows), results.clean(model)) if kind == "attack" else rows)
 
     def clean(self, model: str) -> pd.DataFrame:

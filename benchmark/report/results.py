@@ -97,8 +97,12 @@ class Results:
 
     def threat(self, probe: str) -> dict[str, Any]:
         """Threat model of an attack probe, as the plan holds it; empty where it makes inputs from nothing."""
-        cells = self.cells[(self.cells["kind"] == "attack") & (self.cells["probe"] == probe)]
-        return dict(cells["threat"].iloc[0]) if len(cells) else {}
+        return self._threats.get(probe, {})
+
+    @cached_property
+    def _threats(self) -> dict[str, dict[str, Any]]:
+        cells = self.cells[self.cells["kind"] == "attack"].drop_duplicates("probe")
+        return {probe: dict(threat) for probe, threat in zip(cells["probe"], cells["threat"], strict=True)}
 
     def conditions(self) -> list[Condition]:
         """Every judged condition, in the suite's order; a minimal-norm probe also has one without a budget."""
@@ -132,7 +136,7 @@ class Results:
         self, model: str, probe: str | None = None, norm: str | None = None, source: str | None = None
     ) -> pd.DataFrame:
         """Attack rows of a model: of one probe (fitted on ``source``, default its own), or of every probe of a norm."""
-        rows = self.rows[(self.rows["kind"] == "attack") & (self.rows["model"] == model)]
+        rows = self._attacked.get(model, self.rows.iloc[:0])
         if probe is not None:
             own = self.own_source(model, probe) if source is None else source
             rows = rows[(rows["probe"] == probe) & (rows["source"] == own)]
@@ -141,20 +145,26 @@ class Results:
         found: pd.DataFrame = rows
         return found
 
+    @cached_property
+    def _attacked(self) -> dict[str, pd.DataFrame]:
+        """Attack rows of each model."""
+        return dict(tuple(self.rows[self.rows["kind"] == "attack"].groupby("model", sort=False)))
+
     # -- verdicts -----------------------------------------------------------------------------------------------
 
-    def outcome(self, model: str, condition: Condition) -> pd.Series:
+    def outcome(self, model: str, condition: Condition, success: str = "success") -> pd.Series:
         """Right and not broken, per planned sample of the condition: 1, 0, or NaN without a valid verdict.
 
-        A sample is broken at eps by any verified success of the probe with a norm (or a budget) of at most eps.
+        A sample is broken at eps by any verified success of the probe with a norm (or a budget) of at most eps;
+        ``success`` is the column that says so (``"success_8bit"``: after rounding to 8 bits).
         """
         rows = self.attack_rows(model, condition.probe)
-        broken = self._broken(rows, condition.eps, str(self.threat(condition.probe).get("norm")))
-        return self._judge(model, broken, self._valid(rows, condition), self._samples(model, condition))
+        broken = self.broken(rows, condition.eps, str(self.threat(condition.probe).get("norm")), success)
+        return self._judge(model, broken, self.valid(rows, condition), self.attacked_samples(model, condition))
 
     def worst(self, model: str, norm: str, eps: Fraction) -> pd.Series:
         """Right and broken by no attack or control of this norm within eps; NaN without a verdict of each of them."""
-        broken = self._broken(self.attack_rows(model, norm=norm), eps, norm)
+        broken = self.broken(self.attack_rows(model, norm=norm), eps, norm)
         required = [
             Condition(condition.probe, condition.eps, source)
             for condition in self.required(norm, eps)
@@ -163,9 +173,9 @@ class Results:
         valid: set[str] | None = None
         samples: list[str] | None = None
         for condition in required:
-            found = self._valid(self.attack_rows(model, condition.probe, source=condition.source), condition)
+            found = self.valid(self.attack_rows(model, condition.probe, source=condition.source), condition)
             valid = found if valid is None else valid & found
-            planned = self._samples(model, condition)
+            planned = self.attacked_samples(model, condition)
             samples = planned if samples is None or len(planned) < len(samples) else samples
         return self._judge(model, broken, valid or set(), samples or [])
 
@@ -186,8 +196,9 @@ class Results:
                 found.append(Condition(probe.name, eps))
         return found
 
-    def _broken(self, rows: pd.DataFrame, eps: Fraction | None, norm: str) -> set[str]:
-        won = rows[rows["success"].fillna(False).astype(bool) & (rows["status"] == "ok")] if len(rows) else rows
+    def broken(self, rows: pd.DataFrame, eps: Fraction | None, norm: str, success: str = "success") -> set[str]:
+        """Samples with a verified success among these attack rows, of a norm or a budget of at most eps (None: any)."""
+        won = rows[rows[success].fillna(False).astype(bool) & (rows["status"] == "ok")] if len(rows) else rows
         if eps is None or not len(won):
             return set(won["sample"])
         within = np.asarray([isinstance(text, str) and Fraction(text) <= eps for text in won["eps"]], dtype=bool)
@@ -195,7 +206,8 @@ class Results:
             within |= won[f"norm_{norm}"].to_numpy(dtype=float) <= float(eps)
         return set(won["sample"][within])
 
-    def _valid(self, rows: pd.DataFrame, condition: Condition) -> set[str]:
+    def valid(self, rows: pd.DataFrame, condition: Condition) -> set[str]:
+        """Samples to which these rows of a probe give a valid verdict in the condition."""
         if not len(rows):
             return set()
         fixed = self.threat(condition.probe).get("kind") == "fixed"
@@ -203,7 +215,8 @@ class Results:
         good = rows["status"] == "ok"  # of a sample with several views each must be
         return set(rows["sample"][at & good]) - set(rows["sample"][at & ~good])
 
-    def _samples(self, model: str, condition: Condition) -> list[str]:
+    def attacked_samples(self, model: str, condition: Condition) -> list[str]:
+        """Ids of all samples that the plan asks of a model in a condition."""
         fixed = self.threat(condition.probe).get("kind") == "fixed"
         own = self.own_source(model, condition.probe) if condition.source is None else condition.source
         cells = self.cells[

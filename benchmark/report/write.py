@@ -11,6 +11,9 @@ from typing import Any
 import pandas as pd
 
 from benchmark.attacks.base import Extras
+from benchmark.registry import digest
+from benchmark.report.curves import WORST, Curves, curves, describe
+from benchmark.report.flags import flags
 from benchmark.report.leaderboard import explanations, leaderboard, verdicts
 from benchmark.report.probes import declared, extras, published, unshown
 from benchmark.report.results import Results
@@ -18,6 +21,7 @@ from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store
 
 FLOAT_FORMAT = "%.6g"
+DRAWING = 1  # raise it when the curves are drawn otherwise
 SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
 
 
@@ -39,8 +43,9 @@ def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame, Ext
         store.pack([cell["hash"] for cell in plan["cells"]])
     results = Results(store)
     board, explained = leaderboard(results), explanations(results)
-    found = extras(results)
+    found, drawn = extras(results), curves(results)
     write_atomic(folder / "leaderboard.csv", to_csv(board))
+    _write_curves(folder, drawn)
     for stem, table in found.tables.items():
         write_atomic(folder / f"{stem}.csv", to_csv(table))
     for stem, draw in list(found.figures.items()):
@@ -49,18 +54,52 @@ def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame, Ext
         except (ValueError, KeyError, IndexError, TypeError) as error:  # a picture less, not a report less
             found.faults.append(f"picture {stem}: {type(error).__name__}: {error}")
             del found.figures[stem]
-    write_atomic(folder / "leaderboard.md", markdown(results, board, explained, found).encode())
-    if len(explained):
-        write_atomic(folder / "explanations.csv", to_csv(explained))
-    else:  # of an earlier suite
-        (folder / "explanations.csv").unlink(missing_ok=True)
+    write_atomic(folder / "leaderboard.md", markdown(results, board, explained, found, drawn).encode())
+    _write_or_remove(folder / "explanations.csv", explained)
     return results, board, explained, found
 
 
-def _png(figure: Any) -> bytes:
+def _write_or_remove(file: Path, table: pd.DataFrame) -> None:
+    """Write a table; where there is none, remove that of an earlier suite."""
+    if len(table):
+        write_atomic(file, to_csv(table))
+    else:
+        file.unlink(missing_ok=True)
+
+
+def _write_curves(folder: Path, drawn: Curves) -> None:
+    """curves.csv, curve_area.csv and their pictures; a picture that shows the same points is left as it is."""
+    _write_or_remove(folder / "curves.csv", drawn.points)
+    _write_or_remove(folder / "curve_area.csv", drawn.areas)
+    for old in (folder / "figures").glob("curves_*.png"):
+        if old.stem not in drawn.figures:
+            old.unlink()
+    for stem, draw in drawn.figures.items():
+        file = folder / "figures" / f"{stem}.png"
+        part = drawn.points[drawn.points["norm"] == stem.partition("_")[2]]
+        shown = digest([DRAWING, to_csv(part).decode()])
+        if _note(file) != shown:
+            write_atomic(file, _png(draw(), shown))
+
+
+def _note(file: Path) -> str | None:
+    """What :func:`_png` noted in a picture."""
+    from PIL import Image
+
+    if not file.is_file():
+        return None
+    try:
+        with Image.open(file) as picture:
+            return picture.info.get("Description")
+    except OSError:  # not a picture any more
+        return None
+
+
+def _png(figure: Any, note: str | None = None) -> bytes:
     """A figure as PNG; without the program's version, so that the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+    metadata = {"Software": None, **({"Description": note} if note else {})}
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata=metadata)
     return buffer.getvalue()
 
 
@@ -95,7 +134,8 @@ def shown_columns(results: Results, board: pd.DataFrame) -> list[str]:
     names += [name for name in board.columns if name.startswith("median_") and f"{name}_low" in board.columns]
     names = [name for name in names if name not in hidden]
     counts = [name for name in ("failed", "skipped", "missing", "nan", "out_of_budget") if board[name].sum()]
-    return ["model", "rank", "n", *names, *counts]
+    flagged = ["flags"] if board["flags"].any() else []
+    return ["model", "rank", "n", *flagged, *names, *counts]
 
 
 def own_names(results: Results, board: pd.DataFrame) -> list[str]:
@@ -129,7 +169,13 @@ def arrows(results: Results) -> dict[str, str]:
     }
 
 
-def markdown(results: Results, board: pd.DataFrame, explained: pd.DataFrame, found: Extras | None = None) -> str:
+def markdown(
+    results: Results,
+    board: pd.DataFrame,
+    explained: pd.DataFrame,
+    found: Extras | None = None,
+    drawn: Curves | None = None,
+) -> str:
     """leaderboard.md: the table, what the data decide, the explanations, what failed, how it was made."""
     suite, data = results.suite, results.plan["dataset"]
     lines = (
@@ -147,12 +193,14 @@ def markdown(results: Results, board: pd.DataFrame, explained: pd.DataFrame, fou
         "Values in brackets are 95 % intervals; `?` marks a rate whose samples lack a verdict, with its two bounds."
     ]
     lines += ["", *_table(board, shown_columns(results, board)), "", *[f"- {line}" for line in verdicts(results)], ""]
+    lines += _flag_part(results)
     hidden = unshown(results)
     success = [name for name in board.columns if name.startswith("asr_") and f"{name}_low" in board.columns]
     success = [name for name in success if name not in hidden]
     if success:
         lines += ["## Attack success", "", "Of the samples that are right before the attack (`n_correct`).", ""]
         lines += [*_table(board, ["model", "n_correct", *success]), ""]
+    lines += _query_part(board) + _curve_part(drawn)
     lines += _own_part(results, board, found or Extras())
     lines += [f"- {_plain(fault)}" for fault in (found.faults if found else [])]
     classes = [name for name in board.columns if name.startswith(("precision_", "recall_")) and f"{name}_low" in board]
@@ -177,6 +225,45 @@ def markdown(results: Results, board: pd.DataFrame, explained: pd.DataFrame, fou
     return "\n".join(lines) + "\n"
 
 
+def _flag_part(results: Results) -> list[str]:
+    raised = flags(results)
+    if not raised:
+        return []
+    lines = ["Flags: what in this evaluation makes a robustness claim doubtful.", ""]
+    return [*lines, *[f"- {flag.model}: **{flag.name}**: {_plain(flag.words)}" for flag in raised], ""]
+
+
+def query_names(board: pd.DataFrame) -> list[str]:
+    """Columns of mean queries."""
+    return [name for name in board.columns if name.startswith("queries_") and f"{name}_low" in board.columns]
+
+
+def _query_part(board: pd.DataFrame) -> list[str]:
+    names = query_names(board)
+    if not names:
+        return []
+    lines = ["## Queries", "", "Mean forwards a sample of the black-box attacks, over the samples right before.", ""]
+    return [*lines, *_table(board, ["model", *names]), ""]
+
+
+def _curve_part(drawn: Curves | None) -> list[str]:
+    """Pictures, then areas and optimality: a row an attack, two columns a model."""
+    if drawn is None or not len(drawn.areas):
+        return []
+    lines = ["## Accuracy against budget", ""]
+    for stem in drawn.figures:
+        lines += [f"![{stem.replace('_', ' ')}](figures/{stem}.png)", ""]
+    lines += ["Area under the curve; in italics the optimality against the best of all attacks run (1: as good). "]
+    lines[-1] += " ".join(describe(drawn.areas))
+    models = list(dict.fromkeys(drawn.areas["model"]))
+    lines += ["", "| norm | attack | " + " | ".join(models) + " |", "|" + "---|" * (len(models) + 2)]
+    for (norm, attack), part in drawn.areas.groupby(["norm", "attack"], sort=False):
+        row = part.set_index("model")
+        cells = [f"{cell_text(row.loc[m], 'area')}, *{number(float(row.loc[m, 'optimality']))}*" for m in models]
+        lines += [f"| {norm} | {'all together' if attack == WORST else attack} | " + " | ".join(cells) + " |"]
+    return [*lines, ""]
+
+
 def _own_part(results: Results, board: pd.DataFrame, found: Extras) -> list[str]:
     """Attacks' own columns (transposed: there may be many), published figures, tables and pictures."""
     lines: list[str] = []
@@ -191,11 +278,13 @@ def _own_part(results: Results, board: pd.DataFrame, found: Extras) -> list[str]
     if len(beside):
         heads = ["model", "column", "ours", "published", "source"]
         lines += ["## Beside published figures", "", *_table(beside, heads), ""]
-    for stem in dict.fromkeys([*found.tables, *found.figures]):
-        lines += [f"## {stem.replace('_', ' ').capitalize()}", "", found.captions.get(stem, ""), ""]
+    for stem in dict.fromkeys([*found.tables, *found.figures, *found.captions]):
         kept = results.store.folder / "figures" / f"{stem}.png"  # a clone has the picture, not what it is drawn from
-        if stem in found.figures or kept.is_file():
-            lines += [f"![{stem.replace('_', ' ')}](figures/{stem}.png)", ""]
+        picture = stem in found.figures or kept.is_file()
+        if not picture and stem not in found.tables:
+            continue
+        lines += [f"## {stem.replace('_', ' ').capitalize()}", "", found.captions.get(stem, ""), ""]
+        lines += [f"![{stem.replace('_', ' ')}](figures/{stem}.png)", ""] if picture else []
         if stem in found.tables:
             table = found.shown.get(stem, found.tables[stem])
             every = [str(name) for name in table]

@@ -116,21 +116,19 @@ def _fit(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int)
     with model.counter.counting() as used:
         fitted = attack.fit(model, inputs, labels, eps=_eps(cell), generator=_draws(cell, slice(None)))
     artefacts = Artefacts({"fitted": fitted}, {name: png(picture) for name, picture in attack.pictures(fitted).items()})
+    n, views = len(batch), attack.views() if attack.judges_fit else 1
     rows = {
-        "sample": strings(cell.samples),
-        "fit_forwards": np.full(len(batch), used.forwards / max(1, len(batch))),
-        "fit_backwards": np.full(len(batch), used.backwards / max(1, len(batch))),
+        "sample": strings(list(cell.samples) * views),
+        "fit_forwards": np.full(n * views, used.forwards / max(1, n)),
+        "fit_backwards": np.full(n * views, used.backwards / max(1, n)),
     }
     if attack.judges_fit:
-        clean = _joined(
-            [
-                _task(cell).clean(model, Batch(batch.ids[at], batch.inputs[at], batch.labels[at]), spec)
-                for at in _slices(len(batch), batch_size)
-            ]
-        )
+        task, parts = _task(cell), []
+        for at in _slices(n, batch_size):
+            parts.append(task.clean(model, Batch(batch.ids[at], batch.inputs[at], batch.labels[at]), spec))
+        clean = _joined(parts)
         judged, _ = _attacked(cell, context, model, attack, clean, fitted, batch_size, keep="none")
-        rows = {name: np.tile(values, attack.views()) for name, values in {**rows, "correct": clean["correct"]}.items()}
-        rows |= judged
+        rows |= {"correct": np.tile(np.asarray(clean["correct"]), views), **judged}
     return rows, artefacts, batch_size
 
 

@@ -69,23 +69,26 @@ def test_blockwise_screening_is_the_loop_over_single_images_with_fewer_calls(nor
 
     def crossing(point, label):
         point = point.detach().requires_grad_()
-        logits = model(point)
+        logits = model(point.clamp(0, 1))
         other = logits.detach().scatter(1, label.view(-1, 1), -torch.inf).argmax(1)
         gap = logits[0, other] - logits[0, label]
         w = torch.autograd.grad(gap.sum(), point)[0]
-        return (-gap.detach() + 1e-3) * w / w.square().sum()
+        return (-gap.detach() + 1e-3) * w / w.square().sum().clamp(min=1e-12)
 
     with model.counter.counting() as blocks:
         got, passes = sequential(model, inputs, crossing, eps=eps, norm=norm, passes=2, delta=0.0, order=order)
     clean, v = predictions(model, inputs, None, 64), torch.zeros_like(inputs[0])
+    after = []
     with model.counter.counting() as single:
         for turn in range(2):
             for i in order[turn].tolist():
-                point = (inputs[i : i + 1] + v).clamp(0, 1)
-                if model(point).argmax(1) == clean[i]:
+                point = inputs[i : i + 1] + v
+                if model(point.clamp(0, 1)).argmax(1) == clean[i]:
                     v = project(v + crossing(point, clean[i : i + 1])[0], eps, norm)
+            after.append((float((predictions(model, inputs, v, 64) != clean).float().mean()), turn, v))
     assert passes == 2
-    torch.testing.assert_close(got, v, atol=2e-5, rtol=0)
+    best = max(after, key=lambda each: (each[0], -each[1]))[2]
+    torch.testing.assert_close(got, best, atol=2e-5, rtol=0)
     calls = {"blocks": blocks.forwards, "single": single.forwards}
     assert calls["blocks"] < 6 * calls["single"], calls  # samples; what is saved are the calls of the network
 

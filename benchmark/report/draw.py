@@ -1,0 +1,76 @@
+"""Pictures of the report; matplotlib without its global state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")  # Okabe and Ito
+LINES = ("-", "--", "-.", ":")
+COLUMNS = 3
+
+
+def draw_curves(points: pd.DataFrame, norm: str, controls: set[str], headline: float | None) -> Figure:
+    """Robust accuracy against the budget: one panel a model, a line an attack, bands of 95 %.
+
+    Args:
+        points: rows of ``curves.csv`` of one norm.
+        norm: its name.
+        controls: attacks that are drawn in grey.
+        headline: a budget to mark, or None.
+    """
+    from matplotlib.figure import Figure
+
+    models, attacks = list(dict.fromkeys(points["model"])), list(dict.fromkeys(points["attack"]))
+    columns = min(COLUMNS, len(models))
+    rows = -(-len(models) // columns)
+    figure = Figure(figsize=(1.2 + 3.6 * columns, 1.3 + 2.9 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    looks = _looks(attacks, controls)
+    for panel, model in zip(panels, models, strict=False):
+        part = points[points["model"] == model]
+        _panel(panel, part, looks, headline)
+        panel.set_title(model, fontsize=10)
+    for panel in panels[len(models) :]:
+        panel.set_visible(False)
+    figure.supxlabel(f"{norm} budget", fontsize=10)
+    figure.supylabel("robust accuracy", fontsize=10)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), fontsize=9, frameon=False)
+    return figure
+
+
+def _looks(attacks: Sequence[str], controls: set[str]) -> dict[str, dict[str, Any]]:
+    """Line style of each attack: the worst case black and thick, controls grey."""
+    looks: dict[str, dict[str, Any]] = {}
+    real = [name for name in attacks if name not in controls and name != "worst"]
+    for i, name in enumerate(real):
+        looks[name] = {"color": COLOURS[i % len(COLOURS)], "linestyle": LINES[i // len(COLOURS) % len(LINES)]}
+    for i, name in enumerate(name for name in attacks if name in controls):
+        looks[name] = {"color": "#9a9a9a", "linestyle": LINES[(i + 3) % len(LINES)]}
+    if "worst" in attacks:
+        looks["worst"] = {"color": "black", "linewidth": 2.2}
+    return looks
+
+
+def _panel(panel: Any, part: pd.DataFrame, looks: dict[str, dict[str, Any]], headline: float | None) -> None:
+    for name, look in looks.items():
+        line = part[part["attack"] == name]
+        eps = line["eps"].to_numpy(dtype=float)
+        low, high = line["low"].to_numpy(dtype=float), line["high"].to_numpy(dtype=float)
+        label = "all together" if name == "worst" else name
+        panel.fill_between(eps, low, high, color=look["color"], alpha=0.1, linewidth=0, step="post")
+        panel.plot(eps, line["robust_acc"].to_numpy(dtype=float), label=label, drawstyle="steps-post", **look)
+    if headline is not None:
+        panel.axvline(headline, color="#555555", linewidth=0.8, linestyle=(0, (2, 2)))
+    panel.set_ylim(0, 1.02)
+    panel.set_xlim(left=0)
+    panel.grid(alpha=0.25, linewidth=0.6)
+    panel.tick_params(labelsize=9)
+    for side in ("top", "right"):
+        panel.spines[side].set_visible(False)
