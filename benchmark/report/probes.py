@@ -161,7 +161,7 @@ def unshown(results: Results) -> set[str]:
         if type(view.attack).tabled or view.attack.views() > 1:
             for condition in results.conditions():
                 if condition.probe == view.name:
-                    hidden |= {f"{robust}_{condition.suffix}", f"asr_{condition.suffix}"}
+                    hidden |= {f"{name}_{condition.suffix}" for name in (robust, "asr", "asr_8bit")}
         if type(view.attack).tabled:
             hidden |= {name for name, each, _, _ in declared(results) if each.name == view.name}
     return hidden | {name for name, _, _, column in declared(results) if not column.shown}
