@@ -180,7 +180,9 @@ def _area(results: Results, model: str, found: Distances, worst: Distances, d_ma
     the area of the best of all attacks run, per sample, on the same samples. 1: as good as all of them together.
     """
     reach = found.reach(d_max)
-    if np.isnan(reach).any() or found.open.any():
+    if not len(reach):
+        area, optimality = stats.EMPTY, nan
+    elif np.isnan(reach).any() or found.open.any():
         unsure = np.isnan(reach) | found.open
         low, high = np.where(unsure, 0, reach).mean(), np.where(np.isnan(reach), d_max, reach).mean()
         area = stats.Estimate(nan, float(low), float(high), len(reach))

@@ -14,7 +14,7 @@ from benchmark.attacks.base import Attack, Perturbed
 from benchmark.attacks.controls import Identity
 from benchmark.attacks.verify import scalar_params
 from benchmark.errors import AssayError, AttackError
-from benchmark.seeds import Draws, global_seed
+from benchmark.seeds import Draws, derive, global_seed
 from benchmark.tasks.base import Rows, Task
 
 if TYPE_CHECKING:
@@ -73,14 +73,15 @@ def execute(
         at = torch.as_tensor(where, device=inputs.device)
         part, part_labels, part_clean = inputs[at], labels[at], {name: values[where] for name, values in clean.items()}
         by, budget, found = attack, eps, Perturbed(part)
+        draws = generator.subset(where.tolist())
         if attacked:
-            draws = generator.subset(where.tolist())
             run = partial(attack.run, model, part.clone(), part_labels.clone(), eps=eps, generator=draws, fitted=fitted)
             found = _called(attack, model, part, run, draws)
             outputs[at] = found.inputs
         else:
             by, budget = Identity(), None
-        rows = task.verify(model, part, part_labels, found, by, eps=budget, clean=part_clean)
+        with global_seed(derive("verify", draws.batch_seed)):  # a model may draw numbers itself
+            rows = task.verify(model, part, part_labels, found, by, eps=budget, clean=part_clean)
         rows |= scalar_params(found, len(where))
         if attacked:
             rows |= {"forwards": np.asarray(found.forwards), "backwards": np.asarray(found.backwards)}

@@ -5,11 +5,13 @@ And the rules, on records written by hand, counted on paper.
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 import pytest
 
 from benchmark.report.flags import flags, least
-from tests.conftest import Workplace, write_entry
+from tests.conftest import REPOSITORY, Workplace, write_entry
 from tests.report.test_leaderboard import L2_MINIMAL, LINF, Made
 
 MODELS = """
@@ -125,6 +127,15 @@ def test_the_new_columns_are_there(ran):
     assert 1 < row["queries_square_0.1_low"] < row["queries_square_0.1"] < row["queries_square_0.1_high"] < 303
     assert row["n_queries_square_0.1"] == row["n_correct"]
     assert "queries_pgd_0.1" not in board
+
+
+def test_every_flag_is_explained():
+    """The table of docs/evaluation.md against the names in the program, and those that a test here raises."""
+    text = (REPOSITORY / "docs" / "evaluation.md").read_text().partition("\n## Flags\n")[2].partition("\n## ")[0]
+    explained = set(re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE))
+    source = (REPOSITORY / "benchmark" / "report" / "flags.py").read_text()
+    assert explained == set(re.findall(r'Flag\(model, "([a-z-]+)"', source))
+    assert explained == {name for names in EXPECTED.values() for name in names.split()} | {"more-steps-gain"}
 
 
 # -- the rules -----------------------------------------------------------------------------------------------------

@@ -155,3 +155,21 @@ def test_the_verifier_has_the_last_word():
         assert (again["status"] == status).all()
         assert again["success"].any() == (status == "ok")
         np.testing.assert_array_equal(again["pred"], rows["pred"])
+
+
+def test_a_model_that_draws_is_judged_alike_each_time():
+    """Its own random numbers come from the seeded global generator, when it is attacked and when it is judged."""
+
+    class Noisy(torch.nn.Module):
+        def forward(self, x):
+            return x.flatten(1)[:, :4] + torch.rand((len(x), 4))
+
+    model = Model(Noisy())
+    _, _, x, y, _ = case()
+    clean = {"pred_clean": y.numpy(), "correct": np.ones(6, bool)}
+    margins = []
+    for _ in range(2):
+        torch.rand(7)  # another global state must not matter
+        rows, _ = execute(tasks.make("classification"), Toy(), model, x, y, clean, eps=0.1, generator=Draws(range(6)))
+        margins.append(rows["margin"])
+    np.testing.assert_array_equal(*margins)
