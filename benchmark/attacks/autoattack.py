@@ -36,6 +36,7 @@ class Ensemble(Attack):
 
     library: ClassVar[str] = "torchattacks"
     source: ClassVar[str] = "AutoAttack (arXiv:2003.01690), torchattacks"
+    cost: ClassVar[str] = "at most 19 times `steps` forwards and backwards, then 5,000 forwards; a broken sample leaves"
     random: ClassVar[bool] = True
     whole_batch: ClassVar[bool] = True
 
@@ -136,6 +137,8 @@ class AutoAttackBinary(Ensemble):
     Fields:
         queries: of Square.
     """
+
+    cost: ClassVar[str] = "at most 3 times `steps` forwards and backwards, then `queries` forwards; a broken one leaves"
 
     queries: int = Field(default=5000, ge=1)
 

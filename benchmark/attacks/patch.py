@@ -178,6 +178,7 @@ class PatchRandom(Placed):
 
     control: ClassVar[bool] = True
     source: ClassVar[str] = "control: random printable colours in a patch of the same area"
+    cost: ClassVar[str] = "none"
 
     blocks: int = Field(default=6, ge=1)
 

@@ -261,6 +261,7 @@ class StickerRandom(Sticker):
 
     control: ClassVar[bool] = True
     source: ClassVar[str] = "control: random printable colours in the same mask"
+    cost: ClassVar[str] = "none"
 
     blocks: int = Field(default=16, ge=1)
 

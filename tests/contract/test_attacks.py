@@ -148,6 +148,15 @@ def test_the_table_names_every_registered_class():
     assert sorted(families) == ["foolbox", "torchattacks", "universal"]
 
 
+def test_every_attack_says_its_threat_cost_and_source():
+    for name, cls in attacks.classes().items():
+        if cls.__module__.startswith("benchmark.") and name not in ("foolbox", "torchattacks"):
+            assert cls.cost, name
+            assert cls.source, name
+    for use in ("foolbox:LinfPGD", "torchattacks:Square"):
+        assert attacks.make(use).member_cost()
+
+
 @pytest.mark.parametrize("row", TABLE, ids=ids)
 def test_budget_shape_frozen_model_and_seed(row):
     model, x, y = case(row)
