@@ -147,7 +147,7 @@ def _run(suite: str, device: str, watcher: Watcher, given: dict[str, Any], memor
         run_here(job, Context(job.store, device, load))
 
     execute_plan(prepared, options, watcher, engine)
-    _, board, explained = write_report(prepared.store.folder)
+    _, board, explained, _ = write_report(prepared.store.folder)
     return Run(board, explained, prepared.board.counts(), prepared.store.folder)
 
 

@@ -194,6 +194,11 @@ class LibraryAttack(Attack, Family):
             raise SpecError(f"attack {self.name!r} is of kind {known.kind!r}, the probe says {kind!r}; remove `kind`")
         return Threat(norm=norm, kind=kind, knowledge=known.knowledge if known else "white-box")
 
+    def member_cost(self) -> str:
+        """Calls in words, for ``assay list``; the records hold the numbers."""
+        costs = {"none": "no calls", "score": "forwards only (queries)", "decision": "forwards only (queries)"}
+        return costs.get(self.threat.knowledge, "forwards and backwards in every step")
+
     def resolved_norm(self) -> Norm | None:
         """The norm that holds.
 

@@ -84,15 +84,17 @@ class Column:
             the columns ``sample``, ``label``, ``pred_clean``, ``correct`` …; attack rows have also ``pred``,
             ``status``, ``success``, norms, ``margin``, ``param_*``; rows of fitting and generating cells likewise.
         higher_is_better: direction.
-        kind: which rows of the attack: ``"attack"``, ``"fit"`` (training samples, where the attack judges them) or
-            ``"generate"``.
+        kind: which rows of the attack: ``"attack"``, ``"fit"`` (training samples, where the attack judges them),
+            ``"generate"``, or the model's ``"clean"`` ones.
+        shown: False for a column that stands in the CSV file alone.
     """
 
     name: str
     statistic: Literal["rate", "mean", "median"]
     values: Callable[[pd.DataFrame], NDArray[np.float64]]
     higher_is_better: bool = True
-    kind: Literal["attack", "fit", "generate"] = "attack"
+    kind: Literal["attack", "fit", "generate", "clean"] = "attack"
+    shown: bool = True
 
 
 class ProbeResults(Protocol):
@@ -131,6 +133,12 @@ class ProbeResults(Protocol):
     def clean(self, model: str) -> pd.DataFrame:
         """Clean rows of a model."""
 
+    def own(self, name: str, model: str, eps: str | None = None) -> tuple[float, float, float]:
+        """A column that the attack declares: value and 95 % interval."""
+
+    def robust(self, model: str, eps: str | None = None) -> tuple[float, float, float]:
+        """Robust rate under this probe, and its 95 % interval."""
+
     def sources(self) -> Sequence[str]:
         """Entries whose fit was judged on others (a probe with ``transfer``), else empty."""
 
@@ -148,11 +156,15 @@ class Extras:
         tables: written as ``<stem>.csv`` and shown in leaderboard.md.
         captions: stem to a sentence that says what the table or picture shows.
         figures: written as ``figures/<stem>.png``; a callable, so that nothing is drawn before it is needed.
+        shown: stem to a shorter form of a table, for people; the CSV file holds the whole.
+        faults: what could not be made, and why.
     """
 
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     captions: dict[str, str] = field(default_factory=dict)
     figures: dict[str, Callable[[], Figure]] = field(default_factory=dict)
+    shown: dict[str, pd.DataFrame] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
 
 
 class Attack(Plugin):
@@ -166,6 +178,7 @@ class Attack(Plugin):
             batch at once); else samples whose clean prediction is already wrong are left out.
         judges_fit: True where what was fitted is also judged on the training samples (a training rate).
         generates: True where :meth:`generate` makes one input a class, from nothing; :meth:`run` is then not called.
+        tabled: True where :meth:`extras` has a table of all results: their columns then stand in the CSV file alone.
         cost: calls a sample in words, for ``assay list``.
     """
 
@@ -175,6 +188,7 @@ class Attack(Plugin):
     whole_batch: ClassVar[bool] = False
     judges_fit: ClassVar[bool] = False
     generates: ClassVar[bool] = False
+    tabled: ClassVar[bool] = False
     cost: ClassVar[str] = ""
 
     @property

@@ -95,6 +95,7 @@ class NoiseLinf(Noise):
     """Every element moves by eps with a random sign: a corner of the linf ball, before clipping to [0, 1]."""
 
     source: ClassVar[str] = "control: random sign of the same linf norm"
+    cost: ClassVar[str] = "none; a forward a draw where draws > 1"
 
     @property
     def threat(self) -> Threat:
@@ -111,6 +112,7 @@ class NoiseL2(Noise):
     """A step of length eps in a direction uniform on the sphere (a normalised Gaussian), before clipping to [0, 1]."""
 
     source: ClassVar[str] = "control: random direction of the same l2 norm"
+    cost: ClassVar[str] = "none; a forward a draw where draws > 1"
 
     @property
     def threat(self) -> Threat:
@@ -129,6 +131,7 @@ class Identity(Attack):
     """Returns the clean inputs: what it breaks was broken before. Any budget is ignored."""
 
     source: ClassVar[str] = "control: no perturbation"
+    cost: ClassVar[str] = "none"
     control: ClassVar[bool] = True
 
     @property

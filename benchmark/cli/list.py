@@ -92,14 +92,18 @@ def _facts(cls: Any) -> str:
         facts.append({True: "higher is better", False: "lower is better", None: "descriptive"}[cls.higher_is_better])
     if getattr(cls, "needs_masks", False):
         facts.append("needs masks")
-    return f"[{', '.join(facts)}]" if facts else ""
+    text = f"[{', '.join(facts)}]" if facts else ""
+    notes = [f"cost: {cls.cost}" if getattr(cls, "cost", "") else "", f"source: {cls.source}" if cls.source else ""]
+    return "; ".join(part for part in (text, *notes) if part)
 
 
 def _member_facts(cls: Any, member: str) -> str:
     from benchmark.errors import AssayError
 
     try:
-        return _threat(cls(member=member))
+        plugin = cls(member=member)
+        cost = f"; cost: {plugin.member_cost()}" if hasattr(plugin, "member_cost") else ""
+        return _threat(plugin) + cost + f"; source: {cls.library}"
     except (AssayError, AttributeError, ValueError):
         return ""
 

@@ -17,8 +17,8 @@ def report(suite: SuiteName, include: Include = [], out: Out = RESULTS) -> None:
 
     include_files(include)
     folder = results_folder(suite, out)
-    results, board, explained = write_report(folder)
-    print_report(results, board, explained)
+    results, board, explained, found = write_report(folder)
+    print_report(results, board, explained, found)
     if results.stray:
         typer.echo(f"{results.stray} records belong to no cell of this plan; they are not mixed in")
     typer.echo(f"leaderboard: {folder / 'leaderboard.csv'}")

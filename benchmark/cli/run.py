@@ -101,11 +101,11 @@ def _say_end(prepared: Prepared) -> None:
     counts = prepared.board.counts()
     left = prepared.board.left
     try:
-        results, board, explained = write_report(prepared.store.folder)
+        results, board, explained, found = write_report(prepared.store.folder)
     except NoRecordsError as error:
         typer.echo(f"assay: {error}", err=True)
         raise typer.Exit(1) from None
-    print_report(results, board, explained)
+    print_report(results, board, explained, found)
     typer.echo(
         f"computed {counts['done']}, known {counts['known']}, failed {counts['failed']}, skipped {counts['skipped']}"
         + (f", not started {left}" if left else "")

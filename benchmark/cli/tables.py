@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from benchmark.attacks.base import Extras
 from benchmark.cli.console import table_console
 from benchmark.report.flags import flags
 from benchmark.report.leaderboard import verdicts
@@ -11,9 +12,11 @@ from benchmark.report.probes import published
 from benchmark.report.results import Results
 from benchmark.report.write import arrows, cell_text, own_names, query_names, shown_columns
 
+MOST_ROWS = 40  # of an attack's own table
 
-def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame) -> None:
-    """Print the leaderboard, one row a quantity and one column a model, then the explanations."""
+
+def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame, found: Extras) -> None:
+    """Print the leaderboard, one row a quantity and one column a model, then the attacks' tables, the explanations."""
     from rich.table import Table
 
     console = table_console()
@@ -21,7 +24,7 @@ def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame)
     table.add_column("")
     for model in board["model"]:
         table.add_column(model, justify="right")
-    for name in [*shown_columns(board)[1:], *query_names(board), *own_names(results, board)]:
+    for name in [*shown_columns(results, board)[1:], *query_names(board), *own_names(results, board)]:
         table.add_row(name, *[cell_text(row, name) for _, row in board.iterrows()])
     console.print(table)
     for line in verdicts(results):
@@ -31,6 +34,8 @@ def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame)
     beside = published(results, board)
     if len(beside):
         _print_published(console, beside)
+    for stem, whole in found.tables.items():
+        _print_own(console, stem, found.shown.get(stem, whole))
     if len(explained):
         _print_explanations(console, results, explained)
     for label, status, reason in results.reasons():
@@ -48,6 +53,23 @@ def _print_published(console: object, beside: pd.DataFrame) -> None:
     for _, row in beside.iterrows():
         table.add_row(*[cell_text(row, name) for name in ("model", "column", "ours", "published", "source")])
     console.print(table)
+
+
+def _print_own(console: object, stem: str, table: pd.DataFrame) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    assert isinstance(console, Console)
+    if len(table) > MOST_ROWS:
+        return
+    names = [str(name) for name in table]
+    names = [name for name in names if not name.endswith(("_low", "_high"))]
+    shown = Table(title=stem.replace("_", " "), title_justify="left")
+    for name in names:
+        shown.add_column(name)
+    for _, row in table.iterrows():
+        shown.add_row(*[cell_text(row, name) for name in names])
+    console.print(shown)
 
 
 def _print_explanations(console: object, results: Results, explained: pd.DataFrame) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from benchmark.attacks.base import Attack, Column, Extras, attacks
 from benchmark.errors import AssayError, StoreError
 from benchmark.report import stats
-from benchmark.report.results import Results
+from benchmark.report.results import Condition, Results
 from benchmark.seeds import derive
 from benchmark.spec.suite import AttackProbe, show_eps
 
@@ -71,11 +72,25 @@ class ProbeView:
         else:
             rows = results.rows
             rows = rows[(rows["kind"] == kind) & (rows["probe"] == self.name) & (rows["model"] == model)]
+        if not len(rows):
+            return rows
         return _filled(_with_clean(_filled(rows), results.clean(model)) if kind == "attack" else rows)
 
     def clean(self, model: str) -> pd.DataFrame:
         """Clean rows of a model."""
         return self.results.clean(model)
+
+    def own(self, name: str, model: str, eps: str | None = None) -> tuple[float, float, float]:
+        """See :class:`benchmark.attacks.base.ProbeResults`."""
+        column = next(each for each in self.attack.columns() if each.name == name)
+        found = _estimate(self, model, eps, column)
+        return found.value, found.low, found.high
+
+    def robust(self, model: str, eps: str | None = None) -> tuple[float, float, float]:
+        """See :class:`benchmark.attacks.base.ProbeResults`."""
+        condition = Condition(self.name, None if eps is None else Fraction(eps))
+        found = stats.rate(self.results.outcome(model, condition).to_numpy())
+        return found.value, found.low, found.high
 
     def artefact(
         self, model: str, eps: str | None = None, *, kind: str = "attack", name: str = ""
@@ -128,26 +143,46 @@ def views(results: Results) -> list[ProbeView]:
     return found
 
 
-def own_columns(results: Results, model: str) -> Iterator[tuple[str, stats.Estimate]]:
-    """(CSV column, estimate) of every column that an attack declares of its own."""
+def declared(results: Results) -> Iterator[tuple[str, ProbeView, str | None, Column]]:
+    """(CSV column, probe, budget, declaration) of every column that an attack declares, or the task of every attack."""
+    of_task = results.task.attack_columns(results.plan["dataset"]["classes"])
     for view in views(results):
         for eps in view.budgets:
-            for column in view.attack.columns():
-                suffix = view.name if eps is None else f"{view.name}_{show_eps(_fraction(eps))}"
-                name = f"{column.name}_{suffix}"
-                yield name, _estimate(view, model, eps, column)
+            for column in (*view.attack.columns(), *(() if view.attack.generates else of_task)):
+                suffix = view.name if eps is None else f"{view.name}_{show_eps(Fraction(eps))}"
+                yield f"{column.name}_{suffix}", view, eps, column
+
+
+def unshown(results: Results) -> set[str]:
+    """Columns of the leaderboard that only its CSV file shows: those of attacks that have a table of their own, and
+    "right under every view", which is no worst case that anybody searched for."""
+    robust, hidden = results.task.robust_name, set()
+    for view in views(results):
+        if type(view.attack).tabled or view.attack.views() > 1:
+            for condition in results.conditions():
+                if condition.probe == view.name:
+                    hidden |= {f"{name}_{condition.suffix}" for name in (robust, "asr", "asr_8bit")}
+        if type(view.attack).tabled:
+            hidden |= {name for name, each, _, _ in declared(results) if each.name == view.name}
+    return hidden | {name for name, _, _, column in declared(results) if not column.shown}
+
+
+def own_columns(results: Results, model: str) -> Iterator[tuple[str, stats.Estimate]]:
+    """(CSV column, estimate) of a model, of every column that an attack declares of its own."""
+    for name, view, eps, column in declared(results):
+        yield name, _estimate(view, model, eps, column)
 
 
 def _estimate(view: ProbeView, model: str, eps: str | None, column: Column) -> stats.Estimate:
-    rows = view.rows(model, eps, kind=column.kind)
+    rows = view.clean(model) if column.kind == "clean" else view.rows(model, eps, kind=column.kind)
     if not len(rows):
         return stats.Estimate(np.nan, np.nan, np.nan, 0)
     values = np.asarray(column.values(rows), dtype=float)
     judged = rows["status"].to_numpy() == "ok" if "status" in rows else np.ones(len(rows), bool)
-    if column.statistic == "rate":
+    if column.statistic == "rate" and "view" not in rows:
         inside = judged & ~np.isnan(values)
         return stats.rate(np.concatenate([values[inside], np.full(int((~judged).sum()), np.nan)]))
-    groups = view.results.groups(model, rows["sample"]) if column.kind == "attack" else None
+    groups = view.results.groups(model, rows["sample"]) if column.kind in ("attack", "clean") else None
     if groups is None and "view" in rows:
         groups = rows["sample"].to_numpy(dtype=object)
     seed = derive("bootstrap", column.name, view.name)
@@ -158,8 +193,13 @@ def extras(results: Results) -> Extras:
     """Tables and pictures of all attacks."""
     found, known = Extras(), views(results)
     for cls in dict.fromkeys(type(view.attack) for view in known):
-        own = cls.extras([view for view in known if type(view.attack) is cls])
+        try:
+            own = cls.extras([view for view in known if type(view.attack) is cls])
+        except Exception as error:  # a stranger's plugin costs its own part of the report, no more
+            own = Extras(faults=[f"tables and pictures of {cls.use}: {type(error).__name__}: {error}"])
+        found.faults += own.faults
         found.tables |= own.tables
+        found.shown |= own.shown
         found.captions |= own.captions
         found.figures |= own.figures
     return found
@@ -194,9 +234,3 @@ def _with_clean(rows: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
 def _filled(rows: pd.DataFrame) -> pd.DataFrame:
     """Without the columns that other kinds of rows brought in."""
     return rows[[name for name in rows if rows[name].notna().any()]].infer_objects()
-
-
-def _fraction(text: str) -> Any:
-    from fractions import Fraction
-
-    return Fraction(text)

@@ -15,7 +15,7 @@ from benchmark.report.curves import WORST, Curves, curves, describe
 from benchmark.report.draw import DRAWING, as_png, picture_note
 from benchmark.report.flags import flags
 from benchmark.report.leaderboard import explanations, leaderboard, verdicts
-from benchmark.report.probes import extras, own_columns, published
+from benchmark.report.probes import declared, extras, published, unshown
 from benchmark.report.results import Results
 from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store
@@ -25,14 +25,14 @@ WIDE = 16  # columns of a table that fit a page
 SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
 
 
-def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame]:
+def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame, Extras]:
     """Pack the records and write every table of a suite.
 
     Args:
         folder: ``results/<suite>``.
 
     Returns:
-        the results, the leaderboard and the explanations table.
+        the results, the leaderboard, the explanations table, and the attacks' own tables and pictures.
 
     Raises:
         NoRecordsError: there is nothing to report; nothing is written.
@@ -48,11 +48,15 @@ def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame]:
     _write_curves(folder, drawn)
     for stem, table in found.tables.items():
         write_atomic(folder / f"{stem}.csv", to_csv(table))
-    for stem, draw in found.figures.items():
-        write_atomic(folder / "figures" / f"{stem}.png", as_png(draw()))
+    for stem, draw in list(found.figures.items()):
+        try:
+            write_atomic(folder / "figures" / f"{stem}.png", as_png(draw()))
+        except (ValueError, KeyError, IndexError, TypeError) as error:  # a picture less, not a report less
+            found.faults.append(f"picture {stem}: {type(error).__name__}: {error}")
+            del found.figures[stem]
     write_atomic(folder / "leaderboard.md", markdown(results, board, explained, found, drawn).encode())
     _write_or_remove(folder / "explanations.csv", explained)
-    return results, board, explained
+    return results, board, explained, found
 
 
 def _write_or_remove(file: Path, table: pd.DataFrame) -> None:
@@ -101,20 +105,23 @@ def number(value: Any, low: Any = None, high: Any = None) -> str:
     return text if low is None or isnan(low) else f"{text} [{low:.3f}, {high:.3f}]"
 
 
-def shown_columns(board: pd.DataFrame) -> list[str]:
+def shown_columns(results: Results, board: pd.DataFrame) -> list[str]:
     """The columns that fit a page: rates and norms without their interval columns, and the counts that are not 0."""
+    hidden = unshown(results)
     names = [name for name in board.columns if f"{name}_low" in board.columns and not name.startswith("asr_")]
     names = [name for name in names if not name.startswith(("precision_", "recall_")) and f"n_{name}" not in board]
     names += [name for name in board.columns if name.startswith("median_") and f"{name}_low" in board.columns]
+    names = [name for name in names if name not in hidden]
     counts = [name for name in ("failed", "skipped", "missing", "nan", "out_of_budget") if board[name].sum()]
     flagged = ["flags"] if board["flags"].any() else []
     return ["model", "rank", "n", *flagged, *names, *counts]
 
 
 def own_names(results: Results, board: pd.DataFrame) -> list[str]:
-    """Columns that the suite's attacks declare of their own."""
-    names = dict.fromkeys(name for model in results.models for name, _ in own_columns(results, model))
-    return [name for name in names if name in board]
+    """Columns that the suite's attacks declare of their own, to be shown."""
+    hidden = unshown(results)
+    names = dict.fromkeys(name for name, _, _, _ in declared(results))
+    return [name for name in names if name in board and name not in hidden]
 
 
 def cell_text(row: pd.Series, name: str) -> str:
@@ -178,9 +185,11 @@ def markdown(
     lines += [
         "Values in brackets are 95 % intervals; `?` marks a rate whose samples lack a verdict, with its two bounds."
     ]
-    lines += ["", *_board(board, shown_columns(board)), "", *[f"- {line}" for line in verdicts(results)], ""]
+    lines += ["", *_board(board, shown_columns(results, board)), "", *[f"- {line}" for line in verdicts(results)], ""]
     lines += _flag_part(results)
+    hidden = unshown(results)
     success = [name for name in board.columns if name.startswith("asr_") and f"{name}_low" in board.columns]
+    success = [name for name in success if name not in hidden]
     if success:
         lines += ["## Attack success", "", "Of the samples that are right before the attack (`n_correct`)."]
         if any(name.startswith("asr_8bit_") for name in success):
@@ -189,6 +198,7 @@ def markdown(
         lines += [*_board(board, ["model", "n_correct", *success]), ""]
     lines += _query_part(board) + _curve_part(drawn)
     lines += _own_part(results, board, found or Extras())
+    lines += [f"- {_plain(fault)}" for fault in (found.faults if found else [])]
     classes = [name for name in board.columns if name.startswith(("precision_", "recall_")) and f"{name}_low" in board]
     if 0 < len(classes) <= 8:
         lines += ["## Per class", "", *_table(board, ["model", *classes]), ""]
@@ -260,16 +270,20 @@ def _own_part(results: Results, board: pd.DataFrame, found: Extras) -> list[str]
     if len(beside):
         heads = ["model", "column", "ours", "published", "source"]
         lines += ["## Beside published figures", "", *_table(beside, heads), ""]
-    for stem in dict.fromkeys([*found.tables, *found.figures]):
+    for stem in dict.fromkeys([*found.tables, *found.figures, *found.captions]):
+        kept = results.store.folder / "figures" / f"{stem}.png"  # a clone has the picture, not what it is drawn from
+        picture = stem in found.figures or kept.is_file()
+        if not picture and stem not in found.tables:
+            continue
         lines += [f"## {stem.replace('_', ' ').capitalize()}", "", found.captions.get(stem, ""), ""]
-        if stem in found.figures:
-            lines += [f"![{stem.replace('_', ' ')}](figures/{stem}.png)", ""]
+        lines += [f"![{stem.replace('_', ' ')}](figures/{stem}.png)", ""] if picture else []
         if stem in found.tables:
-            table = found.tables[stem]
+            table = found.shown.get(stem, found.tables[stem])
             every = [str(name) for name in table]
             bounds = {f"{name}_{side}" for name in every for side in ("low", "high")}
             lines += [*_table(table.head(SHOWN_ROWS), [name for name in every if name not in bounds]), ""]
-            lines += [f"The whole table: `{stem}.csv`.", ""] if len(table) > SHOWN_ROWS else []
+            short = len(table) > SHOWN_ROWS or stem in found.shown
+            lines += [f"The whole table: `{stem}.csv`.", ""] if short else []
     return lines
 
 

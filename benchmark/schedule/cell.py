@@ -116,20 +116,19 @@ def _fit(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int)
     with model.counter.counting() as used:
         fitted = attack.fit(model, inputs, labels, eps=_eps(cell), generator=_draws(cell, slice(None)))
     artefacts = Artefacts({"fitted": fitted}, {name: png(picture) for name, picture in attack.pictures(fitted).items()})
+    n, views = len(batch), attack.views() if attack.judges_fit else 1
     rows = {
-        "sample": strings(cell.samples),
-        "fit_forwards": np.full(len(batch), used.forwards / max(1, len(batch))),
-        "fit_backwards": np.full(len(batch), used.backwards / max(1, len(batch))),
+        "sample": strings(list(cell.samples) * views),
+        "fit_forwards": np.full(n * views, used.forwards / max(1, n)),
+        "fit_backwards": np.full(n * views, used.backwards / max(1, n)),
     }
     if attack.judges_fit:
-        clean = _joined(
-            [
-                _task(cell).clean(model, Batch(batch.ids[at], batch.inputs[at], batch.labels[at]), spec)
-                for at in _slices(len(batch), batch_size)
-            ]
-        )
+        task, parts = _task(cell), []
+        for at in _slices(n, batch_size):
+            parts.append(task.clean(model, Batch(batch.ids[at], batch.inputs[at], batch.labels[at]), spec))
+        clean = _joined(parts)
         judged, _ = _attacked(cell, context, model, attack, clean, fitted, batch_size, keep="none")
-        rows |= {"correct": np.asarray(clean["correct"]), **judged}
+        rows |= {"correct": np.tile(np.asarray(clean["correct"]), views), **judged}
     return rows, artefacts, batch_size
 
 
@@ -187,6 +186,7 @@ def _attacked(
     views: list[int] = []
     room = int(cell.keep_inputs_mb * 1e6 // max(1, batch.inputs[0].nbytes)) if len(batch) else 0
     for view in range(attack.views()):
+        full = room * (view + 1) // attack.views()  # the views share the room, so that all are to be seen
         for at in _slices(len(batch), batch_size):
             inputs, labels = _tensors(batch, at, context.device)
             rows, outputs = execute(
@@ -201,10 +201,10 @@ def _attacked(
                 fitted=fitted,
             )
             if attack.views() > 1:
-                rows["view"] = np.full(len(inputs), view, dtype=np.int64)
+                rows = _lean(rows, attack) | {"view": np.full(len(inputs), view, dtype=np.int64)}
             parts.append(rows)
             chosen = np.flatnonzero(rows["success"] if keep == "broken" else np.full(len(inputs), keep == "all"))
-            chosen = chosen[: room - len(ids)]
+            chosen = chosen[: full - len(ids)]
             kept.append(outputs.detach().cpu().numpy()[chosen])
             ids += [cell.samples[at][i] for i in chosen]
             views += [view] * len(chosen)
@@ -212,6 +212,14 @@ def _attacked(
         return _joined(parts), {}
     found = {"samples": np.asarray(ids, dtype=np.str_), "inputs": np.concatenate(kept)}
     return _joined(parts), found | ({"views": np.asarray(views)} if attack.views() > 1 else {})
+
+
+def _lean(rows: Rows, attack: Attack) -> Rows:
+    """Of many views verdict and parameters are kept: norms that judge nothing are most of a record's bytes."""
+    if attack.threat.norm != "none":
+        return rows
+    kept = {name: values for name, values in rows.items() if not name.startswith("norm_")}
+    return kept | {"margin": np.asarray(kept["margin"], dtype=np.float32)}
 
 
 def _explain(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:

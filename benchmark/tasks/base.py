@@ -109,6 +109,10 @@ class Task(Plugin):
     def columns(self, classes: Sequence[str]) -> tuple[Column, ...]:
         """Summary columns of clean predictions; the first is the headline."""
 
+    def attack_columns(self, classes: Sequence[str]) -> tuple[Column, ...]:
+        """Columns that the task wants of every attack, computed from its rows with the clean columns beside them."""
+        return ()
+
     @abstractmethod
     def check_output(self, output: torch.Tensor, spec: EntrySpec | None, n: int) -> None:
         """Check a model's output for ``n`` samples.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.errors import EntryError
+from benchmark.errors import EntryError, UnknownNameError
 from benchmark.seeds import derive, global_seed
 from benchmark.tasks.base import Column, Rows, Task, tasks
 
@@ -35,12 +35,15 @@ class Classification(Task):
 
     Fields:
         per_class: precision and recall columns where there are at most this many classes.
+        flips: class names whose errors are not like others (a disease): of every attack, how many samples it moves
+            from and to each of them, counted apart.
     """
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "image to one of K classes"
 
     per_class: int = Field(default=10, ge=0)
+    flips: tuple[str, ...] = ()
 
     def clean(self, model: Model, batch: Batch, spec: EntrySpec | None = None) -> dict[str, NDArray[Any]]:
         """See :meth:`Task.clean`; own columns: ``margin_clean`` (logits), ``confidence`` (softmax of the prediction).
@@ -165,6 +168,24 @@ class Classification(Task):
                 found.append(Column(f"recall_{name}", "rate", _Share("label", k)))
         return tuple(found)
 
+    def attack_columns(self, classes: Sequence[str]) -> tuple[Column, ...]:
+        """``flips_from_<class>``: right samples of the class that are made wrong (a disease that is missed);
+        ``flips_to_<class>``: right samples of other classes that are taken for it (a false alarm).
+
+        Raises:
+            UnknownNameError: ``flips`` names a class that the dataset does not have.
+        """
+        found = []
+        for name, column in zip(classes, _column_names(classes), strict=True):
+            if name in self.flips:
+                k = list(classes).index(name)
+                found.append(Column(f"flips_from_{column}", "rate", _Flips(k, away=True), higher_is_better=False))
+                found.append(Column(f"flips_to_{column}", "rate", _Flips(k, away=False), higher_is_better=False))
+        unknown = [name for name in self.flips if name not in classes]
+        if unknown:
+            raise UnknownNameError("class", unknown[0], classes, "task_params.flips, the dataset's classes")
+        return tuple(found)
+
     def check_output(self, output: torch.Tensor, spec: EntrySpec | None, n: int) -> None:
         """See :meth:`Task.check_output`: finite logits (n, K), K >= 2."""
         import torch
@@ -231,6 +252,21 @@ class _Share:
     def __call__(self, rows: pd.DataFrame) -> NDArray[np.float64]:
         inside = rows[self.column].to_numpy() == self.k
         return np.where(inside, rows["correct"].to_numpy(dtype=np.float64), np.nan)
+
+
+class _Flips:
+    """1 where an attack moves a right sample away from class ``k`` (else: from another class to it)."""
+
+    def __init__(self, k: int, *, away: bool) -> None:
+        self.k, self.away = k, away
+
+    def __call__(self, rows: pd.DataFrame) -> NDArray[np.float64]:
+        of_class = rows["label"].to_numpy() == self.k
+        right = rows["correct"].to_numpy(dtype=bool)
+        won = rows["success"].to_numpy(dtype=bool)
+        if self.away:
+            return np.where(right & of_class, won, np.nan)
+        return np.where(right & ~of_class, won & (rows["pred"].to_numpy() == self.k), np.nan)
 
 
 def _column_names(classes: Sequence[str]) -> list[str]:

@@ -52,7 +52,7 @@ def test_every_exported_attack_is_known_or_says_why_not():
         assert {cls.read().alias[m] for m in cls.members()} == set(cls.table)
 
 
-@pytest.mark.filterwarnings("ignore:At the first initialisation the optimizer:UserWarning")
+@pytest.mark.filterwarnings("ignore:At the first initialisation:UserWarning")  # foolbox, where numba is installed
 @pytest.mark.parametrize("member", sorted(foolbox_attacks.TABLE))
 def test_foolboxs_threat_models_are_its_class_hierarchys(member):
     if "BrendelBethge" in member:

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.attacks._families import FAMILIES
+from benchmark.attacks._frozen import frozen
 from benchmark.attacks.base import Perturbed, attacks
 from benchmark.data.base import Batch
 from benchmark.models.wrap import Model
 from benchmark.registry import Family
 from benchmark.seeds import Draws
 from benchmark.tasks.base import tasks
-from benchmark.tasks.execute import execute
+from benchmark.tasks.execute import execute, generate
 
-BUDGET = {"linf": 0.1, "l2": 0.8, "l1": 4.0}
+BUDGET = {"linf": 0.1, "l2": 0.8, "l1": 4.0, "none": 3}  # without a norm: a severity
 
 
 class Row(NamedTuple):
@@ -36,8 +38,29 @@ TABLE = [
     Row("noise-linf", {"draws": 3}),
     Row("noise-l2"),
     Row("deepfool"),
-    Row("spatial-grid", {"rotations": 5, "translations": 3}),
-    Row("spatial-random", {"draws": 4}),
+    Row("deepfool", {"norm": "linf", "keep": 0}),
+    Row("deepfool", {"search": "bfloat16"}),
+    *[Row("deepfool", {"variant": "paper", "norm": norm}) for norm in ("l2", "linf")],
+    Row("fgsm-90"),
+    Row("universal-deepfool", {"passes": 1}),
+    Row("universal-deepfool", {"passes": 1, "norm": "l2"}),
+    Row("universal-sgd", {"passes": 1, "restarts": 2}),
+    Row("universal-sgd", {"passes": 1, "norm": "l2", "target": 3}),
+    Row("universal-random"),
+    Row("universal-random", {"norm": "l2"}),
+    Row("fooling-gradient", {"steps": 3}),
+    Row("fooling-evolution", {"generations": 3}),
+    Row("fooling-noise", {"draws": 3}),
+    *[Row("structural", {"family": name, "mode": "random", "draws": 4}) for name in FAMILIES],
+    Row("structural", {"family": "scale"}),
+    Row("structural", {"family": "fog", "mode": "average"}, 3),
+    Row("structural", {"family": "jpeg", "mode": "average"}, 3),
+    Row("rp2", {"steps": 3, "batch": 4}),
+    Row("rp2", {"steps": 3, "batch": 4, "target": 5, "mask": [[0.2, 0.2, 0.8, 0.8]]}, 3),
+    Row("sticker-random", {"mask": "authors-gtsrb"}),
+    Row("patch", {"steps": 3, "batch": 4}),
+    Row("patch", {"steps": 3, "batch": 4, "target": 5, "shape": "square"}, 3),
+    Row("patch-random"),
     *[
         Row(f"foolbox:{prefix}{name}", S)
         for prefix in ("L1", "L2", "Linf")
@@ -107,15 +130,22 @@ def judged(row, model, x, y, seeds):
     batch = Batch(tuple(map(str, seeds)), x.numpy(), y.numpy())
     clean = task.clean(model, batch)
     eps = BUDGET[attack.threat.norm] if attack.threat.kind == "fixed" else None
-    return execute(task, attack, model, x, y, clean, eps=eps, generator=Draws(seeds))
+    if attack.generates:
+        return generate(task, attack, model, torch.as_tensor(list(seeds)), x.shape[1:], generator=Draws(seeds))
+    fitted = None
+    if attack.fits:  # on samples of its own, so that what is fitted does not depend on those that are judged
+        trained, labels = case(row)[1:]
+        with frozen(model):
+            fitted = attack.fit(model, trained, labels, eps=eps, generator=Draws(range(6)))
+    return execute(task, attack, model, x, y, clean, eps=eps, generator=Draws(seeds), fitted=fitted)
 
 
 def test_the_table_names_every_registered_class():
     tested = {row.use.partition(":")[0] for row in TABLE}
     own = {n for n, c in attacks.classes().items() if c.__module__.startswith("benchmark.")}
-    assert own <= tested
+    assert own - {"universal"} <= tested, "universal:file=PATH needs a file: tests/attacks/test_universal.py"
     families = [n for n in own if issubclass(attacks.classes()[n], Family)]
-    assert sorted(families) == ["foolbox", "torchattacks"]
+    assert sorted(families) == ["foolbox", "torchattacks", "universal"]
 
 
 @pytest.mark.parametrize("row", TABLE, ids=ids)

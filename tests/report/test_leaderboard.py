@@ -91,7 +91,7 @@ class Made:
 
     def report(self):
         self.store.write_plan(self.plan)
-        results, board, explained = write_report(self.store.folder)
+        results, board, explained, _ = write_report(self.store.folder)
         self.results, self.explained = results, explained
         return board.set_index("model")
 

@@ -118,6 +118,29 @@ def test_a_label_that_the_network_does_not_know_is_an_entry_error():
         tasks.make("classification").clean(Model(Pixels()), batch([[0, 0, 1], [0, 0, 1]], [2, 3]))
 
 
+def test_flips_are_counted_apart_and_a_class_that_is_not_there_is_refused():
+    """Oracle: by hand, from six samples of two classes."""
+    import pandas as pd
+
+    from benchmark.errors import UnknownNameError
+
+    rows = pd.DataFrame(
+        {
+            "label": [1, 1, 1, 0, 0, 0],
+            "correct": [True, True, False, True, True, True],
+            "pred": [0, 1, 0, 1, 0, 1],
+            "success": [True, False, False, True, False, True],
+        }
+    )
+    task = tasks.make("classification", {"flips": ["ILL"]})
+    missed, alarm = task.attack_columns(["WELL", "ILL"])
+    assert (missed.name, alarm.name) == ("flips_from_ill", "flips_to_ill")
+    np.testing.assert_array_equal(missed.values(rows), [1, 0, np.nan, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(alarm.values(rows), [np.nan, np.nan, np.nan, 1, 0, 1])
+    with pytest.raises(UnknownNameError, match="ILL"):
+        task.attack_columns(["a", "b"])
+
+
 class Made(torch.nn.Module):
     """The three pixels times ten, then what makes a model hard to judge."""
 

@@ -1,0 +1,64 @@
+"""Perturbations relative to their input, ||r|| / ||x||: per-sample parameters of an attack, and columns of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.attacks.base import Column
+from benchmark.attacks.verify import norms
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+
+Floats = NDArray[np.float64]
+NORMS = ("l2", "linf")
+
+
+def relative_norms(clean: torch.Tensor, moved: torch.Tensor, suffix: str = "") -> dict[str, Floats]:
+    """``relative_l2`` and ``relative_linf`` (with ``suffix``), each (N,) float64; NaN where the input is all zero.
+
+    Args:
+        clean, moved: (N, C, H, W). Norms of the input are taken as it is, in [0, 1]: a network that centres its
+            inputs has other ones.
+        suffix: of the names.
+    """
+    moves, sizes = norms(clean, moved), norms(clean * 0, clean)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            f"relative_{norm}{suffix}": np.where(sizes[norm] > 0, moves[norm] / sizes[norm], np.nan) for norm in NORMS
+        }
+
+
+def relative_columns(unclipped: bool) -> tuple[Column, ...]:
+    """Means of ``param_relative_*`` over the successes.
+
+    Args:
+        unclipped: the attack also has what it reached before clipping to [0, 1] (``param_relative_*_unclipped``, and
+            ``param_fooled_unclipped``). Then ``mean_relative_*`` is of that, over the samples that are fooled there;
+            ``mean_relative_*_clipped`` stands beside it, and ``asr_unclipped``.
+    """
+    if not unclipped:
+        return tuple(_mean(f"mean_relative_{norm}", f"param_relative_{norm}", "success") for norm in NORMS)
+    fooled = "param_fooled_unclipped"
+    return (
+        *(_mean(f"mean_relative_{norm}", f"param_relative_{norm}_unclipped", fooled) for norm in NORMS),
+        *(_mean(f"mean_relative_{norm}_clipped", f"param_relative_{norm}", "success") for norm in NORMS),
+        Column("asr_unclipped", "rate", lambda rows: column(rows, fooled), higher_is_better=False),
+    )
+
+
+def column(rows: pd.DataFrame, name: str) -> Floats:
+    """A column as float64 (N,), NaN where the rows have none of that name."""
+    return rows[name].to_numpy(dtype=np.float64) if name in rows else np.full(len(rows), np.nan)
+
+
+def _mean(name: str, of: str, among: str) -> Column:
+    values: Callable[[pd.DataFrame], Floats] = lambda rows: np.where(  # noqa: E731
+        column(rows, among) == 1, column(rows, of), np.nan
+    )
+    return Column(name, "mean", values)
