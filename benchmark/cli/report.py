@@ -10,7 +10,7 @@ from benchmark.cli.options import RESULTS, Include, Out, SuiteName
 
 
 def report(suite: SuiteName, include: Include = [], out: Out = RESULTS) -> None:  # noqa: B006
-    """Write leaderboard.csv, leaderboard.md and explanations.csv again; computes nothing."""
+    """Write the leaderboard, the explanations, the curves and their pictures again; computes nothing."""
     from benchmark.cli.tables import print_report
     from benchmark.registry import include as include_files
     from benchmark.report.write import write_report

@@ -192,6 +192,16 @@ def test_a_black_box_success_of_a_small_norm_counts_at_the_white_boxs_budget(tmp
     assert "2 of 10" in raised(made)["black-box-stronger"]
 
 
+def test_what_a_white_box_attack_broke_at_a_smaller_budget_is_broken_here_too(tmp_path):
+    attacks = [probe("pgd", "1/10"), probe("unbounded", "1/5"), probe("square", "1/5", threat=BLACK)]
+    made = Made(tmp_path, chunks=(10,), attacks=attacks)
+    made.clean("a", [1] * 10)
+    made.attack("a", "pgd", "1/10", broken(*range(6)))
+    made.attack("a", "unbounded", "1/5", broken(0, 1))
+    made.attack("a", "square", "1/5", broken(*range(2, 7), norm=0.2))
+    assert raised(made) == {}
+
+
 def steps(name, steps):
     return probe(name, "1/10", use="foolbox:LinfPGD", params={"steps": steps})
 
