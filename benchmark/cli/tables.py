@@ -8,9 +8,9 @@ from benchmark.attacks.base import Extras
 from benchmark.cli.console import table_console
 from benchmark.report.flags import flags
 from benchmark.report.leaderboard import verdicts
+from benchmark.report.markdown import arrows, cell_text, own_names, query_names, shown_columns
 from benchmark.report.probes import published
 from benchmark.report.results import Results
-from benchmark.report.write import arrows, cell_text, own_names, query_names, shown_columns
 
 MOST_ROWS = 40  # of an attack's own table
 

@@ -1,0 +1,228 @@
+"""leaderboard.md, and how a table's cells read, in the terminal too."""
+
+from __future__ import annotations
+
+import re
+from math import isnan
+from typing import Any
+
+import pandas as pd
+
+from benchmark.attacks.base import Extras
+from benchmark.report.curves import WORST, Curves, describe
+from benchmark.report.flags import flags
+from benchmark.report.leaderboard import verdicts
+from benchmark.report.probes import declared, published, unshown
+from benchmark.report.results import Results
+
+FLOAT_FORMAT = "%.6g"
+WIDE = 16  # columns of a table that fit a page
+SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
+
+
+def number(value: Any, low: Any = None, high: Any = None) -> str:
+    """``0.960 [0.933, 0.976]``; a blank with its bounds where samples have no verdict; ``–`` for nothing."""
+    if value is None or pd.isna(value):
+        if low is None or pd.isna(low):
+            return "–"
+        return f"? [{low:.3f}, {high:.3f}]"
+    text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    return text if low is None or isnan(low) else f"{text} [{low:.3f}, {high:.3f}]"
+
+
+def shown_columns(results: Results, board: pd.DataFrame) -> list[str]:
+    """The columns that fit a page: rates and norms without their interval columns, and the counts that are not 0."""
+    hidden = unshown(results)
+    names = [name for name in board.columns if f"{name}_low" in board.columns and not name.startswith("asr_")]
+    names = [name for name in names if not name.startswith(("precision_", "recall_")) and f"n_{name}" not in board]
+    names += [name for name in board.columns if name.startswith("median_") and f"{name}_low" in board.columns]
+    names = [name for name in names if name not in hidden]
+    counts = [name for name in ("failed", "skipped", "missing", "nan", "out_of_budget") if board[name].sum()]
+    flagged = ["flags"] if board["flags"].any() else []
+    return ["model", "rank", "n", *flagged, *names, *counts]
+
+
+def own_names(results: Results, board: pd.DataFrame) -> list[str]:
+    """Columns that the suite's attacks declare of their own, to be shown."""
+    hidden = unshown(results)
+    names = dict.fromkeys(name for name, _, _, _ in declared(results))
+    return [name for name in names if name in board and name not in hidden]
+
+
+def cell_text(row: pd.Series, name: str) -> str:
+    """One table cell with its interval."""
+    if f"{name}_low" in row.index:
+        return number(row[name], row[f"{name}_low"], row[f"{name}_high"])
+    return number(row[name])
+
+
+def _table(board: pd.DataFrame, names: list[str], heads: dict[str, str] | None = None) -> list[str]:
+    heads = heads or {}
+    lines = ["| " + " | ".join(heads.get(name, name) for name in names) + " |", "|" + "---|" * len(names)]
+    for _, row in board.iterrows():
+        lines.append("| " + " | ".join(cell_text(row, name).replace("|", "\\|") for name in names) + " |")
+    return lines
+
+
+def _board(board: pd.DataFrame, names: list[str]) -> list[str]:
+    """A table of the leaderboard; where it would be too wide for a page, a row a column and a column a model."""
+    if len(names) <= WIDE:
+        return _table(board, names)
+    return _transposed(board, names[1:])
+
+
+def _transposed(board: pd.DataFrame, names: list[str]) -> list[str]:
+    """A row a column of the leaderboard, and a column a model."""
+    rows = [[name, *[cell_text(row, name) for _, row in board.iterrows()]] for name in names]
+    lines = ["| column | " + " | ".join(board["model"]) + " |", "|" + "---|" * (len(board) + 1)]
+    return lines + ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+
+
+def arrows(results: Results) -> dict[str, str]:
+    """Metric column to its heading with the direction that is better."""
+    marks = {True: " ↑", False: " ↓", None: ""}
+    return {
+        name.replace("-", "_"): name.replace("-", "_") + marks[metric["higher_is_better"]]
+        for name, metric in results.plan["metrics"].items()
+    }
+
+
+def markdown(
+    results: Results,
+    board: pd.DataFrame,
+    explained: pd.DataFrame,
+    found: Extras | None = None,
+    drawn: Curves | None = None,
+) -> str:
+    """leaderboard.md: the table, what the data decide, the explanations, what failed, how it was made."""
+    suite, data = results.suite, results.plan["dataset"]
+    lines = (
+        [f"# {suite.title or suite.name}", "", suite.description.strip(), ""]
+        if suite.description
+        else [
+            f"# {suite.title or suite.name}",
+            "",
+        ]
+    )
+    lines += [f"{data['n']} samples of `{suite.dataset.label}` ({suite.dataset.split}), seed {suite.seed}."]
+    if suite.threat is not None:
+        lines += [f"Headline threat model: {suite.threat.norm}, eps = {suite.threat.eps}."]
+    lines += [
+        "Values in brackets are 95 % intervals; `?` marks a rate whose samples lack a verdict, with its two bounds."
+    ]
+    lines += ["", *_board(board, shown_columns(results, board)), "", *[f"- {line}" for line in verdicts(results)], ""]
+    lines += _flag_part(results)
+    hidden = unshown(results)
+    success = [name for name in board.columns if name.startswith("asr_") and f"{name}_low" in board.columns]
+    success = [name for name in success if name not in hidden]
+    if success:
+        lines += ["## Attack success", "", "Of the samples that are right before the attack (`n_correct`)."]
+        if any(name.startswith("asr_8bit_") for name in success):
+            lines[-1] += " `asr_8bit`: still broken after the perturbed input is rounded to 8 bits."
+        lines += [""]
+        lines += [*_board(board, ["model", "n_correct", *success]), ""]
+    lines += _query_part(board) + _curve_part(drawn)
+    lines += _own_part(results, board, found or Extras())
+    lines += [f"- {_plain(fault)}" for fault in (found.faults if found else [])]
+    classes = [name for name in board.columns if name.startswith(("precision_", "recall_")) and f"{name}_low" in board]
+    if 0 < len(classes) <= 8:
+        lines += ["## Per class", "", *_table(board, ["model", *classes]), ""]
+    if len(explained):
+        names = [name.replace("-", "_") for name in results.plan["metrics"]]
+        lines += ["## Explanations", "", "Means over samples; an arrow says which direction is better.", ""]
+        lines += [*_table(explained, ["model", "explainer", "control", *names], arrows(results)), ""]
+    reasons = results.reasons()
+    if reasons:
+        lines += ["## Failed and skipped", ""]
+        lines += [f"- {label}: {status}: {_plain(reason)}" for label, status, reason in reasons] + [""]
+    lines += ["## Probes", ""]
+    lines += [
+        f"- `{probe.name}`: {probe.use}{_library(results, probe.name)}, {_settings(probe.params)}"
+        + (f", budgets {', '.join(str(eps) for eps in probe.budgets)}" if probe.budgets else "")
+        for probe in suite.attacks
+    ]
+    lines += [f"- `{probe.name}`: {probe.use}, {_settings(probe.params)}" for probe in suite.explainers]
+    lines += [f"- `{metric.name}`: {metric.use}, {_settings(metric.params)}" for metric in suite.metrics]
+    return "\n".join(lines) + "\n"
+
+
+def _flag_part(results: Results) -> list[str]:
+    raised = flags(results)
+    if not raised:
+        return []
+    lines = ["Flags: what in this evaluation makes a robustness claim doubtful.", ""]
+    return [*lines, *[f"- {flag.model}: **{flag.name}**: {_plain(flag.words)}" for flag in raised], ""]
+
+
+def query_names(board: pd.DataFrame) -> list[str]:
+    """Columns of mean queries."""
+    return [name for name in board.columns if name.startswith("queries_") and f"{name}_low" in board.columns]
+
+
+def _query_part(board: pd.DataFrame) -> list[str]:
+    names = query_names(board)
+    if not names:
+        return []
+    lines = ["## Queries", "", "Mean forwards a sample of the black-box attacks, over the samples right before.", ""]
+    return [*lines, *_board(board, ["model", *names]), ""]
+
+
+def _curve_part(drawn: Curves | None) -> list[str]:
+    """Pictures, then areas and optimality: a row an attack, two columns a model."""
+    if drawn is None or not len(drawn.areas):
+        return []
+    lines = ["## Accuracy against budget", ""]
+    for stem in drawn.figures:
+        lines += [f"![{stem.replace('_', ' ')}](figures/{stem}.png)", ""]
+    lines += ["Area under the curve; in italics the optimality against the best of all attacks run (1: as good). "]
+    lines[-1] += " ".join(describe(drawn.areas))
+    models = list(dict.fromkeys(drawn.areas["model"]))
+    lines += ["", "| norm | attack | " + " | ".join(models) + " |", "|" + "---|" * (len(models) + 2)]
+    for (norm, attack), part in drawn.areas.groupby(["norm", "attack"], sort=False):
+        row = part.set_index("model")
+        cells = [f"{cell_text(row.loc[m], 'area')}, *{number(float(row.loc[m, 'optimality']))}*" for m in models]
+        lines += [f"| {norm} | {'all together' if attack == WORST else attack} | " + " | ".join(cells) + " |"]
+    return [*lines, ""]
+
+
+def _own_part(results: Results, board: pd.DataFrame, found: Extras) -> list[str]:
+    """Attacks' own columns (transposed: there may be many), published figures, tables and pictures."""
+    lines: list[str] = []
+    names = own_names(results, board)
+    if names:
+        lines += ["## The attacks' own columns", "", *_transposed(board, names), ""]
+    beside = published(results, board)
+    if len(beside):
+        heads = ["model", "column", "ours", "published", "source"]
+        lines += ["## Beside published figures", "", *_table(beside, heads), ""]
+    for stem in dict.fromkeys([*found.tables, *found.figures, *found.captions]):
+        kept = results.store.folder / "figures" / f"{stem}.png"  # a clone has the picture, not what it is drawn from
+        picture = stem in found.figures or kept.is_file()
+        if not picture and stem not in found.tables:
+            continue
+        lines += [f"## {stem.replace('_', ' ').capitalize()}", "", found.captions.get(stem, ""), ""]
+        lines += [f"![{stem.replace('_', ' ')}](figures/{stem}.png)", ""] if picture else []
+        if stem in found.tables:
+            table = found.shown.get(stem, found.tables[stem])
+            every = [str(name) for name in table]
+            bounds = {f"{name}_{side}" for name in every for side in ("low", "high")}
+            lines += [*_table(table.head(SHOWN_ROWS), [name for name in every if name not in bounds]), ""]
+            short = len(table) > SHOWN_ROWS or stem in found.shown
+            lines += [f"The whole table: `{stem}.csv`.", ""] if short else []
+    return lines
+
+
+def _library(results: Results, name: str) -> str:
+    """The library that does the work with its version, in brackets; empty for own code."""
+    library = results.plan.get("versions", {}).get(name, "").partition("+")[2]
+    return f" ({library})" if library else ""
+
+
+def _settings(params: dict[str, Any]) -> str:
+    return _plain(", ".join(f"{key} = {value}" for key, value in params.items())) or "default settings"
+
+
+def _plain(text: str) -> str:
+    """Text that markdown and HTML show as it is."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("`", "'")
+    return re.sub(r"([\\|\[\]*])", r"\\\1", text)

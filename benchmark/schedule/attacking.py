@@ -1,0 +1,149 @@
+"""Cells of attacks: what is fitted, what is perturbed under each view, what is made from nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.attacks.base import Attack
+from benchmark.data.base import Batch, Grid
+from benchmark.schedule.context import Context
+from benchmark.schedule.parts import (
+    Artefacts,
+    Outcome,
+    Rows,
+    attack_of,
+    budget_of,
+    clean_rows,
+    draws,
+    joined,
+    png,
+    skip_if_asked,
+    slices,
+    task_of,
+    tensors,
+)
+from benchmark.spec.cell import Cell
+from benchmark.store.record import strings
+
+if TYPE_CHECKING:
+    from benchmark.models.wrap import Model
+
+
+def fit(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
+    """Compute an attack's artefact on training samples; where it asks for that, judge it on them."""
+    attack = attack_of(cell)
+    skip_if_asked(attack, cell, context, model, spec)
+    batch = context.batch(cell)
+    inputs, labels = tensors(batch, slice(None), context.device)
+    with model.counter.counting() as used:
+        fitted = attack.fit(model, inputs, labels, eps=budget_of(cell), generator=draws(cell, slice(None)))
+    artefacts = Artefacts({"fitted": fitted}, {name: png(picture) for name, picture in attack.pictures(fitted).items()})
+    n, views = len(batch), attack.views() if attack.judges_fit else 1
+    rows = {
+        "sample": strings(list(cell.samples) * views),
+        "fit_forwards": np.full(n * views, used.forwards / max(1, n)),
+        "fit_backwards": np.full(n * views, used.backwards / max(1, n)),
+    }
+    if attack.judges_fit:
+        task, parts = task_of(cell), []
+        for at in slices(n, batch_size):
+            parts.append(task.clean(model, Batch(batch.ids[at], batch.inputs[at], batch.labels[at]), spec))
+        clean = joined(parts)
+        judged, _ = _attacked(cell, context, model, attack, clean, fitted, batch_size, keep="none")
+        rows |= {"correct": np.tile(np.asarray(clean["correct"]), views), **judged}
+    return rows, artefacts, batch_size
+
+
+def generate_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
+    """Make one input a class, from nothing."""
+    import torch
+
+    from benchmark.tasks.execute import generate
+
+    attack, task, dataset = attack_of(cell), task_of(cell), context.dataset(cell)
+    skip_if_asked(attack, cell, context, model, spec)
+    index = dataset.index(cell.dataset.split)
+    grid = Grid(size=cell.dataset.size, channels=cell.dataset.channels)
+    shape = dataset.load(cell.dataset.split, index.ids[:1], grid).inputs.shape[1:]
+    targets = torch.as_tensor([int(name.rpartition("-")[2]) for name in cell.samples], device=context.device)
+    parts, made = [], []
+    for at in slices(len(targets), batch_size):
+        rows, outputs = generate(task, attack, model, targets[at], shape, generator=draws(cell, at))
+        parts.append(rows)
+        made.append(outputs.detach().cpu().numpy())
+    inputs = np.concatenate(made)
+    most = max(1, int(cell.keep_inputs_mb * 1e6 // max(1, inputs[0].nbytes)))
+    samples = np.asarray(cell.samples[:most], dtype=np.str_)
+    rows = {"sample": strings(cell.samples), **joined(parts)}
+    return rows, Artefacts({"generated": {"samples": samples, "inputs": inputs[:most]}}), batch_size
+
+
+def attack_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
+    """Attack the cell's samples, each under every view."""
+    attack = attack_of(cell)
+    skip_if_asked(attack, cell, context, model, spec)
+    clean = clean_rows(cell, context)
+    fitted = context.results.artefact(cell.needs["fit"], "fitted") if "fit" in cell.needs else None
+    batch_size = min(batch_size, attack.fixed_batch_size() or batch_size)
+    rows, kept = _attacked(cell, context, model, attack, clean, fitted, batch_size, keep=cell.keep_inputs)
+    samples = strings(list(cell.samples) * attack.views())
+    return {"sample": samples, **rows}, Artefacts({"perturbed": kept} if kept else {}), batch_size
+
+
+def _attacked(
+    cell: Cell,
+    context: Context,
+    model: Model,
+    attack: Attack,
+    clean: Rows,
+    fitted: Any,
+    batch_size: int,
+    *,
+    keep: str,
+) -> tuple[Rows, dict[str, NDArray[Any]]]:
+    """Rows of every view of every sample (view by view, samples in order), and the inputs to keep."""
+    from benchmark.tasks.execute import execute
+
+    task, batch = task_of(cell), context.batch(cell)
+    parts, kept = [], []
+    ids: list[str] = []
+    views: list[int] = []
+    room = int(cell.keep_inputs_mb * 1e6 // max(1, batch.inputs[0].nbytes)) if len(batch) else 0
+    for view in range(attack.views()):
+        full = room * (view + 1) // attack.views()  # the views share the room, so that all are to be seen
+        for at in slices(len(batch), batch_size):
+            inputs, labels = tensors(batch, at, context.device)
+            rows, outputs = execute(
+                task,
+                attack.at_view(view),
+                model,
+                inputs,
+                labels,
+                {name: values[at] for name, values in clean.items()},
+                eps=budget_of(cell),
+                generator=draws(cell, at, view),
+                fitted=fitted,
+            )
+            if attack.views() > 1:
+                rows = _lean(rows, attack) | {"view": np.full(len(inputs), view, dtype=np.int64)}
+            parts.append(rows)
+            chosen = np.flatnonzero(rows["success"] if keep == "broken" else np.full(len(inputs), keep == "all"))
+            chosen = chosen[: full - len(ids)]
+            kept.append(outputs.detach().cpu().numpy()[chosen])
+            ids += [cell.samples[at][i] for i in chosen]
+            views += [view] * len(chosen)
+    if not ids:
+        return joined(parts), {}
+    found = {"samples": np.asarray(ids, dtype=np.str_), "inputs": np.concatenate(kept)}
+    return joined(parts), found | ({"views": np.asarray(views)} if attack.views() > 1 else {})
+
+
+def _lean(rows: Rows, attack: Attack) -> Rows:
+    """Of many views verdict and parameters are kept: norms that judge nothing are most of a record's bytes."""
+    if attack.threat.norm != "none":
+        return rows
+    kept = {name: values for name, values in rows.items() if not name.startswith("norm_")}
+    return kept | {"margin": np.asarray(kept["margin"], dtype=np.float32)}
