@@ -24,7 +24,7 @@ def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame,
     table.add_column("")
     for model in board["model"]:
         table.add_column(model, justify="right")
-    for name in [*shown_columns(results, board)[1:], *query_names(board), *own_names(results, board)]:
+    for name in [*shown_columns(results, board)[1:], *query_names(results, board), *own_names(results, board)]:
         table.add_row(name, *[cell_text(row, name) for _, row in board.iterrows()])
     console.print(table)
     for line in verdicts(results):

@@ -121,7 +121,7 @@ def markdown(
             lines[-1] += " `asr_8bit`: still broken after the perturbed input is rounded to 8 bits."
         lines += [""]
         lines += [*_board(board, ["model", "n_correct", *success]), ""]
-    lines += _query_part(board) + _curve_part(drawn)
+    lines += _query_part(results, board) + _curve_part(drawn)
     lines += _own_part(results, board, found or Extras())
     lines += [f"- {_plain(fault)}" for fault in (found.faults if found else [])]
     classes = [name for name in board.columns if name.startswith(("precision_", "recall_")) and f"{name}_low" in board]
@@ -154,13 +154,15 @@ def _flag_part(results: Results) -> list[str]:
     return [*lines, *[f"- {flag.model}: **{flag.name}**: {_plain(flag.words)}" for flag in raised], ""]
 
 
-def query_names(board: pd.DataFrame) -> list[str]:
-    """Columns of mean queries."""
-    return [name for name in board.columns if name.startswith("queries_") and f"{name}_low" in board.columns]
+def query_names(results: Results, board: pd.DataFrame) -> list[str]:
+    """Columns of mean queries, to be shown."""
+    names = [name for name in board.columns if name.startswith("queries_") and f"{name}_low" in board.columns]
+    hidden = unshown(results)
+    return [name for name in names if name not in hidden]
 
 
-def _query_part(board: pd.DataFrame) -> list[str]:
-    names = query_names(board)
+def _query_part(results: Results, board: pd.DataFrame) -> list[str]:
+    names = query_names(results, board)
     if not names:
         return []
     lines = ["## Queries", "", "Mean forwards a sample of the black-box attacks, over the samples right before.", ""]

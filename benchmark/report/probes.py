@@ -161,9 +161,10 @@ def unshown(results: Results) -> set[str]:
         if type(view.attack).tabled or view.attack.views() > 1:
             for condition in results.conditions():
                 if condition.probe == view.name:
-                    hidden |= {f"{name}_{condition.suffix}" for name in (robust, "asr", "asr_8bit")}
+                    hidden |= {f"{name}_{condition.suffix}" for name in (robust, "asr", "asr_8bit", "queries")}
         if type(view.attack).tabled:
-            hidden |= {name for name, each, _, _ in declared(results) if each.name == view.name}
+            own = {column.name for column in view.attack.columns()}
+            hidden |= {n for n, each, _, column in declared(results) if each.name == view.name and column.name in own}
     return hidden | {name for name, _, _, column in declared(results) if not column.shown}
 
 
@@ -186,7 +187,8 @@ def _estimate(view: ProbeView, model: str, eps: str | None, column: Column) -> s
     if groups is None and "view" in rows:
         groups = rows["sample"].to_numpy(dtype=object)
     seed = derive("bootstrap", column.name, view.name)
-    return stats.bootstrap(np.where(judged, values, np.nan), column.statistic, groups, seed)
+    statistic = "mean" if column.statistic == "rate" else column.statistic  # a rate over several views of a sample
+    return stats.bootstrap(np.where(judged, values, np.nan), statistic, groups, seed)
 
 
 def extras(results: Results) -> Extras:

@@ -30,7 +30,9 @@ class Seen(Attack):
 
     def columns(self):
         moved = lambda rows: np.asarray(rows["norm_linf"], dtype=float)
-        return (Column("moved", "mean", moved), Column("moved_train", "mean", moved, kind="fit"))
+        shifted = lambda rows: np.asarray(rows["norm_linf"] > 0.07, dtype=float)
+        rate = Column("shifted", "rate", shifted)
+        return (Column("moved", "mean", moved), Column("moved_train", "mean", moved, kind="fit"), rate)
 
     def fit(self, model, inputs, labels, *, eps, generator):
         if self.break_fit:
@@ -70,6 +72,7 @@ def test_every_view_of_every_sample_is_a_row_and_fits_are_judged_too(workplace):
     assert board["n_moved_seen_0.2"] == 30
     assert board["n_moved_train_seen_0.2"] == 21
     assert abs(board["moved_seen_0.2"] - 0.05) < 1e-5
+    assert abs(board["shifted_seen_0.2"] - 1 / 3) < 1e-5, "a rate over views is a mean, one of three views"
     workplace.assay("report", "seen")  # a stranger's plugin is not here: its own columns go, all others stay
     again = pd.read_csv(workplace.root / "results/seen/leaderboard.csv").iloc[0]
     assert "moved_seen_0.2" not in again
