@@ -135,6 +135,7 @@ ATTACKS: dict[str, tuple[str, dict]] = {
     "autoattack": ("autoattack", {"steps": 50}),
     "FMN": ("foolbox:LInfFMNAttack", {"steps": 200}),
     "DeepFool, linf (foolbox)": ("foolbox:LinfDeepFoolAttack", {}),
+    "deepfool, linf (ours)": ("deepfool", {"norm": "linf"}),
     "deepfool (ours, l2)": ("deepfool", {}),
     "Square, 1,000 queries": ("torchattacks:Square", {"n_queries": 1000}),
     "HopSkipJump": (

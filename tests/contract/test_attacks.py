@@ -164,6 +164,7 @@ def test_budget_shape_frozen_model_and_seed(row):
     rows, out = judged(row, model, x, y, range(6))
     assert out.shape == x.shape
     assert out.dtype == torch.float32
+    assert out.device == x.device
     assert not out.requires_grad
     assert torch.equal(x, before), "the attack wrote into its inputs"
     assert (rows["status"] == "ok").all(), rows
