@@ -42,19 +42,24 @@ def report(probes: Sequence[ProbeResults]) -> Extras:
     name = "average_vs_worst"
     caption = (
         "Accuracy over all samples: clean; the average over the same random transformations for all samples; with the"
-        " worst of ten random ones for each sample; with the worst of the whole grid. Table and picture show the"
-        " largest severity; the others, and the intervals, stand in the CSV file."
+        " worst of ten random ones for each sample; with the worst of the whole grid. Table (in this order) and picture"
+        " show each family's largest severity; the others, and the intervals, stand in the CSV file."
     )
     table = table.reset_index(drop=True)
     return Extras({name: table}, {name: caption}, {name: lambda: draw(table)}, {name: short(table)})
 
 
+def largest(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of each family at its own largest severity."""
+    severity = table["severity"].astype(float)
+    return table[severity == severity.groupby(table["family"]).transform("max")]
+
+
 def short(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a family at its largest severity, a column a model: clean > average > worst of random > worst of grid."""
-    last = table[table["severity"] == max(table["severity"], key=float)]
+    """A row a family, a column a model: clean > average > worst of random > worst of grid; ``–``: not run."""
     rows: dict[str, dict[str, str]] = {}
-    for _, row in last.iterrows():
-        found = [row[kind] for kind in ("clean", *KINDS) if kind in row]
+    for _, row in largest(table).iterrows():
+        found = [row.get(kind, np.nan) for kind in ("clean", *KINDS)]
         text = " > ".join("–" if pd.isna(value) else f"{value:.2f}" for value in found)
         rows.setdefault(row["family"], {"family": row["family"], "severity": row["severity"]})[row["model"]] = text
     return pd.DataFrame(list(rows.values()))
@@ -65,7 +70,7 @@ def draw(table: pd.DataFrame) -> Figure:
     from matplotlib.figure import Figure
 
     models, families = list(dict.fromkeys(table["model"])), list(dict.fromkeys(table["family"]))[::-1]
-    last = table[table["severity"] == max(table["severity"], key=float)]
+    last = largest(table)
     figure = Figure(figsize=(3.2 * len(models) + 1.6, 0.36 * len(families) + 1.5))
     marks = {"clean": ("|", "black"), "average": ("o", "#4477aa"), "worst_random": ("D", "#ddaa33")}
     marks |= {"worst_grid": ("s", "#bb5566")}

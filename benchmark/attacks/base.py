@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -212,6 +213,13 @@ class Attack(Plugin):
     def extras(cls, probes: Sequence[ProbeResults]) -> Extras:  # noqa: ARG003
         """Tables and pictures of its own beside the leaderboard, from all of a suite's probes of this class."""
         return Extras()
+
+    def check_budget(self, eps: Fraction) -> None:
+        """Refuse a budget that this attack cannot run at, before anything is computed.
+
+        Raises:
+            SpecError: saying which budgets there are.
+        """
 
     def fixed_batch_size(self) -> int | None:
         """Batch size that is part of the result (third-party random attacks), else None."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
-from benchmark.attacks.base import Attack, Column, Perturbed, Threat, attacks
+from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
 from benchmark.attacks.physical import TOLERANCE, physical_columns, random_blocks
 
 if TYPE_CHECKING:
@@ -145,6 +145,13 @@ class Patch(Placed):
     def threat(self) -> Threat:
         """No norm: the area bounds it."""
         return Threat(norm="none", kind="none", knowledge="white-box", targeted=self.target is not None)
+
+    @classmethod
+    def extras(cls, probes: Sequence[ProbeResults]) -> Extras:
+        """The patches, and held-out inputs that carry them, where the inputs were kept."""
+        from benchmark.attacks._patch_report import gallery
+
+        return gallery(probes)
 
     def fit(
         self, model: Model, inputs: torch.Tensor, labels: torch.Tensor, *, eps: float | None, generator: Draws

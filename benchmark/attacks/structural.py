@@ -15,6 +15,7 @@ whole set.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr, model_validator
 
 from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
-from benchmark.errors import AttackError
+from benchmark.errors import AttackError, SpecError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,6 +102,11 @@ class Structural(Attack):
         """Number of draws."""
         return self.draws or DRAWS.get(self.mode, 0)
 
+    def check_budget(self, eps: Fraction) -> None:
+        """A severity is a whole number from 1 to 5."""
+        if eps not in (1, 2, 3, 4, 5):
+            raise SpecError(f"budget {eps} of {self.use!r}: expected a severity, a whole number from 1 to 5")
+
     def columns(self) -> tuple[Column, ...]:
         """Of an average: the mean accuracy over samples and points, its interval over samples."""
         return (Column("mean_acc", "mean", right),) if self.mode == "average" else ()
@@ -160,9 +166,7 @@ class Structural(Attack):
 
     def _severity(self, eps: float | None) -> int:
         if eps not in (1, 2, 3, 4, 5):
-            raise AttackError(
-                f"attack {self.name!r}: its budget is a severity, 1 to 5, got {eps}; budgets = ['3', '5']"
-            )
+            raise AttackError(f"attack {self.name!r}: its budget is a severity, 1 to 5, got {eps}")
         return int(eps)
 
 

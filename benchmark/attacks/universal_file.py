@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 @attacks.register("universal")
 class UniversalFile(Added, Family):
-    """The perturbation ``delta`` (C, H, W) of a .npz file, projected into the probe's budget; nothing is fitted.
+    """The perturbation of a .npz file, projected into the budget [linf or l2, fixed, transfer]; nothing is fitted.
+
+    The array is ``delta`` (C, H, W), as universal-deepfool and universal-sgd leave it.
 
     Fields:
         norm: ``"linf"`` or ``"l2"``, in which it is projected and judged.
@@ -93,8 +95,8 @@ class UniversalFile(Added, Family):
         try:
             with np.load(self.file, allow_pickle=False) as arrays:
                 v = np.asarray(arrays["delta"], dtype=np.float32)
-        except (OSError, ValueError, KeyError) as error:
-            raise SpecError(f"attack 'universal:file': {self.file} is no .npz file with `delta`: {error}") from None
+        except (OSError, ValueError, KeyError, EOFError):
+            raise SpecError(f"attack 'universal:file': {self.file} is no .npz file with an array `delta`") from None
         if v.ndim != 3 or not np.isfinite(v).all():
             raise SpecError(f"attack 'universal:file': `delta` in {self.file} is {v.shape}, expected finite (C, H, W)")
         return v

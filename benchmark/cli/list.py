@@ -75,7 +75,7 @@ def _plugins(what: What) -> list[tuple[str, str]]:
         facts = _facts(cls)
         text = f"{line} {facts}".strip()
         if hasattr(cls, "members"):
-            rows.append((f"{name}:<Name>", text))
+            rows.append((f"{name}:{getattr(cls, 'placeholder', '<Name>')}", text))
             rows += [(f"{name}:{member}", _member_facts(cls, member)) for member in cls.members()]
         else:
             rows.append((name, text))
@@ -105,7 +105,11 @@ def _member_facts(cls: Any, member: str) -> str:
         cost = f"; cost: {plugin.member_cost()}" if hasattr(plugin, "member_cost") else ""
         return _threat(plugin) + cost + f"; source: {cls.library}"
     except (AssayError, AttributeError, ValueError):
-        return ""
+        known = getattr(cls, "table", {}).get(cls.read().alias.get(member, member)) if hasattr(cls, "read") else None
+        if known is None:
+            return ""
+        norm = "norm as the suite says" if known.norm == "none" else known.norm
+        return f"{norm}, {known.kind}, {known.knowledge}; source: {cls.library}"
 
 
 def _threat(attack: Any) -> str:

@@ -228,6 +228,14 @@ class _Draw:
         from benchmark.report.draw import draw_curves
 
         part = self.points[self.points["norm"] == self.norm]
+        probes = {p.name: p for p in self.results.of_norm(self.norm)}
+        one_step = {
+            name
+            for name, probe in probes.items()
+            if self.results.threat(name).get("kind") == "fixed" and len(probe.budgets) == 1
+        }
+        if set(part["attack"]) - one_step - {WORST}:  # one budget is a vertical line: its area says as much
+            part = part[~part["attack"].isin(one_step)]
         controls = {p.name for p in self.results.of_norm(self.norm) if self.results.threat(p.name).get("control")}
         threat = self.results.suite.threat
         eps = float(threat.eps) if threat is not None and threat.norm == self.norm else None

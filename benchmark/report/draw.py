@@ -12,10 +12,10 @@ import pandas as pd
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")  # Okabe and Ito
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#882255")  # Okabe and Ito
 LINES = ("-", "--", "-.", ":")
 COLUMNS = 3
-DRAWING = 1  # raise it when the curves are drawn otherwise
+DRAWING = 2  # raise it when the curves are drawn otherwise
 
 
 def draw_curves(points: pd.DataFrame, norm: str, controls: set[str], headline: float | None) -> Figure:

@@ -202,4 +202,7 @@ def verdicts(results: Results) -> list[str]:
     for model in results.models:
         if model not in whole:
             lines.append(f"{model} is not ranked: some samples have no valid verdict.")
+    judged, outside, lost = results.verified()
+    if judged:
+        lines.append(f"{judged:,} returned inputs verified: {outside} out of budget, {lost} not finite.")
     return lines

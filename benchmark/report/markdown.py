@@ -14,6 +14,7 @@ from benchmark.report.flags import flags
 from benchmark.report.leaderboard import verdicts
 from benchmark.report.probes import declared, published, unshown
 from benchmark.report.results import Results
+from benchmark.spec.suite import AttackProbe, SuiteSpec
 
 FLOAT_FORMAT = "%.6g"
 WIDE = 16  # columns of a table that fit a page
@@ -27,6 +28,7 @@ def number(value: Any, low: Any = None, high: Any = None) -> str:
             return "–"
         return f"? [{low:.3f}, {high:.3f}]"
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
+    text = "0.000" if text == "-0.000" else text
     return text if low is None or isnan(low) else f"{text} [{low:.3f}, {high:.3f}]"
 
 
@@ -139,11 +141,19 @@ def markdown(
     lines += [
         f"- `{probe.name}`: {probe.use}{_library(results, probe.name)}, {_settings(probe.params)}"
         + (f", budgets {', '.join(str(eps) for eps in probe.budgets)}" if probe.budgets else "")
+        + _fitted_on(probe, suite)
         for probe in suite.attacks
     ]
     lines += [f"- `{probe.name}`: {probe.use}, {_settings(probe.params)}" for probe in suite.explainers]
     lines += [f"- `{metric.name}`: {metric.use}, {_settings(metric.params)}" for metric in suite.metrics]
     return "\n".join(lines) + "\n"
+
+
+def _fitted_on(probe: AttackProbe, suite: SuiteSpec) -> str:
+    """What an attack was fitted on, where the suite says so."""
+    said = f", fitted on {probe.fit_samples} samples of `{suite.dataset.fit_split}`" if probe.fit_samples else ""
+    said += f", fitted on {probe.source}" if probe.source else ""
+    return said + (", judged on every entry" if probe.transfer else "")
 
 
 def _flag_part(results: Results) -> list[str]:

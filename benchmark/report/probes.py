@@ -207,6 +207,24 @@ def extras(results: Results) -> Extras:
     return found
 
 
+def fitted(results: Results) -> pd.DataFrame:
+    """Where the artefacts of fits lie, under the suite's results folder; empty where nothing was fitted."""
+    rows = []
+    for cell in results.cells[results.cells["kind"] == "fit"].to_dict("records"):
+        for name, kept in results.heads.get(cell["hash"], {}).get("artefacts", {}).items():
+            rows.append(
+                {
+                    "probe": cell["probe"],
+                    "eps": cell["eps"],
+                    "model": cell["model"],
+                    "artefact": name,
+                    "file": f"artefacts/{kept['file']}",
+                    "sha256": kept["sha256"],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
 def published(results: Results, board: pd.DataFrame) -> pd.DataFrame:
     """Published figures beside ours; empty where the suite names none."""
     rows = []

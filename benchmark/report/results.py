@@ -296,6 +296,12 @@ class Results:
             "out_of_budget": int(states.get("out_of_budget", 0)),
         }
 
+    def verified(self) -> tuple[int, int, int]:
+        """Returned inputs that the verifier judged, and how many of them were out of budget, and not finite."""
+        rows = self.rows[self.rows["kind"].isin(["attack", "fit", "generate"])]
+        status = rows["status"].dropna() if "status" in rows else pd.Series(dtype=object)
+        return len(status), int((status == "out_of_budget").sum()), int((status == "nan").sum())
+
     def reasons(self) -> list[tuple[str, str, str]]:
         """(cell labels, status, last line of the reason) of failed and skipped cells that are not merely blocked.
 

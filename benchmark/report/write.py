@@ -12,7 +12,7 @@ from benchmark.report.curves import Curves, curves
 from benchmark.report.draw import DRAWING, as_png, picture_note
 from benchmark.report.leaderboard import explanations, leaderboard
 from benchmark.report.markdown import markdown
-from benchmark.report.probes import extras
+from benchmark.report.probes import extras, fitted
 from benchmark.report.results import Results
 from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store
@@ -42,6 +42,7 @@ def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame, Ext
     board, explained = leaderboard(results), explanations(results)
     found, drawn = extras(results), curves(results)
     write_atomic(folder / "leaderboard.csv", to_csv(board))
+    _write_or_remove(folder / "fitted.csv", fitted(results))
     _write_curves(folder, drawn)
     for stem, table in found.tables.items():
         write_atomic(folder / f"{stem}.csv", to_csv(table))

@@ -130,6 +130,11 @@ def make_attack(probe: AttackProbe, where: str) -> Attack:
         raise SpecError(f"{where}: {probe.use!r} runs at a fixed budget; give it budgets, such as budgets = ['8/255']")
     if probe.budgets and (threat.kind == "none" or (threat.kind == "minimal" and threat.norm == "none")):
         raise SpecError(f"{where}: {probe.use!r} has no norm to hold against a budget; remove `budgets`")
+    for eps in probe.budgets:
+        try:
+            attack.check_budget(eps)
+        except SpecError as error:
+            raise SpecError(f"{where}: {error}") from None
     return attack
 
 
@@ -189,6 +194,7 @@ class _Planner:
             for probe in self.suite.attacks
         ]
         self.check_headline(probes)
+        self.check_targets(probes)
         for entry in self.entries:
             for probe, attack in probes:
                 if attack.generates:
@@ -216,6 +222,17 @@ class _Planner:
             f"suite {self.suite.name!r}: no attack runs in the headline threat model"
             f" ({threat.norm}, eps {show_eps(threat.eps)}); add that budget to one of its attacks"
         )
+
+    def check_targets(self, probes: Sequence[tuple[AttackProbe, Attack]]) -> None:
+        """A target class is one of the dataset's."""
+        classes = len(self.index.classes)
+        for probe, attack in probes:
+            target = getattr(attack, "target", None)
+            if classes and isinstance(target, int) and target >= classes:
+                raise SpecError(
+                    f"suite {self.suite.name!r}, attack {probe.name!r}: target = {target}, the dataset has the classes"
+                    f" 0 to {classes - 1}"
+                )
 
     def within(self, samples: tuple[str, ...], limit: int | None) -> tuple[str, ...]:
         """The part of a chunk that lies in the first ``limit`` samples."""
@@ -282,6 +299,12 @@ class _Planner:
                 f" known are {', '.join(self.by_name)}"
             )
         split = self.suite.dataset.fit_split
+        known = len(self.dataset.index(split).ids)
+        if probe.fit_samples is not None and probe.fit_samples > known:
+            raise SpecError(
+                f"suite {self.suite.name!r}, attack {probe.name!r}: fit_samples = {probe.fit_samples}, the split"
+                f" {split!r} has {known} samples"
+            )
         order = sample_order(self.dataset.index(split), self.suite.seed, probe.fit_samples)
         cell = Cell(
             kind="fit",

@@ -15,6 +15,7 @@ from PIL import Image
 
 import benchmark
 from benchmark.attacks._families import FAMILIES, cloud, jpeg
+from benchmark.attacks._structural_report import short
 from benchmark.attacks.base import Perturbed, attacks
 from benchmark.attacks.structural import shown
 from benchmark.attacks.verify import judge
@@ -207,6 +208,33 @@ def test_wrong_settings_are_refused():
         attacks.make("structural", {"family": "snow"})
 
 
+@pytest.mark.parametrize("severity", ["7", "0", "2.5", "8/255"])
+def test_a_severity_that_is_none_is_refused_before_anything_runs(workplace, severity):
+    workplace.suite(
+        "bad",
+        f'entries = ["one"]\ndataset = {{ use = "digits", samples = 10 }}\n[[attacks]]\nname = "turn"\n'
+        f'use = "structural"\nbudgets = ["{severity}"]\n',
+    )
+    said = workplace.assay("run", "bad", "--dry-run", code=2).stderr
+    assert "attack 'turn'" in said
+    assert "whole number from 1 to 5" in said
+
+
+def test_each_family_stands_in_the_table_at_its_own_largest_severity():
+    table = pd.DataFrame(
+        {
+            "family": ["scale", "scale", "jpeg"],
+            "severity": ["5", "1", "3"],
+            "model": ["net"] * 3,
+            "clean": [0.9] * 3,
+            "worst_grid": [0.2, 0.8, 0.7],
+        }
+    )
+    shown = short(table).set_index("family")
+    assert shown.loc["scale", "net"] == "0.90 > – > – > 0.20"
+    assert shown.loc["jpeg", "net"] == "0.90 > – > – > 0.70"
+
+
 def test_a_suite_reports_average_against_worst_case(workplace):
     probes = "".join(
         f'\n[[attacks]]\nname = "scale-{mode}"\nuse = "structural"\nbudgets = ["5"]\n'
@@ -227,6 +255,7 @@ def test_a_suite_reports_average_against_worst_case(workplace):
     assert board["mean_acc_scale-average_5_low"] < table["average"] < board["mean_acc_scale-average_5_high"]
     assert board["n_mean_acc_scale-average_5"] == 30 * 32
     assert "average vs worst" in said
+    assert "1,020 returned inputs verified: 0 out of budget, 0 not finite." in said
     rows = pd.read_parquet(folder / "records.parquet")
     averaged = rows[rows["view"].notna()]
     assert len(averaged) == 30 * 32

@@ -184,6 +184,9 @@ def test_a_suite_gives_rates_matrix_curve_labels_and_the_artefact(ran):
         with Image.open(folder / "figures" / f"{picture}.png") as image:
             assert min(image.size) > 100
     assert "could not" not in (folder / "leaderboard.md").read_text()
+    where = pd.read_csv(folder / "fitted.csv")
+    assert set(where["artefact"]) == {"fitted", "delta.png"}
+    assert all((folder / file).is_file() for file in where["file"])
     fits = [head for head in ran.heads("uni") if head["spec"]["kind"] == "fit"]
     assert len(fits) == 6, "two models, two budgets, and one more number of images"
     for head in fits:
@@ -226,6 +229,20 @@ def test_a_file_that_is_none_is_refused(tmp_path):
             attacks.make(f"universal:file={tmp_path / name}")
     with pytest.raises(SpecError, match="file=PATH"):
         attacks.make("universal:delta")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("fit_samples = 60", "fit_samples = 60000", "the split 'train' has 1297 samples"),
+        ("restarts = 1 }", "restarts = 1, target = 12 }", "the dataset has the classes 0 to 9"),
+    ],
+)
+def test_what_the_data_cannot_give_is_refused_before_anything_runs(workplace, old, new, words):
+    workplace.suite("uni", SUITE.replace(old, new, 1))
+    said = workplace.assay("run", "uni", "--dry-run", code=2).stderr
+    assert "attack 'uap'" in said
+    assert words in said
 
 
 def test_the_shipped_suite_has_every_part_of_the_protocol():
