@@ -37,6 +37,7 @@ class UniversalFile(Added, Family):
 
     source: ClassVar[str] = "an artefact of universal-deepfool or universal-sgd"
     cost: ClassVar[str] = "none"
+    placeholder: ClassVar[str] = "file=PATH"  # of `assay list`
 
     file: Path | None = Field(default=None, exclude=True)
     sha256: str = ""

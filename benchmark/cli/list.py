@@ -105,7 +105,8 @@ def _member_facts(cls: Any, member: str) -> str:
         cost = f"; cost: {plugin.member_cost()}" if hasattr(plugin, "member_cost") else ""
         return _threat(plugin) + cost + f"; source: {cls.library}"
     except (AssayError, AttributeError, ValueError):
-        known = getattr(cls, "table", {}).get(cls.read().alias.get(member, member)) if hasattr(cls, "read") else None
+        table = getattr(cls, "table", None)  # of a library's attacks; a dataset of a library has none
+        known = table.get(cls.read().alias.get(member, member)) if table else None
         if known is None:
             return ""
         norm = "norm as the suite says" if known.norm == "none" else known.norm
