@@ -139,7 +139,7 @@ class Results:
         rows = self._attacked.get(model, self.rows.iloc[:0])
         if probe is not None:
             own = self.own_source(model, probe) if source is None else source
-            rows = rows[(rows["probe"] == probe) & (rows["source"] == own)]
+            rows = self._by_probe.get((model, probe, own), self.rows.iloc[:0])
         if norm is not None:
             rows = rows[rows["probe"].isin([each.name for each in self.of_norm(norm)])]
         found: pd.DataFrame = rows
@@ -149,6 +149,12 @@ class Results:
     def _attacked(self) -> dict[str, pd.DataFrame]:
         """Attack rows of each model."""
         return dict(tuple(self.rows[self.rows["kind"] == "attack"].groupby("model", sort=False)))
+
+    @cached_property
+    def _by_probe(self) -> dict[tuple[str, str, str], pd.DataFrame]:
+        """Attack rows of each model, probe and source: every column of a report asks for them."""
+        attacked = self.rows[self.rows["kind"] == "attack"]
+        return dict(tuple(attacked.groupby(["model", "probe", "source"], sort=False)))
 
     # -- verdicts -----------------------------------------------------------------------------------------------
 
@@ -203,7 +209,8 @@ class Results:
             won = won[won[column].fillna(False).astype(bool) & (won["status"] == "ok")]
         if eps is None or not len(won):
             return set(won["sample"])
-        within = np.asarray([isinstance(text, str) and Fraction(text) <= eps for text in won["eps"]], dtype=bool)
+        small = {text for text in won["eps"].unique() if isinstance(text, str) and Fraction(text) <= eps}
+        within = np.array(won["eps"].isin(small), dtype=bool)
         if f"norm_{norm}" in won:
             within |= won[f"norm_{norm}"].to_numpy(dtype=float) <= float(eps)
         return set(won["sample"][within])
