@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# before torch is imported: two workers of two threads each on two cores wait for one another at every small operation
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).parents[1]
 
 LINEAR_MODEL = """
