@@ -9,17 +9,17 @@ import torch
 import torchattacks
 
 from benchmark.attacks._frozen import frozen
-from benchmark.attacks.base import Perturbed
+from benchmark.attacks.base import Norm, Perturbed
 from benchmark.attacks.controls import margins
+from benchmark.attacks.torchattacks_attacks import NORM_NAMES
 
 if TYPE_CHECKING:
     from benchmark.models.wrap import Model
 
-NAMES = {"linf": "Linf", "l2": "L2"}
 TARGETS = 9  # target classes of the authors' targeted members
 
 
-def standard(model: Model, norm: str, eps: float, seed: int, classes: int, variant: str, steps: int) -> list[Any]:
+def standard(model: Model, norm: Norm, eps: float, seed: int, classes: int, variant: str, steps: int) -> list[Any]:
     """torchattacks' AutoAttack as a list of its members, with ``steps`` iterations of APGD and FAB.
 
     Args:
@@ -32,7 +32,7 @@ def standard(model: Model, norm: str, eps: float, seed: int, classes: int, varia
         steps: iterations.
     """
     ensemble = torchattacks.AutoAttack(
-        model, norm=NAMES[norm], eps=eps, version=variant, n_classes=min(classes, TARGETS + 1), seed=seed
+        model, norm=NORM_NAMES[norm], eps=eps, version=variant, n_classes=min(classes, TARGETS + 1), seed=seed
     )
     members = list(ensemble._autoattack.attacks)
     for member in members:
@@ -41,9 +41,9 @@ def standard(model: Model, norm: str, eps: float, seed: int, classes: int, varia
     return members
 
 
-def binary(model: Model, norm: str, eps: float, seed: int, classes: int, steps: int, queries: int) -> list[Any]:
+def binary(model: Model, norm: Norm, eps: float, seed: int, classes: int, steps: int, queries: int) -> list[Any]:
     """APGD on the cross-entropy, APGD on the logit difference, FAB on every class, Square; arguments as above."""
-    common: dict[str, Any] = {"norm": NAMES[norm], "eps": eps, "seed": seed}
+    common: dict[str, Any] = {"norm": NORM_NAMES[norm], "eps": eps, "seed": seed}
     difference = torchattacks.APGD(model, steps=steps, loss="dlr", **common)
     difference.dlr_loss = lambda logits, labels: -margins(logits, labels)  # DLR divides by the third logit's distance
     return [
@@ -88,12 +88,3 @@ def cascade(model: Model, inputs: torch.Tensor, labels: torch.Tensor, members: l
             outputs[active[broken]] = found[broken]
             active = active[~broken]
     return Perturbed(outputs, forwards=forwards, backwards=backwards)
-
-
-def logits_of(model: Model, inputs: torch.Tensor) -> int:
-    """Number of logits; the call is not counted as the attack's."""
-    counted = model.counter.forwards
-    with torch.no_grad():
-        classes = int(model(inputs[:1]).shape[1])
-    model.counter.forwards = counted
-    return classes

@@ -77,11 +77,11 @@ class Ensemble(Attack):
         Raises:
             AttackError: no budget, or a number of classes that the ensemble is not made for.
         """
-        from benchmark.attacks._autoattack import cascade, logits_of
+        from benchmark.attacks._autoattack import cascade
+        from benchmark.attacks.torchattacks_attacks import class_count
 
-        if eps is None:
-            raise AttackError(f"attack {self.name!r} needs a budget: give the probe budgets, such as ['8/255']")
-        classes = logits_of(model, inputs)
+        eps = self.budget(eps)
+        classes = class_count(model, inputs)
         reason = self.refuses(classes)
         if reason:
             raise AttackError(reason)

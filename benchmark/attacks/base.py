@@ -9,11 +9,11 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from benchmark.errors import AttackError
 from benchmark.registry import Plugin, Registry
@@ -192,6 +192,8 @@ class Attack(Plugin):
     tabled: ClassVar[bool] = False
     cost: ClassVar[str] = ""
 
+    _view: int = PrivateAttr(default=0)
+
     @property
     @abstractmethod
     def threat(self) -> Threat:
@@ -201,9 +203,11 @@ class Attack(Plugin):
         """How many times each sample is attacked and judged, each time under another view; a row of the record each."""
         return 1
 
-    def at_view(self, view: int) -> Attack:
-        """The attack under one of its views, 0 to :meth:`views` - 1."""
-        return self
+    def at_view(self, view: int) -> Self:
+        """The attack under one of its views, 0 to :meth:`views` - 1: a copy that knows it as ``_view``."""
+        found = self.model_copy()
+        found._view = view
+        return found
 
     def columns(self) -> tuple[Column, ...]:
         """Summary columns of its own in the leaderboard."""
@@ -213,6 +217,16 @@ class Attack(Plugin):
     def extras(cls, probes: Sequence[ProbeResults]) -> Extras:  # noqa: ARG003
         """Tables and pictures of its own beside the leaderboard, from all of a suite's probes of this class."""
         return Extras()
+
+    def budget(self, eps: float | None) -> float:
+        """The budget that :meth:`run` was given.
+
+        Raises:
+            AttackError: none.
+        """
+        if eps is None:
+            raise AttackError(f"attack {self.name!r} needs a budget: give the probe budgets, such as ['8/255']")
+        return eps
 
     def check_budget(self, eps: Fraction) -> None:
         """Refuse a budget that this attack cannot run at, before anything is computed.

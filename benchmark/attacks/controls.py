@@ -53,8 +53,7 @@ class Noise(Attack):
         """
         import torch
 
-        if eps is None:
-            raise AttackError(f"attack {self.name!r} needs a budget: give the probe budgets, such as ['8/255']")
+        eps = self.budget(eps)
         if self.draws > 1 and labels.is_floating_point():
             raise AttackError(f"attack {self.name!r}: draws = {self.draws} needs class labels; use draws = 1")
         best, lowest = inputs, None

@@ -126,8 +126,8 @@ class Foolbox(LibraryAttack):
 
         foolbox = _import()
         threat = self.threat
-        if threat.kind == "fixed" and eps is None:
-            raise AttackError(f"attack {self.name!r} needs a budget: give the probe budgets, such as ['8/255']")
+        if threat.kind == "fixed":
+            eps = self.budget(eps)
         keywords = self.keywords()
         if "distance" in (self.read().parameters(self.member) or {}):
             keywords["distance"] = getattr(foolbox.distances, threat.norm)

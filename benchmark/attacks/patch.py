@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
 from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
 from benchmark.attacks.physical import TOLERANCE, physical_columns, random_blocks
@@ -50,17 +50,10 @@ class Placed(Attack):
     zoom: float = Field(default=1.2, ge=1, le=2)
     rotation: float = Field(default=22.5, ge=0, le=180)
     draws: int = Field(default=10, ge=1)
-    _view: int = PrivateAttr(default=0)
 
     def views(self) -> int:
-        """One a draw."""
+        """One a draw; the random numbers of a view have seeds of their own."""
         return self.draws
-
-    def at_view(self, view: int) -> Attack:
-        """See :meth:`Attack.at_view`; the draws of a view have seeds of their own."""
-        other = self.model_copy()
-        other._view = view
-        return other
 
     def side(self, height: int, width: int) -> int:
         """Side of the patch in pixels at the largest zoom."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, field_validator
 
 from benchmark.attacks._sticker import MASKS, Rectangle, mask_of_file, palette, sticker_mask
 from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
@@ -95,7 +95,6 @@ class Sticker(Attack):
     distances: tuple[float, ...] = Field(default=(1.5, 3.0, 6.0, 9.0, 12.0), min_length=1)
     angles: tuple[float, ...] = Field(default=(-45.0, -20.0, 0.0, 20.0, 45.0), min_length=1)
     draws: int = Field(default=2, ge=1)
-    _view: int = PrivateAttr(default=0)
 
     @field_validator("mask")
     @classmethod
@@ -124,14 +123,8 @@ class Sticker(Attack):
         return value
 
     def views(self) -> int:
-        """Distances x angles x draws."""
+        """Distances x angles x draws; the angle changes fastest, then the distance."""
         return len(self.distances) * len(self.angles) * self.draws
-
-    def at_view(self, view: int) -> Attack:
-        """See :meth:`Attack.at_view`; the angle changes fastest, then the distance."""
-        other = self.model_copy()
-        other._view = view
-        return other
 
     @abstractmethod
     def stickers(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, model_validator
 
 from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
 from benchmark.errors import AttackError, SpecError
@@ -75,7 +75,6 @@ class Structural(Attack):
     mode: Literal["grid", "random", "average"] = "grid"
     draws: int | None = Field(default=None, ge=1)
     seed: int = 0
-    _view: int = PrivateAttr(0)
 
     @model_validator(mode="after")
     def _draws_are_used(self) -> Structural:
@@ -91,12 +90,6 @@ class Structural(Attack):
     def views(self) -> int:
         """The points of an average; else 1."""
         return self.points() if self.mode == "average" else 1
-
-    def at_view(self, view: int) -> Structural:
-        """The attack at one point of an average."""
-        found = self.model_copy()
-        found._view = view
-        return found
 
     def points(self) -> int:
         """Number of draws."""

@@ -121,13 +121,12 @@ class TorchAttacks(LibraryAttack):
         accepted = self.read().parameters(self.member) or {}
         keywords = self.keywords()
         if threat.kind == "fixed":
-            if eps is None:
-                raise AttackError(f"attack {self.name!r} needs a budget: give the probe budgets, such as ['8/255']")
+            eps = self.budget(eps)
             keywords["max_epsilon" if "max_epsilon" in accepted else "eps"] = eps
         if "norm" in accepted:
             keywords["norm"] = NORM_NAMES[threat.norm]
         if "n_classes" in accepted:
-            keywords["n_classes"] = _classes(model, inputs)
+            keywords["n_classes"] = class_count(model, inputs)
         if "seed" in accepted:  # its defaults are 0 or the clock
             keywords.setdefault("seed", generator.batch_seed)
         with frozen(model), warnings.catch_warnings():
@@ -167,19 +166,14 @@ class _Queries:
         """(N,) whether the prediction is right; the call is not counted as the attack's."""
         import torch
 
-        counted = self.model.counter.forwards
-        with torch.no_grad():
+        with torch.no_grad(), self.model.counter.paused():
             right = self.model(inputs).argmax(1) == labels
-        self.model.counter.forwards = counted
         return np.asarray(right.cpu().numpy())
 
 
-def _classes(model: Model, inputs: torch.Tensor) -> int:
+def class_count(model: Model, inputs: torch.Tensor) -> int:
     """Number of logits; the call is not counted as the attack's."""
     import torch
 
-    counted = model.counter.forwards
-    with torch.no_grad():
-        classes = int(model(inputs[:1]).shape[1])
-    model.counter.forwards = counted
-    return classes
+    with torch.no_grad(), model.counter.paused():
+        return int(model(inputs[:1]).shape[1])

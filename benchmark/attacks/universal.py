@@ -117,8 +117,7 @@ class Fitted(Added):
         """
         import torch
 
-        if eps is None:
-            raise AttackError(f"attack {self.name!r} needs a budget: give the probe budgets, such as ['10/255']")
+        eps = self.budget(eps)
         seeded = torch.Generator().manual_seed(generator.batch_seed)
         order = torch.stack([torch.randperm(len(inputs), generator=seeded) for _ in range(self.passes)])
         v, passes = self.search(model, inputs, eps, order.to(inputs.device))
@@ -304,8 +303,7 @@ class UniversalRandom(Added):
         """
         from benchmark.seeds import derive
 
-        if eps is None:
-            raise AttackError(f"attack {self.name!r} needs a budget: give the probe budgets, such as ['10/255']")
+        eps = self.budget(eps)
         draw = np.random.default_rng(derive("universal-random", self.seed)).standard_normal(tuple(inputs.shape[1:]))
         v = eps * np.sign(draw) if self.norm == "linf" else eps * draw / np.sqrt((draw**2).sum())
         return self.add(inputs, v)

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from benchmark.attacks.base import Perturbed, Threat, attacks
 from benchmark.attacks.universal import Added
-from benchmark.errors import AttackError, SpecError
+from benchmark.errors import SpecError
 from benchmark.registry import Family
 
 if TYPE_CHECKING:
@@ -121,6 +121,5 @@ class UniversalFile(Added, Family):
 
         from benchmark.attacks._universal import project
 
-        if eps is None:
-            raise AttackError(f"attack {self.name!r} needs a budget: give the probe budgets, such as ['10/255']")
+        eps = self.budget(eps)
         return self.add(inputs, project(torch.from_numpy(self.delta()), eps, self.norm).numpy())

@@ -161,6 +161,15 @@ class Counter:
         self.backwards += len(gradient)
 
     @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Calls inside the block are not counted: they are not the attack's."""
+        forwards, backwards = self.forwards, self.backwards
+        try:
+            yield
+        finally:
+            self.forwards, self.backwards = forwards, backwards
+
+    @contextmanager
     def counting(self) -> Iterator[Counter]:
         """Yields a counter that, after the block, holds what the block used."""
         used, forwards, backwards = Counter(), self.forwards, self.backwards

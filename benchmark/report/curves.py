@@ -109,19 +109,14 @@ def distances(results: Results, model: str, probe: AttackProbe) -> Distances:
 
 def _worst(results: Results, model: str, norm: str, probes: list[AttackProbe]) -> Distances:
     """Of all attacks and controls of a norm together, on the samples that all of them were asked for."""
-    valid: set[str] | None = None
-    samples: list[str] | None = None
-    for probe in probes:
-        fixed = results.threat(probe.name).get("kind") == "fixed"
-        for source in results.planned_sources(model, probe.name):
-            for eps in probe.budgets if fixed else (None,):
-                condition = Condition(probe.name, eps, source)
-                found = results.valid(results.attack_rows(model, probe.name, source=source), condition)
-                planned = results.attacked_samples(model, condition)
-                valid = found if valid is None else valid & found
-                samples = planned if samples is None or len(planned) < len(samples) else samples
-    rows = results.attack_rows(model, norm=norm)
-    return _distances(results, model, rows, norm, samples or [], valid or set())
+    conditions = [
+        Condition(probe.name, eps, source)
+        for probe in probes
+        for source in results.planned_sources(model, probe.name)
+        for eps in (probe.budgets if results.threat(probe.name).get("kind") == "fixed" else (None,))
+    ]
+    valid, samples = results.common(model, conditions)
+    return _distances(results, model, results.attack_rows(model, norm=norm), norm, samples, valid)
 
 
 def _distances(

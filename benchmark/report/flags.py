@@ -17,11 +17,11 @@ import pandas as pd
 
 from benchmark.attacks._library import LibraryAttack
 from benchmark.attacks.base import Attack
+from benchmark.report.curves import NORMS
 from benchmark.report.probes import ProbeView, views
 from benchmark.report.results import Condition, Results
 from benchmark.spec.suite import AttackProbe, show_eps
 
-NORMS = ("linf", "l2", "l1", "l0")
 BLACK_BOX = ("score", "decision", "transfer")
 REPEATS = 1e-4  # relative change of a logit between two predictions that rounding does not explain
 TINY = 1.1754943508222875e-38  # smallest normal float32: a gradient below has underflown

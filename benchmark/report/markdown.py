@@ -16,7 +16,6 @@ from benchmark.report.probes import declared, published, unshown
 from benchmark.report.results import Results
 from benchmark.spec.suite import AttackProbe, SuiteSpec
 
-FLOAT_FORMAT = "%.6g"
 WIDE = 16  # columns of a table that fit a page
 SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,8 @@ class ProbeView:
         return list(dict.fromkeys(found))
 
 
-def views(results: Results) -> list[ProbeView]:
+@lru_cache(maxsize=4)
+def views(results: Results) -> tuple[ProbeView, ...]:
     """The suite's attack probes whose plugin is known here (a stranger's needs ``--include``)."""
     found = []
     for probe in results.suite.attacks:
@@ -140,7 +142,7 @@ def views(results: Results) -> list[ProbeView]:
             found.append(ProbeView(results, probe, attacks.make(probe.use, {**probe.params, **stated})))
         except AssayError:
             continue
-    return found
+    return tuple(found)
 
 
 def declared(results: Results) -> Iterator[tuple[str, ProbeView, str | None, Column]]:
@@ -153,19 +155,18 @@ def declared(results: Results) -> Iterator[tuple[str, ProbeView, str | None, Col
                 yield f"{column.name}_{suffix}", view, eps, column
 
 
-def unshown(results: Results) -> set[str]:
+@lru_cache(maxsize=4)
+def unshown(results: Results) -> frozenset[str]:
     """Columns of the leaderboard that only its CSV file shows: those of attacks that have a table of their own, and
     "right under every view", which is no worst case that anybody searched for."""
-    robust, hidden = results.task.robust_name, set()
-    for view in views(results):
-        if type(view.attack).tabled or view.attack.views() > 1:
-            for condition in results.conditions():
-                if condition.probe == view.name:
-                    hidden |= {f"{name}_{condition.suffix}" for name in (robust, "asr", "asr_8bit", "queries")}
-        if type(view.attack).tabled:
-            own = {column.name for column in view.attack.columns()}
-            hidden |= {n for n, each, _, column in declared(results) if each.name == view.name and column.name in own}
-    return hidden | {name for name, _, _, column in declared(results) if not column.shown}
+    several = {view.name for view in views(results) if type(view.attack).tabled or view.attack.views() > 1}
+    kinds = (results.task.robust_name, "asr", "asr_8bit", "queries")
+    hidden = {f"{kind}_{c.suffix}" for c in results.conditions() if c.probe in several for kind in kinds}
+    for name, view, _, column in declared(results):
+        own = column.name in {each.name for each in view.attack.columns()}
+        if not column.shown or (own and type(view.attack).tabled):
+            hidden.add(name)
+    return frozenset(hidden)
 
 
 def own_columns(results: Results, model: str) -> Iterator[tuple[str, stats.Estimate]]:

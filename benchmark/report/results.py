@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -176,14 +177,19 @@ class Results:
             for condition in self.required(norm, eps)
             for source in self.planned_sources(model, condition.probe)
         ]
+        valid, samples = self.common(model, required)
+        return self._judge(model, broken, valid, samples)
+
+    def common(self, model: str, conditions: Sequence[Condition]) -> tuple[set[str], list[str]]:
+        """Samples with a valid verdict in every condition, and the ids that all of them were asked for."""
         valid: set[str] | None = None
         samples: list[str] | None = None
-        for condition in required:
+        for condition in conditions:
             found = self.valid(self.attack_rows(model, condition.probe, source=condition.source), condition)
             valid = found if valid is None else valid & found
             planned = self.attacked_samples(model, condition)
             samples = planned if samples is None or len(planned) < len(samples) else samples
-        return self._judge(model, broken, valid or set(), samples or [])
+        return valid or set(), samples or []
 
     def planned_sources(self, model: str, probe: str) -> list[str]:
         """Entries whose fit the plan judges on this model; [""] for an attack that fits nothing."""

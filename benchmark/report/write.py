@@ -18,8 +18,6 @@ from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store
 
 FLOAT_FORMAT = "%.6g"
-WIDE = 16  # columns of a table that fit a page
-SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
 
 
 def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame, Extras]:
