@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from benchmark.attacks._pictures import as_picture
 from benchmark.attacks.base import ProbeResults
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def gallery(probe: ProbeResults, shown: Mapping[str, Mapping[str, Any] | None]) 
         confidences, won = dict(judged["confidence"]), dict(judged["success"])
         for j, (sample, image) in enumerate(zip(arrays["samples"][:columns], arrays["inputs"][:columns], strict=True)):
             axes = figure.add_subplot(len(rows), columns, i * columns + j + 1)
-            axes.imshow(image[0] if len(image) == 1 else image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1)
+            axes.imshow(as_picture(image), cmap="gray", vmin=0, vmax=1)
             k = int(str(sample).rpartition("-")[2])
             name = probe.classes[k] if k < len(probe.classes) else str(k)
             confidence = float(confidences[str(sample)])

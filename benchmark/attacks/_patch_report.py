@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.attacks._pictures import as_picture
 from benchmark.attacks.base import Extras, ProbeResults
 
 if TYPE_CHECKING:
@@ -61,4 +62,4 @@ def draw(probe: ProbeResults, shown: dict[str, Any]) -> Figure:
 
 
 def _image(panel: Any, image: Any) -> None:
-    panel.imshow(image[0] if len(image) == 1 else image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=1)
+    panel.imshow(as_picture(image), cmap="gray", vmin=0, vmax=1)

@@ -24,7 +24,16 @@ Views = Mapping[str, NDArray[Any]]
 SIGN = 0.76  # side of the photographed square, metres: a 30 inch stop sign fills it
 FOCAL = 400.0  # focal length in sensor pixels: 203 pixels of sign at 1.5 m, 25 at 12 m
 MARGIN = 0.1  # of a detector's box around the sign, on each side, as GTSRB's crops have it
-UNITS = 8  # uniform numbers that a view is made of, see :func:`views_of`
+BOUNDS = {  # of a view's drawn parameters, see :func:`views_of`
+    "shift_x": (-0.03, 0.03),
+    "shift_y": (-0.03, 0.03),
+    "zoom": (0.95, 1.05),
+    "brightness": (0.7, 1.3),
+    "contrast": (0.8, 1.2),
+    "blur": (0.0, 1.0),
+    "noise": (0.0, 0.03),
+}
+UNITS = len(BOUNDS) + 1  # uniform numbers that a view is made of, see :func:`views_of`
 
 
 def views_of(unit: NDArray[np.float64], distance: NDArray[Any], angle: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -40,13 +49,11 @@ def views_of(unit: NDArray[np.float64], distance: NDArray[Any], angle: NDArray[A
         ``zoom`` (±5 %); ``brightness`` (0.7 to 1.3, a factor), ``contrast`` (0.8 to 1.2, about 0.5); ``blur`` (0 to 1,
         sigma in sensor pixels); ``noise`` (0 to 0.03, sigma) with its ``noise_seed``.
     """
-    low = np.array([-0.03, -0.03, 0.95, 0.7, 0.8, 0.0, 0.0])
-    high = np.array([0.03, 0.03, 1.05, 1.3, 1.2, 1.0, 0.03])
-    drawn = low + np.asarray(unit, np.float64)[:, :7] * (high - low)
-    names = ("shift_x", "shift_y", "zoom", "brightness", "contrast", "blur", "noise")
+    low, high = np.array(list(BOUNDS.values())).T
+    drawn = low + np.asarray(unit, np.float64)[:, : len(BOUNDS)] * (high - low)
     found: dict[str, NDArray[Any]] = {"distance": np.asarray(distance, float), "angle": np.asarray(angle, float)}
-    found |= {name: drawn[:, i] for i, name in enumerate(names)}
-    return found | {"noise_seed": (np.asarray(unit)[:, 7] * 2**31).astype(np.int64)}
+    found |= {name: drawn[:, i] for i, name in enumerate(BOUNDS)}
+    return found | {"noise_seed": (np.asarray(unit)[:, -1] * 2**31).astype(np.int64)}
 
 
 def corners(distance: float, angle: float) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from benchmark.attacks._pictures import as_picture
 from benchmark.attacks.base import Extras, ProbeResults
 
 if TYPE_CHECKING:
@@ -135,8 +136,8 @@ def _cell(axes: Axes, shown: tuple[Any, int, str] | None, classes: Sequence[str]
         axes.set_axis_off()
         return
     image, pred, colour = shown
-    picture = np.round(np.clip(image.transpose(1, 2, 0), 0, 1) * 31) / 31  # 5 bits: sensor noise makes PNGs large
-    axes.imshow(picture[:, :, 0] if picture.shape[2] == 1 else picture, cmap="gray", vmin=0, vmax=1)
+    picture = np.round(np.clip(as_picture(image), 0, 1) * 31) / 31  # 5 bits: sensor noise makes PNGs large
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
     name = classes[pred] if 0 <= pred < len(classes) else str(pred)
     axes.set_title(name if len(name) <= 16 else f"{name[:15]}…", fontsize=5, color=colour, pad=1.5)
     for spine in axes.spines.values():

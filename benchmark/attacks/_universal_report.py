@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from benchmark.attacks._pictures import as_picture
 from benchmark.attacks.base import Extras, ProbeResults
+from benchmark.spec.suite import show_eps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +35,7 @@ def report(probes: Sequence[ProbeResults]) -> Extras:
 def stem(kind: str, probe: ProbeResults | None, eps: str | None) -> str:
     """File stem such as ``transfer_uap_0.1``."""
     named = kind if probe is None else f"{kind}_{probe.name}"
-    return named if eps is None else f"{named}_{float(Fraction(eps)):.4g}"
+    return named if eps is None else f"{named}_{show_eps(Fraction(eps))}"
 
 
 def fooling(rows: pd.DataFrame) -> tuple[float, int]:
@@ -178,7 +180,7 @@ def draw_perturbations(shown: dict[tuple[str, str], Any]) -> Figure:
         at = probes.index(probe) * len(models) + models.index(model) + 1
         axes = figure.add_subplot(len(probes), len(models), at)
         largest = max(1e-12, float(np.abs(v).max()))
-        picture = v[0] / (2 * largest) + 0.5 if len(v) == 1 else v.transpose(1, 2, 0) / (2 * largest) + 0.5
+        picture = as_picture(v) / (2 * largest) + 0.5
         axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
         axes.set_title(model, fontsize=8)
         axes.set_xticks([])

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.attacks._pictures import as_bytes
 from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
 from benchmark.attacks.physical import TOLERANCE, physical_columns, random_blocks
 
@@ -156,8 +157,7 @@ class Patch(Placed):
 
     def pictures(self, fitted: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.uint8]]:
         """The patch."""
-        picture = np.round(255 * fitted["patch"].transpose(1, 2, 0)).astype(np.uint8)
-        return {"patch.png": picture[:, :, 0] if picture.shape[2] == 1 else picture}
+        return {"patch.png": as_bytes(fitted["patch"])}
 
     def patches(
         self, shape: Sequence[int], generator: Draws, fitted: Mapping[str, NDArray[Any]] | None

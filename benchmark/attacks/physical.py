@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from benchmark.attacks._pictures import as_bytes
 from benchmark.attacks._sticker import MASKS, Rectangle, mask_of_file, palette, sticker_mask
 from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from benchmark.models.wrap import Model
     from benchmark.seeds import Draws
 
-PHOTOMETRIC = ("shift_x", "shift_y", "zoom", "brightness", "contrast", "blur", "noise", "noise_seed")
 TOLERANCE = 1e-9
 
 
@@ -168,13 +168,13 @@ class Sticker(Attack):
 
     def admissible(self, params: Mapping[str, NDArray[Any]], eps: float | None) -> NDArray[np.bool_]:
         """(N,) True where the view is one of those that are judged and the sticker's colours lie in [0, 1]."""
+        from benchmark.attacks._physical import BOUNDS
+
         flat = params["sticker"].reshape(len(params["sticker"]), -1)
         within = (flat.min(1) >= 0) & (flat.max(1) <= 1)
         for name, known in (("distance", self.distances), ("angle", self.angles)):
             within &= (np.abs(np.asarray(params[name])[:, None] - np.array(known)) <= TOLERANCE).any(1)
-        unit = {"brightness": (0.7, 1.3), "contrast": (0.8, 1.2), "blur": (0, 1), "noise": (0, 0.03)}
-        unit |= {"zoom": (0.95, 1.05), "shift_x": (-0.03, 0.03), "shift_y": (-0.03, 0.03)}
-        for name, (low, high) in unit.items():
+        for name, (low, high) in BOUNDS.items():
             within &= (params[name] >= low - TOLERANCE) & (params[name] <= high + TOLERANCE)
         return np.asarray(within)
 
@@ -233,8 +233,7 @@ class RP2(Sticker):
     def pictures(self, fitted: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.uint8]]:
         """The sticker on the mean training photo."""
         pasted = np.where(fitted["mask"], fitted["sticker"], fitted["photo"])
-        picture = np.round(255 * pasted.transpose(1, 2, 0)).astype(np.uint8)
-        return {"sticker.png": picture[:, :, 0] if picture.shape[2] == 1 else picture}
+        return {"sticker.png": as_bytes(pasted)}
 
     def stickers(
         self, shape: Sequence[int], generator: Draws, fitted: Mapping[str, NDArray[Any]] | None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from benchmark.attacks._families import Family
+    from benchmark.attacks._family import Family
     from benchmark.models.wrap import Model
     from benchmark.seeds import Draws
 

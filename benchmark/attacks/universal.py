@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.attacks._pictures import as_picture
 from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
 from benchmark.errors import AttackError
 
@@ -146,7 +147,7 @@ class Fitted(Added):
         """The perturbation, grey where it is 0 and at the ends of the scale where it is largest."""
         v = np.asarray(fitted["delta"], dtype=float)
         shown = np.clip(127.5 + 127.5 * v / max(1e-12, float(np.abs(v).max())), 0, 255).round().astype(np.uint8)
-        return {"delta.png": shown[0] if len(shown) == 1 else shown.transpose(1, 2, 0)}
+        return {"delta.png": as_picture(shown)}
 
 
 @attacks.register("universal-deepfool")

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.errors import NoRecordsError
-from benchmark.spec.suite import AttackProbe, SuiteSpec
+from benchmark.spec.suite import AttackProbe, SuiteSpec, show_eps
 from benchmark.store.folder import Store
 from benchmark.tasks.base import Task, tasks
 
@@ -33,7 +33,7 @@ class Condition:
     @property
     def suffix(self) -> str:
         """What column names end in, such as ``pgd_0.03137``."""
-        return self.probe if self.eps is None else f"{self.probe}_{float(self.eps):.4g}"
+        return self.probe if self.eps is None else f"{self.probe}_{show_eps(self.eps)}"
 
 
 class Results:

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 import benchmark
-from benchmark.attacks._families import FAMILIES, cloud, jpeg
+from benchmark.attacks._corruptions import cloud, jpeg
+from benchmark.attacks._families import FAMILIES
 from benchmark.attacks._structural_report import short
 from benchmark.attacks.base import Perturbed, attacks
 from benchmark.attacks.structural import shown
