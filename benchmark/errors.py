@@ -8,6 +8,7 @@ AssayError                 what went wrong, what was expected, what to do
 │   └── NoRecordsError     nothing has been computed yet, so there is nothing to report
 ├── DataError              a dataset is missing, empty or holds something unreadable
 ├── EntryError             a model entry cannot be built, loaded or called
+├── NotApplicableError     a plugin or a network does not apply to what it was given (the cell is skipped)
 ├── AttackError            an attack could not be run
 ├── ExplainerError         an attribution could not be computed, or failed its own check
 └── StoreError             a record cannot be written or read
@@ -72,6 +73,10 @@ class DataError(AssayError):
 
 class EntryError(AssayError):
     """A model entry cannot be built, loaded or called."""
+
+
+class NotApplicableError(AssayError):
+    """A plugin or a network says that it does not apply; the cell is skipped with this reason, nothing has failed."""
 
 
 class AttackError(AssayError):

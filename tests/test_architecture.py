@@ -1,7 +1,7 @@
 """The floors of the house and what may be imported where (property: every import statement), and how fast it starts.
 
 The oracle is the design: cli > (schedule, report, api) > tasks > (attacks, explainers, metrics) > (models, data) >
-store > (spec, registry, seeds, resources) > errors. What is under ``if TYPE_CHECKING:`` binds nothing and may look up.
+mri > store > (spec, registry, seeds, resources) > errors. What is under ``if TYPE_CHECKING:`` binds nothing.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ FLOORS = (
     ("errors",),
     ("spec", "registry", "seeds", "resources"),
     ("store",),
+    ("mri",),
     ("models", "data"),
     ("attacks", "explainers", "metrics"),
     ("tasks",),
@@ -30,7 +31,18 @@ LEVEL = {part: level for level, floor in enumerate(FLOORS) for part in floor}
 # Rooms of one floor that still do not know each other: a report reads records and nothing that made them.
 STRANGERS = {("schedule", "report"), ("report", "schedule"), ("schedule", "api"), ("report", "api")}
 
-LIBRARIES = ("torch", "torchvision", "foolbox", "eagerpy", "torchattacks", "captum", "zennit", "quantus")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "foolbox",
+    "eagerpy",
+    "torchattacks",
+    "captum",
+    "zennit",
+    "quantus",
+    "deepinv",
+    "sigpy",
+)
 HEAVY = (*LIBRARIES, "sklearn", "matplotlib")
 PLUGIN_PACKAGES = ("attacks", "data", "explainers", "metrics", "tasks")
 # Parts that plan, list, status and report go through: no torch there, not even in helpers.

@@ -155,7 +155,29 @@ class Dataset(Plugin):
 
     @abstractmethod
     def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
-        """Raw images of these samples: uint8, or float in [0, 1]; each (H, W) or (H, W, C), sizes may differ."""
+        """Raw images of these samples: uint8, or float in [0, 1]; each (H, W) or (H, W, C), sizes may differ.
+
+        A dataset whose samples are no such images says in :meth:`place` what becomes of them.
+        """
+
+    def place(self, raw: NDArray[Any], grid: Grid, name: str) -> NDArray[np.float32]:
+        """One raw sample on the suite's grid, float32 (C, H, W).
+
+        Args:
+            raw: as :meth:`read` gives it.
+            grid: the suite's grid.
+            name: for messages.
+
+        Raises:
+            DataError: it cannot be brought there.
+        """
+        from benchmark.data.grid import to_grid
+
+        return to_grid(raw, grid, name)
+
+    def facts(self) -> dict[str, str]:
+        """What every table must say of these data: a column and its text, such as ``{"kspace": "simulated"}``."""
+        return {}
 
     def read_masks(self, split: Split, ids: Sequence[str]) -> list[NDArray[np.bool_]]:
         """Masks (H, W), True where the evidence is; only called where ``Index.masks`` is True."""
@@ -196,12 +218,12 @@ class Dataset(Plugin):
         Raises:
             DataError: an unknown id, an unreadable image, or sizes that differ while the grid names none.
         """
-        from benchmark.data.grid import to_grid, to_grid_mask
+        from benchmark.data.grid import to_grid_mask
 
         index = self.index(split)
         where = index.positions(ids)
         raw = self.read(split, ids)
-        images = [to_grid(image, grid, name) for image, name in zip(raw, ids, strict=True)]
+        images = [self.place(image, grid, name) for image, name in zip(raw, ids, strict=True)]
         shapes = {image.shape for image in images}
         if len(shapes) > 1:
             raise DataError(

@@ -20,7 +20,7 @@ from torch import nn
 from benchmark.errors import AssayError, EntryError
 from benchmark.models.entries import Entry
 from benchmark.models.weights import check_is_weights, check_sha256
-from benchmark.models.wrap import Model
+from benchmark.models.wrap import Model, Reconstructor
 from benchmark.registry import digest, near_key
 from benchmark.seeds import global_seed
 
@@ -47,7 +47,9 @@ def build_model(entry: Entry, device: str = "cpu") -> Model:
 def wrap(entry: Entry, network: nn.Module) -> Model:
     """The network behind the entry's preprocessing."""
     spec = entry.spec
-    image = len(spec.input_shape) == 3 and spec.output != "image"
+    if spec.output == "image":
+        return Reconstructor(network)
+    image = len(spec.input_shape) == 3
     return Model(
         network,
         input_shape=spec.input_shape if image else None,

@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmark.data.base import cache_folder
 from benchmark.errors import SpecError, UnknownNameError, UsageError
+from benchmark.mri import VERSION as MRI_VERSION
 from benchmark.registry import digest
 from benchmark.resources import folders
 from benchmark.spec.entry import EntrySpec
@@ -56,7 +57,10 @@ class Entry:
         fields = self.spec.model_dump(mode="json", exclude=LABELS)
         fields["class_count"] = self.spec.class_count
         factory = "" if self.is_local else package_version(self.spec.factory.partition(":")[0])
-        return digest({"fields": fields, "code": self.code(), "weights": self._weights(), "package": factory})
+        parts: dict[str, Any] = {"fields": fields, "code": self.code(), "weights": self._weights(), "package": factory}
+        if self.spec.output == "image":  # such networks are built from the physics and solvers here
+            parts["mri"] = MRI_VERSION
+        return digest(parts)
 
     def _weights(self) -> dict[str, str] | None:
         path, weights = self.weights_path(), self.spec.weights

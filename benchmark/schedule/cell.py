@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.data.base import Batch
-from benchmark.errors import AssayError
+from benchmark.errors import AssayError, NotApplicableError
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import Explained, metrics
 from benchmark.schedule.attacking import attack_cell, fit, generate_cell
@@ -18,7 +18,6 @@ from benchmark.schedule.context import Context
 from benchmark.schedule.parts import (
     Artefacts,
     Outcome,
-    Skipped,
     clean_rows,
     draws,
     joined,
@@ -60,7 +59,7 @@ def run_cell(cell: Cell, context: Context, attempt: int = 1) -> Record:
                 batch_size //= 2
                 _free(context.device)
         record.seconds = time.perf_counter() - start
-    except Skipped as reason:
+    except NotApplicableError as reason:
         record.status, record.reason = "skipped", str(reason)
     except (Exception, SystemExit) as error:  # code of others may call sys.exit
         record.status, record.reason = "failed", last_lines(error)

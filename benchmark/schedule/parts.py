@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchmark.attacks.base import Attack, attacks
 from benchmark.data.base import Batch
+from benchmark.errors import NotApplicableError
 from benchmark.schedule.context import Context
 from benchmark.schedule.plan import probe_seed
 from benchmark.spec.cell import Cell
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 
 Rows = dict[str, NDArray[Any]]
 Outcome = tuple[Rows, "Artefacts", int]
-
-
-class Skipped(Exception):  # noqa: N818 - not an error: a plugin says that it does not apply
-    """A plugin does not apply to this model and dataset."""
 
 
 @dataclass
@@ -87,10 +84,10 @@ def tensors(batch: Batch, at: slice, device: str) -> tuple[torch.Tensor, torch.T
 
 
 def skip_if_asked(plugin: Any, cell: Cell, context: Context, model: Model, spec: Any) -> None:
-    """Raise Skipped where the plugin says that it does not apply."""
+    """Raise NotApplicableError where the plugin says that it does not apply."""
     reason = plugin.skip(model, spec, context.dataset(cell).index(cell.dataset.split))
     if reason:
-        raise Skipped(reason)
+        raise NotApplicableError(reason)
 
 
 def slices(n: int, size: int) -> list[slice]:

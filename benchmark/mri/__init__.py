@@ -1,0 +1,9 @@
+"""MRI: masks, measurements, solvers and networks that turn undersampled k-space into images.
+
+Images are complex, held as two real channels (N, 2, H, W); k-space is centred and its FFT unitary; what a network is
+called with is deepinv's convention, ``network(y, physics) -> image``.
+"""
+
+from __future__ import annotations
+
+VERSION = 1  # raise it when physics, masks, solvers or networks here compute otherwise: it enters every entry's digest
