@@ -20,7 +20,7 @@ from benchmark.spec.entry import EntrySpec
 from benchmark.spec.toml import read_toml
 
 ENTRY_FILE = "entry.toml"
-LABELS = {"dataset", "description", "licence", "paper", "author", "classes", "weights", "recipe"}
+LABELS = {"dataset", "description", "licence", "paper", "author", "classes", "weights", "recipe", "facts"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ class Entry:
         """
         fields = self.spec.model_dump(mode="json", exclude=LABELS)
         fields["class_count"] = self.spec.class_count
-        factory = "" if self.is_local else package_version(self.spec.factory.partition(":")[0])
+        module = self.spec.factory.partition(":")[0]
+        own = self.is_local or module.split(".", maxsplit=1)[0] == "benchmark"  # MRI_VERSION stands for code of ours
+        factory = "" if own else package_version(module)
         parts: dict[str, Any] = {"fields": fields, "code": self.code(), "weights": self._weights(), "package": factory}
         if self.spec.output == "image":  # such networks are built from the physics and solvers here
             parts["mri"] = MRI_VERSION

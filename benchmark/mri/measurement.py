@@ -45,7 +45,8 @@ class Measurement:
 
     def norm(self) -> torch.Tensor:
         """(N,) l2 norm of the k-space."""
-        return torch.linalg.vector_norm(self.y.flatten(1), dim=1)
+        found: torch.Tensor = torch.linalg.vector_norm(self.y.flatten(1), dim=1)
+        return found
 
     def physics(self, level: float = 0.0) -> Any:
         """deepinv's ``MRI`` or ``MultiCoilMRI``, with ``A``, ``A_adjoint``, ``A_dagger``, ``mask``, ``coil_maps``.

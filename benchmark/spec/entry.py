@@ -133,6 +133,8 @@ class EntrySpec(Strict):
         kwargs: keyword arguments of the factory.
         output: ``"logits"`` (one a class) or ``"logit1"`` (one logit of class 1).
         gradcam_layer: dotted module name for GradCAM; else the last spatial layer larger than 1x1.
+        facts: what a table must say of the model, a column and its content (``{trained_noise = "none"}``); entries of
+            one network trained from several seeds name the first one: ``{seed_of = "automap"}``.
     """
 
     name: str
@@ -148,6 +150,7 @@ class EntrySpec(Strict):
     kwargs: dict[str, Any] = Field(default_factory=dict)
     output: str = "logits"
     gradcam_layer: str = ""
+    facts: dict[str, str | int | float] = Field(default_factory=dict)
     preprocessing: Preprocessing = Preprocessing()
     weights: Weights | None = None
     recipe: Recipe | None = None
