@@ -1,0 +1,101 @@
+"""K-space in NumPy, shared by the reconstruction datasets: centred unitary FFT, crop, scale, one sample's channels.
+
+float64 throughout: a sample is rounded to float32 once, at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.data.base import Grid
+from benchmark.errors import DataError
+
+Complex = NDArray[np.complex128]
+AXES = (-2, -1)
+
+
+def fft(image: NDArray[Any]) -> Complex:
+    """Centred unitary 2D FFT of images (..., H, W); the zero frequency lies at (H // 2, W // 2)."""
+    shifted = np.fft.ifftshift(image.astype(np.complex128, copy=False), axes=AXES)
+    found: Complex = np.fft.fftshift(np.fft.fft2(shifted, norm="ortho"), axes=AXES)
+    return found
+
+
+def ifft(kspace: NDArray[Any]) -> Complex:
+    """Inverse of :func:`fft`."""
+    shifted = np.fft.ifftshift(kspace.astype(np.complex128, copy=False), axes=AXES)
+    found: Complex = np.fft.fftshift(np.fft.ifft2(shifted, norm="ortho"), axes=AXES)
+    return found
+
+
+def centre_crop(array: NDArray[Any], size: tuple[int, int], name: str = "k-space") -> NDArray[Any]:
+    """The central ``size`` of (..., H, W), element (H // 2, W // 2) at (size[0] // 2, size[1] // 2).
+
+    Of centred k-space: the low frequencies, so an acquisition of lower resolution. Nothing is interpolated.
+
+    Raises:
+        DataError: ``size`` is larger than the array.
+    """
+    height, width = array.shape[-2:]
+    if size[0] > height or size[1] > width:
+        raise DataError(
+            f"{name}: expected a grid of at most {height}x{width}, the size of the data, got {size[0]}x{size[1]};"
+            " k-space is cropped, never made up: name a smaller `size` in the suite's [dataset]"
+        )
+    top, left = height // 2 - size[0] // 2, width // 2 - size[1] // 2
+    return array[..., top : top + size[0], left : left + size[1]]
+
+
+def lower(image: NDArray[Any], size: tuple[int, int], name: str = "image") -> Complex:
+    """Images (..., H, W) at the resolution of ``size``, by cropping their k-space (sinc); intensities stay.
+
+    Raises:
+        DataError: ``size`` is larger than the image.
+    """
+    height, width = image.shape[-2:]
+    found: Complex = ifft(centre_crop(fft(image), size, name)) * np.sqrt(size[0] * size[1] / (height * width))
+    return found
+
+
+def grid_size(grid: Grid, name: str) -> tuple[int, int]:
+    """(height, width) of a grid that names them.
+
+    Raises:
+        DataError: the grid names no size, or a number of picture channels.
+    """
+    if grid.channels is not None:
+        raise DataError(
+            f"{name}: expected no `channels` (a complex image has its real and imaginary part), got {grid.channels};"
+            " remove it from the suite's [dataset]"
+        )
+    if grid.size is None:
+        raise DataError(f"{name}: expected a grid with a size, got none; name a `size` in the suite's [dataset]")
+    return grid.size
+
+
+def as_sample(coils: NDArray[Any], maps: NDArray[Any] | None = None, name: str = "sample") -> NDArray[np.float32]:
+    """Coil images and maps as the channels of one sample, scaled so that max|truth| = 1.
+
+    Args:
+        coils: complex images (c, H, W); one of them where there are no maps.
+        maps: complex sensitivities (c, H, W) with a sum of squares of 1 everywhere, or None.
+        name: for messages.
+
+    Returns:
+        (2, H, W): real and imaginary part; or (4 c, H, W): real parts of the coil images, their imaginary parts, and
+        those of the maps likewise. The truth is the image, with maps sum conj(map) * coil image.
+
+    Raises:
+        DataError: an image that is zero everywhere or not finite.
+    """
+    truth = coils[0] if maps is None else (maps.conj() * coils).sum(0)
+    largest = float(np.abs(truth).max())
+    if not np.isfinite(coils).all() or not largest > 0:
+        raise DataError(f"{name}: expected finite values that are not all 0, got a maximum of {largest:g}; remove it")
+    parts = [coils.real / largest, coils.imag / largest]
+    if maps is not None:
+        parts += [maps.real, maps.imag]
+    return np.concatenate(parts).astype(np.float32)
