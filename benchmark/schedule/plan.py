@@ -159,6 +159,14 @@ def ref(plugin: Plugin) -> PluginRef:
     return PluginRef(use=identity["use"], params=identity["params"], version=identity["version"], local=plugin.local())
 
 
+def threat_of(attack: Attack) -> dict[str, Any]:
+    """The threat model as a plan holds it."""
+    found = attack.threat.model_dump() | {"control": attack.control}
+    if not found["relative"]:
+        del found["relative"]
+    return found
+
+
 class _Planner:
     """Builds the cells of one suite; a method a kind of probe."""
 
@@ -335,7 +343,7 @@ class _Planner:
                 needs=needs,
                 probe=probe.name,
                 source=source,
-                threat=attack.threat.model_dump() | {"control": attack.control},
+                threat=threat_of(attack),
                 **common,
             )
         )
@@ -367,7 +375,7 @@ class _Planner:
                     plugin=ref(attack),
                     seed=self.suite.seed,
                     probe=probe.name,
-                    threat=attack.threat.model_dump() | {"control": attack.control},
+                    threat=threat_of(attack),
                     **(self.base(entry) | {"time_limit": probe.time_limit or self.suite.run.time_limit}),
                 )
             )

@@ -172,6 +172,9 @@ def merged_plan(plan: Plan, old: dict[str, Any] | None) -> dict[str, Any]:
     own = set(new["entries"]) | set(old["suite"]["entries"])
     guests = {name: sha for name, sha in old["entries"].items() if name not in own}
     new["entries"] |= guests
+    facts = {name: old["facts"][name] for name in guests if name in old.get("facts", {})}
+    if facts:
+        new["facts"] = new.get("facts", {}) | facts
     new["cells"] += [cell for cell in old["cells"] if cell["model"] in guests]
     return new
 
