@@ -60,20 +60,42 @@ def lower(image: NDArray[Any], size: tuple[int, int], name: str = "image") -> Co
     return found
 
 
-def grid_size(grid: Grid, name: str) -> tuple[int, int]:
-    """(height, width) of a grid that names them.
+def grid_size(grid: Grid, name: str, own: tuple[int, int] | None = None) -> tuple[int, int]:
+    """(height, width) of the grid, or the data's ``own`` where the grid names none.
 
     Raises:
-        DataError: the grid names no size, or a number of picture channels.
+        DataError: there is neither, or the grid names a number of picture channels.
     """
     if grid.channels is not None:
         raise DataError(
             f"{name}: expected no `channels` (a complex image has its real and imaginary part), got {grid.channels};"
             " remove it from the suite's [dataset]"
         )
-    if grid.size is None:
+    size = grid.size or own
+    if size is None:
         raise DataError(f"{name}: expected a grid with a size, got none; name a `size` in the suite's [dataset]")
-    return grid.size
+    return size
+
+
+def check_full(measured: NDArray[np.bool_], name: str) -> None:
+    """Refuse undersampled k-space: it is no truth. Zeros all around what was measured (partial coverage) pass.
+
+    Args:
+        measured: (H, W), True where any value is not 0.
+        name: for messages.
+
+    Raises:
+        DataError: more than 1 % of the locations within the measured rectangle are 0.
+    """
+    rows, columns = np.flatnonzero(measured.any(1)), np.flatnonzero(measured.any(0))
+    if not len(rows):
+        raise DataError(f"{name}: expected measured k-space, got zeros alone; remove it")
+    share = float(measured[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean())
+    if share < 0.99:
+        raise DataError(
+            f"{name}: expected fully sampled k-space, got {1 - share:.0%} zeros among the measured locations;"
+            " an undersampled acquisition cannot serve as truth"
+        )
 
 
 def as_sample(coils: NDArray[Any], maps: NDArray[Any] | None = None, name: str = "sample") -> NDArray[np.float32]:
