@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from benchmark.data.base import Grid
 from benchmark.errors import DataError
 
+Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 AXES = (-2, -1)
 
@@ -57,6 +58,35 @@ def lower(image: NDArray[Any], size: tuple[int, int], name: str = "image") -> Co
     """
     height, width = image.shape[-2:]
     found: Complex = ifft(centre_crop(fft(image), size, name)) * np.sqrt(size[0] * size[1] / (height * width))
+    return found
+
+
+def pixel_axis(n: int, side: int) -> Array:
+    """Where n pixels lie: 0 at pixel n // 2, and 2 apart across ``side`` pixels."""
+    return (np.arange(n) - n // 2) / (side / 2)
+
+
+def smooth_field(rng: np.random.Generator, rows: Array, columns: Array, order: int, size: float) -> Array:
+    """A random field (H, W) of the lowest cosines, of standard deviation about ``size``, without a constant.
+
+    Args:
+        rng: what it is drawn from.
+        rows, columns: where the pixels lie, -1 to 1 (:func:`pixel_axis`).
+        order: number of cosines along each axis.
+        size: the deviation.
+    """
+    coefficients = rng.standard_normal((order, order))
+    coefficients[0, 0] = 0
+    down, across = (np.cos(np.pi / 2 * np.arange(order)[:, None] * (axis + 1)) for axis in (rows, columns))
+    found: Array = down.T @ (size / (order - 1) * coefficients) @ across
+    return found
+
+
+def with_phase(magnitude: NDArray[Any], rng: np.random.Generator) -> Complex:
+    """A magnitude image (H, W) with a smooth random phase, as coil, field and echo time give one."""
+    rows, columns = (pixel_axis(n, n) for n in magnitude.shape)
+    phase = smooth_field(rng, rows, columns, 3, 0.5) + rng.uniform(-0.8, 0.8)
+    found: Complex = magnitude * np.exp(1j * phase)
     return found
 
 
