@@ -38,8 +38,9 @@ class Threat(BaseModel):
         norm: norm of the perturbation, ``"none"`` where it has none (rotation, sticker).
         kind: ``"fixed"`` budget, ``"minimal"`` norm (no budget given), or ``"none"`` (neither: identity).
         knowledge: what the adversary knows of the model.
-        domain: where the perturbation lives, ``"image"`` or ``"measurement"``.
+        domain: where the perturbation lives, ``"image"``, ``"measurement"`` or ``"acquisition"`` (mask, noise).
         targeted: the adversary wants one class, not any wrong one.
+        relative: the budget is a share of the norm of what is perturbed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,6 +50,7 @@ class Threat(BaseModel):
     knowledge: Knowledge = "white-box"
     domain: str = "image"
     targeted: bool = False
+    relative: bool = False
 
 
 @dataclass
@@ -62,8 +64,8 @@ class Perturbed:
         forwards, backwards: exact calls per sample (N,), where the attack knows them; else the verifier takes the
             mean that the model wrapper counted.
         reference: (N, C, H, W), the clean counterpart of each input where that is not the clean input itself (the same
-            view without the sticker). A sample that the model gets wrong there is no success, and its column
-            ``reference_correct`` is False.
+            view without the sticker; the measurement of the image with a lesion). A sample that a classifier gets
+            wrong there is no success, and its column ``reference_correct`` is False.
     """
 
     inputs: torch.Tensor
@@ -172,7 +174,12 @@ class Attack(Plugin):
     """Base of all attacks.
 
     Class attributes:
+        task: the task that it is made for; "" for every task whose inputs are images in [0, 1].
         control: True for a control (random noise, identity).
+        descends: True where each budget starts from what was found at the next larger one: :meth:`run` gets it as
+            ``fitted["larger"]``, perturbed inputs (N, C, H, W).
+        reads: True where it is handed what another probe of the suite (``of``) found on other entries (``sources``) at
+            the same budget: ``fitted["found:<entry>"]``, perturbed inputs (N, C, H, W).
         random: True where the result depends on drawn numbers.
         fits: True where :meth:`fit` must run on training samples first; its arrays reach :meth:`run` as ``fitted``.
         whole_batch: True where the attack must see every sample of the batch (third-party code that draws for the
@@ -183,7 +190,10 @@ class Attack(Plugin):
         cost: calls a sample in words, for ``assay list``.
     """
 
+    task: ClassVar[str] = ""
     control: ClassVar[bool] = False
+    descends: ClassVar[bool] = False
+    reads: ClassVar[bool] = False
     random: ClassVar[bool] = False
     fits: ClassVar[bool] = False
     whole_batch: ClassVar[bool] = False
@@ -279,7 +289,8 @@ class Attack(Plugin):
             labels: (N,) true labels.
             eps: the budget in the threat's norm; None for minimal-norm attacks.
             generator: per-sample random numbers.
-            fitted: arrays that :meth:`fit` returned, where ``fits``.
+            fitted: arrays that :meth:`fit` returned, where ``fits``; what other cells found, where it ``descends`` or
+                ``reads``.
         """
 
     def replay(self, inputs: torch.Tensor, params: Mapping[str, NDArray[Any]]) -> torch.Tensor:

@@ -8,25 +8,18 @@ from benchmark.attacks.base import Extras
 from benchmark.cli.console import table_console
 from benchmark.report.flags import flags
 from benchmark.report.leaderboard import verdicts
-from benchmark.report.markdown import arrows, cell_text, own_names, query_names, shown_columns
+from benchmark.report.markdown import MANY, arrows, cell_text, own_names, query_names, shown_columns
 from benchmark.report.probes import published
 from benchmark.report.results import Results
 
 MOST_ROWS = 40  # of an attack's own table
+ACROSS = 7  # columns of a table with many models
 
 
 def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame, found: Extras) -> None:
     """Print the leaderboard, one row a quantity and one column a model, then the attacks' tables, the explanations."""
-    from rich.table import Table
-
     console = table_console()
-    table = Table(title=results.suite.title or results.suite.name, title_justify="left")
-    table.add_column("")
-    for model in board["model"]:
-        table.add_column(model, justify="right")
-    for name in [*shown_columns(results, board)[1:], *query_names(results, board), *own_names(results, board)]:
-        table.add_row(name, *[cell_text(row, name) for _, row in board.iterrows()])
-    console.print(table)
+    _print_board(console, results, board)
     for line in verdicts(results):
         console.print(f"  {line}", markup=False)
     for flag in flags(results):
@@ -40,6 +33,42 @@ def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame,
         _print_explanations(console, results, explained)
     for label, status, reason in results.reasons():
         console.print(f"  {status}: {label}: {reason}", markup=False)
+
+
+def _print_board(console: object, results: Results, board: pd.DataFrame) -> None:
+    """One row a quantity and one column a model; of many models one row a model, some quantities at a time."""
+    from rich.console import Console
+    from rich.table import Table
+
+    assert isinstance(console, Console)
+    names = [*shown_columns(results, board)[1:], *query_names(results, board), *own_names(results, board)]
+    title = results.suite.title or results.suite.name
+    if len(board) > MANY:  # too many to stand side by side
+        for i in range(0, len(names), ACROSS):
+            _print_models(console, board, names[i : i + ACROSS], "" if i else title)
+    else:
+        table = Table(title=title, title_justify="left")
+        table.add_column("")
+        for model in board["model"]:
+            table.add_column(model, justify="right")
+        for name in names:
+            table.add_row(name, *[cell_text(row, name) for _, row in board.iterrows()])
+        console.print(table)
+
+
+def _print_models(console: object, board: pd.DataFrame, names: list[str], title: str) -> None:
+    """A row a model, some columns of the leaderboard."""
+    from rich.console import Console
+    from rich.table import Table
+
+    assert isinstance(console, Console)
+    table = Table(title=title or None, title_justify="left")
+    table.add_column("model", no_wrap=True)
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="right")
+    for _, row in board.iterrows():
+        table.add_row(row["model"], *[cell_text(row, name) for name in names])
+    console.print(table)
 
 
 def _print_published(console: object, beside: pd.DataFrame) -> None:

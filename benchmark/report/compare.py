@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import nan
 
-import numpy as np
 import pandas as pd
 
 from benchmark.errors import UnknownNameError
 from benchmark.report import stats
 from benchmark.report.leaderboard import headline_column, headline_outcomes
 from benchmark.report.results import Results
+from benchmark.report.scores import score_budgets, score_name, scored
 from benchmark.seeds import derive
 
 
@@ -46,6 +46,8 @@ def compare(results: Results, a: str, b: str) -> list[Comparison]:
         if name not in results.models:
             raise UnknownNameError("model", name, results.models, str(results.store.folder))
     columns = results.task.columns(results.plan["dataset"]["classes"])
+    if not results.task.verdicts:
+        return _scores(results, a, b)
     robust = results.task.robust_name
     found = [_rates(columns[0].name, a, b, results.correct(a), results.correct(b))]
     for condition in results.conditions():
@@ -58,6 +60,19 @@ def compare(results: Results, a: str, b: str) -> list[Comparison]:
         outcomes = [headline_outcomes(results, name) for name in (a, b)]
         found.append(_rates(headline_column(results), a, b, *outcomes))
     return found + _metrics(results, a, b)
+
+
+def _scores(results: Results, a: str, b: str) -> list[Comparison]:
+    """Clean columns, then every score at every budget, of a task that judges by numbers."""
+    found = []
+    for column in results.task.columns(results.plan["dataset"]["classes"]):
+        parts = [pd.Series(column.values(results.clean(m)), index=results.clean(m).index) for m in (a, b)]
+        found += _paired_values(results, column.name, a, b, parts, column.higher_is_better)
+    for score in results.task.scores():
+        for eps in score_budgets(results):
+            parts = [scored(results, model, score, eps) for model in (a, b)]
+            found += _paired_values(results, score_name(score, eps), a, b, parts, score.higher_is_better)
+    return found
 
 
 def _rates(quantity: str, a: str, b: str, x: pd.Series, y: pd.Series) -> Comparison:
@@ -107,18 +122,16 @@ def _paired_values(
     results: Results, quantity: str, a: str, b: str, columns: list[pd.Series], better_is_higher: bool | None
 ) -> list[Comparison]:
     """The mean difference on the samples that both have, if there are any; groups are resampled where known."""
-    from scipy.stats import wilcoxon
-
     both = pd.concat(columns, axis=1, join="inner").dropna()
     if both.empty:
         return []
     x, y = both.to_numpy(dtype=float).T
     groups = results.groups(a, both.index)
     estimate = stats.bootstrap(x - y, "mean", groups, derive("compare", quantity))
-    p = 1.0 if np.all(x == y) else float(wilcoxon(x, y, zero_method="zsplit").pvalue)
-    words = _words(a, b, estimate.value, p, better_is_higher)
-    means = (float(x.mean()), float(y.mean()))
-    return [Comparison(quantity, *means, estimate.value, estimate.low, estimate.high, p, len(x), words)]
+    test = stats.paired_values(x, y)
+    words = _words(a, b, estimate.value, test.p, better_is_higher)
+    numbers = (test.a, test.b, estimate.value, estimate.low, estimate.high, test.p, test.n)
+    return [Comparison(quantity, *numbers, words)]
 
 
 def _words(a: str, b: str, difference: float, p: float, better_is_higher: bool | None) -> str:

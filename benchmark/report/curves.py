@@ -74,7 +74,7 @@ def curves(results: Results) -> Curves:
     points: list[dict[str, Any]] = []
     areas: list[dict[str, Any]] = []
     norms = []
-    for norm in NORMS:
+    for norm in NORMS if results.task.verdicts else ():
         probes = [p for p in results.of_norm(norm) if results.threat(p.name).get("kind") in ("fixed", "minimal")]
         if not probes:
             continue

@@ -20,6 +20,7 @@ from benchmark.attacks.base import Attack
 from benchmark.report.curves import NORMS
 from benchmark.report.probes import ProbeView, views
 from benchmark.report.results import Condition, Results
+from benchmark.report.scores import score_flags
 from benchmark.spec.suite import AttackProbe, show_eps
 
 BLACK_BOX = ("score", "decision", "transfer")
@@ -48,6 +49,8 @@ def least(n: int) -> int:
 def flags(results: Results) -> tuple[Flag, ...]:
     """Every flag of a suite's results, model by model."""
     found: list[Flag] = []
+    if not results.task.verdicts:
+        return tuple(Flag(*each) for each in score_flags(results))
     for model in results.models:
         found += [*_of_the_model(results, model), *_black_box(results, model)]
         found += [*_more_steps(results, model), *_unbounded(results, model)]

@@ -13,6 +13,14 @@ from benchmark.report import stats
 from benchmark.report.flags import flag_names
 from benchmark.report.probes import own_columns
 from benchmark.report.results import Condition, Results
+from benchmark.report.scores import (
+    gates,
+    headline_name,
+    score_columns,
+    score_ranks,
+    score_verdicts,
+    seed_spreads,
+)
 from benchmark.seeds import derive
 
 COUNTS = ("cells", "failed", "skipped", "missing", "nan", "out_of_budget")
@@ -22,13 +30,16 @@ def leaderboard(results: Results) -> pd.DataFrame:
     """One row a model, best first: rates and norms with 95 % intervals, rank, counts, digests."""
     rows = [_row(results, model) for model in results.models]
     table = pd.DataFrame(rows)
-    ranked = _ranks(results)
+    ranked = _ranks(results) if results.task.verdicts else score_ranks(results)
     names = flag_names(results)
     table.insert(1, "rank", pd.Series([ranked.get(model) for model in table["model"]], dtype="Int64"))
     table.insert(3, "flags", [" ".join(names.get(model, ())) for model in table["model"]])
     headline = headline_column(results)
+    if not results.task.verdicts:
+        spread = seed_spreads(results, dict(zip(table["model"], table[headline].astype(float), strict=True)))
+        table.insert(4, "seed_spread", [spread.get(model, nan) for model in table["model"]])
     table = table.assign(_unranked=table["rank"].isna()).sort_values(
-        ["_unranked", "rank", headline, "model"], ascending=[True, True, False, True], kind="stable"
+        ["_unranked", "rank", headline, "model"], ascending=[True, True, not results.task.verdicts, True], kind="stable"
     )
     return table.drop(columns="_unranked").reset_index(drop=True)
 
@@ -37,6 +48,8 @@ def headline_column(results: Results) -> str:
     """Name of the column that ranks: the worst case in the headline threat model, else the clean one."""
     columns = results.task.columns(results.plan["dataset"]["classes"])
     worst = results.suite.threat is not None and bool(results.suite.attacks)
+    if not results.task.verdicts:
+        return headline_name(results) or columns[0].name
     return f"{results.task.robust_name}_worst" if worst else columns[0].name
 
 
@@ -59,6 +72,35 @@ def _ranks(results: Results) -> dict[str, int]:
 
 def _row(results: Results, model: str) -> dict[str, Any]:
     row: dict[str, Any] = {"model": model, "n": results.planned(model)}
+    row |= results.facts(model)
+    if results.task.verdicts:
+        _judged(results, model, row)
+    else:
+        _scored(results, model, row)
+    for name, estimate in own_columns(results, model):
+        _put(row, name, estimate)
+        row[f"n_{name}"] = estimate.n
+    row |= results.counts(model)
+    row["entry_digest"] = results.plan["entries"][model]
+    row["dataset_digest"] = results.plan["dataset"]["digest"]
+    cells = results.cells[results.cells["model"] == model]["hash"]
+    row["records_digest"] = digest([[cell, cell in results.heads] for cell in cells])
+    return row
+
+
+def _scored(results: Results, model: str, row: dict[str, Any]) -> None:
+    """Columns of a task that judges by numbers: the headline first, then what is measured clean, then the rest."""
+    gate, found, first = gates(results).get(model), score_columns(results, model), headline_name(results)
+    row["gate"] = "" if gate is None else "passed" if gate.passed else "failed"
+    if first in found:
+        _put(row, first, found[first])
+    _clean_columns(results, model, row)
+    for name, estimate in found.items():
+        _put(row, name, estimate)
+
+
+def _judged(results: Results, model: str, row: dict[str, Any]) -> None:
+    """Columns of a task with verdicts: clean, robust and attack success rates, queries, norms."""
     correct = results.correct(model)
     _clean_columns(results, model, row)
     robust, suite = results.task.robust_name, results.suite
@@ -79,15 +121,6 @@ def _row(results: Results, model: str) -> dict[str, Any]:
     for condition in outcomes:
         if condition.eps is None and results.threat(condition.probe).get("kind") == "minimal":
             _norms(results, model, condition, row)
-    for name, estimate in own_columns(results, model):
-        _put(row, name, estimate)
-        row[f"n_{name}"] = estimate.n
-    row |= results.counts(model)
-    row["entry_digest"] = results.plan["entries"][model]
-    row["dataset_digest"] = results.plan["dataset"]["digest"]
-    cells = results.cells[results.cells["model"] == model]["hash"]
-    row["records_digest"] = digest([[cell, cell in results.heads] for cell in cells])
-    return row
 
 
 def _clean_columns(results: Results, model: str, row: dict[str, Any]) -> None:
@@ -183,6 +216,8 @@ def _explain_counts(results: Results, model: str, probe: str) -> dict[str, int]:
 
 def verdicts(results: Results) -> list[str]:
     """In words, which places the data decide and which they do not."""
+    if not results.task.verdicts:
+        return score_verdicts(results)
     outcomes = {model: headline_outcomes(results, model) for model in results.models}
     whole = [model for model, values in outcomes.items() if len(values) and not values.isna().any()]
     pairs = [(a, b) for i, a in enumerate(whole) for b in whole[i + 1 :]]

@@ -14,9 +14,12 @@ from benchmark.report.flags import flags
 from benchmark.report.leaderboard import verdicts
 from benchmark.report.probes import declared, published, unshown
 from benchmark.report.results import Results
+from benchmark.report.scores import score_budgets, score_name
 from benchmark.spec.suite import AttackProbe, SuiteSpec
 
 WIDE = 16  # columns of a table that fit a page
+MANY = 8  # models that fit beside one another
+PAGE = 10  # columns of a page where there are many models
 SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
 
 
@@ -34,6 +37,8 @@ def number(value: Any, low: Any = None, high: Any = None) -> str:
 def shown_columns(results: Results, board: pd.DataFrame) -> list[str]:
     """The columns that fit a page: rates and norms without their interval columns, and the counts that are not 0."""
     hidden = unshown(results)
+    if not results.task.verdicts:
+        return score_names(results, board)
     names = [name for name in board.columns if f"{name}_low" in board.columns and not name.startswith("asr_")]
     names = [name for name in names if not name.startswith(("precision_", "recall_")) and f"n_{name}" not in board]
     names += [name for name in board.columns if name.startswith("median_") and f"{name}_low" in board.columns]
@@ -41,6 +46,27 @@ def shown_columns(results: Results, board: pd.DataFrame) -> list[str]:
     counts = [name for name in ("failed", "skipped", "missing", "nan", "out_of_budget") if board[name].sum()]
     flagged = ["flags"] if board["flags"].any() else []
     return ["model", "rank", "n", *flagged, *names, *counts]
+
+
+def score_names(results: Results, board: pd.DataFrame) -> list[str]:
+    """Of a task that judges by numbers: rank, gate, the scores at the headline's budget, what is clean, facts."""
+    threat, scores = results.suite.threat, results.task.scores()
+    at = [score_name(score, threat.eps) for score in scores] if threat is not None else []
+    clean = [column.name for column in results.task.columns(results.plan["dataset"]["classes"])]
+    facts = [name for model in results.models for name in results.facts(model)]
+    counts = [name for name in ("failed", "skipped", "missing", "nan", "out_of_budget") if board[name].sum()]
+    spread = ["seed_spread"] if board["seed_spread"].notna().any() else []
+    names = ["model", "rank", "gate", *at, *clean, *spread, *dict.fromkeys(facts), *counts]
+    return [name for name in dict.fromkeys(names) if name in board]
+
+
+def other_scores(results: Results, board: pd.DataFrame) -> list[str]:
+    """Scores at the other budgets."""
+    if results.task.verdicts:
+        return []
+    names = [score_name(score, eps) for score in results.task.scores() for eps in score_budgets(results)]
+    shown = score_names(results, board)
+    return [name for name in names if name in board and name not in shown]
 
 
 def own_names(results: Results, board: pd.DataFrame) -> list[str]:
@@ -69,7 +95,15 @@ def _board(board: pd.DataFrame, names: list[str]) -> list[str]:
     """A table of the leaderboard; where it would be too wide for a page, a row a column and a column a model."""
     if len(names) <= WIDE:
         return _table(board, names)
+    if len(board) > MANY:
+        return _pages(board, names[1:])
     return _transposed(board, names[1:])
+
+
+def _pages(board: pd.DataFrame, names: list[str]) -> list[str]:
+    """Many models and many columns: some columns at a time."""
+    parts = [names[i : i + PAGE] for i in range(0, len(names), PAGE)]
+    return [line for part in parts for line in [*_table(board, ["model", *part]), ""]][:-1]
 
 
 def _transposed(board: pd.DataFrame, names: list[str]) -> list[str]:
@@ -106,13 +140,17 @@ def markdown(
         ]
     )
     lines += [f"{data['n']} samples of `{suite.dataset.label}` ({suite.dataset.split}), seed {suite.seed}."]
+    lines += [f"{name}: {_plain(text)}." for name, text in data.get("facts", {}).items()]
     if suite.threat is not None:
-        lines += [f"Headline threat model: {suite.threat.norm}, eps = {suite.threat.eps}."]
+        lines += [f"Headline threat model: {suite.threat.norm}, eps = {suite.threat.eps}{_where(suite)}."]
     lines += [
         "Values in brackets are 95 % intervals; `?` marks a rate whose samples lack a verdict, with its two bounds."
     ]
     lines += ["", *_board(board, shown_columns(results, board)), "", *[f"- {line}" for line in verdicts(results)], ""]
     lines += _flag_part(results)
+    others = other_scores(results, board)
+    if others:
+        lines += ["## At the other budgets", "", *_pages(board, others), ""]
     hidden = unshown(results)
     success = [name for name in board.columns if name.startswith("asr_") and f"{name}_low" in board.columns]
     success = [name for name in success if name not in hidden]
@@ -146,6 +184,12 @@ def markdown(
     lines += [f"- `{probe.name}`: {probe.use}, {_settings(probe.params)}" for probe in suite.explainers]
     lines += [f"- `{metric.name}`: {metric.use}, {_settings(metric.params)}" for metric in suite.metrics]
     return "\n".join(lines) + "\n"
+
+
+def _where(suite: SuiteSpec) -> str:
+    """Where else than on the image the perturbation lives."""
+    domain = suite.threat.domain if suite.threat is not None else "image"
+    return "" if domain == "image" else f" of the {domain}'s norm"
 
 
 def _fitted_on(probe: AttackProbe, suite: SuiteSpec) -> str:
@@ -201,7 +245,8 @@ def _own_part(results: Results, board: pd.DataFrame, found: Extras) -> list[str]
     lines: list[str] = []
     names = own_names(results, board)
     if names:
-        lines += ["## The attacks' own columns", "", *_transposed(board, names), ""]
+        own = _pages(board, names) if len(board) > MANY else _transposed(board, names)
+        lines += ["## The attacks' own columns", "", *own, ""]
     beside = published(results, board)
     if len(beside):
         heads = ["model", "column", "ours", "published", "source"]

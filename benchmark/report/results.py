@@ -294,6 +294,12 @@ class Results:
         pairs = zip(known, samples, strict=True)  # a sample of no group is one of its own
         return np.asarray([f"={g}" if isinstance(g, str) and g else f"?{s}" for g, s in pairs], dtype=object)
 
+    def facts(self, model: str) -> dict[str, Any]:
+        """What a table must say of a model and of the data: column to content."""
+        own = self.plan.get("facts", {})
+        every = {name: "" for known in own.values() for name in known}
+        return {**every, **own.get(model, {}), **self.plan["dataset"].get("facts", {})}
+
     def counts(self, model: str) -> dict[str, int]:
         """Cells of a model: planned, failed, skipped, missing; samples: NaN, out of budget."""
         cells = self.cells[self.cells["model"] == model]["hash"]

@@ -176,3 +176,42 @@ def ranks(outcomes: dict[str, NDArray[Any]]) -> dict[str, int]:
         if p < 0.05 and test.difference != 0:
             rank[b if test.difference > 0 else a] += 1
     return rank
+
+
+@dataclass(frozen=True)
+class PairedValues:
+    """A paired difference of two means, a minus b, with the p of Wilcoxon's signed-rank test."""
+
+    a: float
+    b: float
+    difference: float
+    p: float
+    n: int
+
+
+def paired_values(a: NDArray[Any], b: NDArray[Any]) -> PairedValues:
+    """Compare numbers on the same samples (NaN in either leaves the pair out); Wilcoxon's signed-rank test.
+
+    Zero differences count as half a rank to either side (``zsplit``); p = 1 where all are zero.
+    """
+    from scipy.stats import wilcoxon
+
+    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    both = ~(np.isnan(x) | np.isnan(y))
+    x, y = x[both], y[both]
+    if not len(x):
+        return PairedValues(nan, nan, nan, 1.0, 0)
+    p = 1.0 if np.all(x == y) else float(wilcoxon(x, y, zero_method="zsplit").pvalue)
+    return PairedValues(float(x.mean()), float(y.mean()), float((x - y).mean()), p, len(x))
+
+
+def ranks_by_values(values: dict[str, NDArray[Any]], *, higher_is_better: bool) -> dict[str, int]:
+    """rank = 1 + number of models significantly better (paired Wilcoxon, Holm over all pairs, level 0.05)."""
+    names = list(values)
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    tests = [paired_values(values[a], values[b]) for a, b in pairs]
+    rank = dict.fromkeys(names, 1)
+    for (a, b), test, p in zip(pairs, tests, holm([test.p for test in tests]), strict=True):
+        if p < 0.05 and test.difference != 0:
+            rank[b if (test.difference > 0) == higher_is_better else a] += 1
+    return rank

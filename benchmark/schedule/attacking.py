@@ -87,8 +87,13 @@ def attack_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_siz
     skip_if_asked(attack, cell, context, model, spec)
     clean = clean_rows(cell, context)
     fitted = context.results.artefact(cell.needs["fit"], "fitted") if "fit" in cell.needs else None
+    found = {
+        role: context.results.artefact(need, "perturbed")["inputs"][: len(cell.samples)]
+        for role, need in cell.needs.items()
+        if role not in ("clean", "fit")
+    }
     batch_size = min(batch_size, attack.fixed_batch_size() or batch_size)
-    rows, kept = _attacked(cell, context, model, attack, clean, fitted, batch_size, keep=cell.keep_inputs)
+    rows, kept = _attacked(cell, context, model, attack, clean, fitted, batch_size, keep=cell.keep_inputs, found=found)
     samples = strings(list(cell.samples) * attack.views())
     return {"sample": samples, **rows}, Artefacts({"perturbed": kept} if kept else {}), batch_size
 
@@ -103,12 +108,15 @@ def _attacked(
     batch_size: int,
     *,
     keep: str,
+    found: Rows | None = None,
 ) -> tuple[Rows, dict[str, NDArray[Any]]]:
     """Rows of every view of every sample (view by view, samples in order), and the inputs to keep."""
+    import torch
+
     from benchmark.tasks.execute import execute
 
     task, batch = task_of(cell), context.batch(cell)
-    parts, kept = [], []
+    parts, kept, beside = [], [], []
     ids: list[str] = []
     views: list[int] = []
     room = int(cell.keep_inputs_mb * 1e6 // max(1, batch.inputs[0].nbytes)) if len(batch) else 0
@@ -126,6 +134,7 @@ def _attacked(
                 eps=budget_of(cell),
                 generator=draws(cell, at, view),
                 fitted=fitted,
+                found={role: values[at] for role, values in (found or {}).items()},
             )
             if attack.views() > 1:
                 rows = _lean(rows, attack) | {"view": np.full(len(inputs), view, dtype=np.int64)}
@@ -133,12 +142,16 @@ def _attacked(
             chosen = np.flatnonzero(rows["success"] if keep == "broken" else np.full(len(inputs), keep == "all"))
             chosen = chosen[: full - len(ids)]
             kept.append(outputs.detach().cpu().numpy()[chosen])
+            if len(chosen):
+                which = torch.as_tensor(chosen, device=inputs.device)
+                with task.told(model, attack, budget_of(cell)):
+                    beside.append(task.keeps(model, outputs[which], labels[which]))
             ids += [cell.samples[at][i] for i in chosen]
             views += [view] * len(chosen)
     if not ids:
         return joined(parts), {}
-    found = {"samples": np.asarray(ids, dtype=np.str_), "inputs": np.concatenate(kept)}
-    return joined(parts), found | ({"views": np.asarray(views)} if attack.views() > 1 else {})
+    left = {"samples": np.asarray(ids, dtype=np.str_), "inputs": np.concatenate(kept), **joined(beside)}
+    return joined(parts), left | ({"views": np.asarray(views)} if attack.views() > 1 else {})
 
 
 def _lean(rows: Rows, attack: Attack) -> Rows:
@@ -146,4 +159,4 @@ def _lean(rows: Rows, attack: Attack) -> Rows:
     if attack.threat.norm != "none":
         return rows
     kept = {name: values for name, values in rows.items() if not name.startswith("norm_")}
-    return kept | {"margin": np.asarray(kept["margin"], dtype=np.float32)}
+    return kept | {name: values.astype(np.float32) for name, values in kept.items() if name == "margin"}

@@ -84,16 +84,22 @@ def last_lines(error: BaseException) -> str:
 def _clean(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
     task, batch = task_of(cell), context.batch(cell)
     skip_if_asked(task, cell, context, model, spec)
-    parts = []
-    for at in slices(len(batch), batch_size):
-        part = Batch(batch.ids[at], batch.inputs[at], batch.labels[at])
-        parts.append(task.clean(model, part, spec))
+    parts, kept = [], []
+    room = int(cell.keep_inputs_mb * 1e6 // max(1, batch.inputs[0].nbytes))
+    with task.told(model, None, None):
+        for at in slices(len(batch), batch_size):
+            part = Batch(batch.ids[at], batch.inputs[at], batch.labels[at])
+            parts.append(task.clean(model, part, spec))
+            inputs, labels = tensors(batch, slice(at.start, min(at.stop, room)), context.device)
+            if cell.keep_inputs != "none" and len(inputs):
+                kept.append(task.keeps(model, inputs, labels))
     rows = {"sample": strings(cell.samples), **joined(parts)}
     groups = context.dataset(cell).index(cell.dataset.split).groups
     if groups is not None:
         index = context.dataset(cell).index(cell.dataset.split)
         rows["group"] = strings([groups[i] for i in index.positions(cell.samples)])
-    return rows, Artefacts(), batch_size
+    left = joined(kept)
+    return rows, Artefacts({"clean": {"samples": strings(batch.ids[:room]), **left}} if left else {}), batch_size
 
 
 def _explain(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:

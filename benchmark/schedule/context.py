@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from benchmark.data.base import Batch, Dataset, Grid, datasets
 from benchmark.errors import DataError, EntryError
 from benchmark.spec.cell import Cell
+from benchmark.tasks.base import tasks
 
 if TYPE_CHECKING:
     from benchmark.models.wrap import Model
@@ -89,18 +90,19 @@ class Context:
         return self._datasets[key]
 
     def batch(self, cell: Cell) -> Batch:
-        """The cell's samples on the suite's grid, with masks where known; the last few are kept.
+        """The cell's samples on the suite's grid, as its task presents them, with masks where known; a few are kept.
 
         Raises:
             DataError: an unreadable image, or a dataset that has changed since the plan was made.
         """
         spec = cell.dataset
-        key = (spec.digest, spec.split, spec.size, spec.channels, cell.samples)
+        key = (cell.task.model_dump_json(), spec.digest, spec.split, spec.size, spec.channels, cell.samples)
         if key not in self._batches:
             dataset, grid = self.dataset(cell), Grid(size=spec.size, channels=spec.channels)
             if dataset.index(spec.split).digest != spec.digest:
                 raise DataError(f"dataset {spec.name!r} has changed since this run was planned; run the command again")
-            self._batches[key] = dataset.load(spec.split, cell.samples, grid, masks=True)
+            batch = dataset.load(spec.split, cell.samples, grid, masks=True)
+            self._batches[key] = tasks.make(cell.task.use, cell.task.arguments()).present(batch)
             while len(self._batches) > 4:
                 self._batches.popitem(last=False)
         self._batches.move_to_end(key)

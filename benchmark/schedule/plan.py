@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmark.attacks.base import Attack, attacks
-from benchmark.data.base import Dataset, Index, datasets
+from benchmark.data.base import Dataset, Grid, Index, datasets
 from benchmark.errors import DataError, EntryError, SpecError
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import metrics
@@ -21,6 +22,7 @@ from benchmark.spec.suite import AttackProbe, ExplainerProbe, SuiteSpec, show_ep
 from benchmark.tasks.base import tasks
 
 PLAN_VERSION = 1
+KEEP_ALL_MB = 1e6  # what other cells read is kept whole
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class PlannedEntry:
     task: str
     folder: Path | None = None
     row: bool = True
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -43,6 +46,7 @@ class Plan:
         entries: the planned entries, in order.
         classes: class names of the dataset.
         cells: all cells.
+        facts: what every table must say of the data.
     """
 
     suite: SuiteSpec
@@ -50,6 +54,7 @@ class Plan:
     index: Index
     samples: tuple[str, ...]
     cells: list[Cell] = field(default_factory=list)
+    facts: dict[str, str] = field(default_factory=dict)
 
     def versions(self) -> dict[str, str]:
         """Implementation version of every probe and metric: records of another one are never mixed in."""
@@ -67,8 +72,14 @@ class Plan:
             "plan_version": PLAN_VERSION,
             "suite": self.suite.model_dump(mode="json", exclude={"dataset": {"path": True}, "variants": True}),
             "task": task.identity(),
-            "dataset": {"digest": self.index.digest, "classes": list(self.index.classes), "n": len(self.samples)},
+            "dataset": {
+                "digest": self.index.digest,
+                "classes": list(self.index.classes),
+                "n": len(self.samples),
+                **({"facts": self.facts} if self.facts else {}),
+            },
             "entries": {entry.name: entry.digest for entry in self.entries},
+            **self._facts(),
             "explainers": {
                 probe.name: {"use": probe.use, "control": explainers.lookup(probe.use)[0].control}
                 for probe in self.suite.explainers
@@ -93,6 +104,10 @@ class Plan:
                 for cell in self.cells
             ],
         }
+
+    def _facts(self) -> dict[str, Any]:
+        known = {entry.name: entry.facts for entry in self.entries if entry.facts}
+        return {"facts": known} if known else {}
 
 
 def sample_order(index: Index, seed: int, n: int | None) -> tuple[str, ...]:
@@ -144,6 +159,14 @@ def ref(plugin: Plugin) -> PluginRef:
     return PluginRef(use=identity["use"], params=identity["params"], version=identity["version"], local=plugin.local())
 
 
+def threat_of(attack: Attack) -> dict[str, Any]:
+    """The threat model as a plan holds it."""
+    found = attack.threat.model_dump() | {"control": attack.control}
+    if not found["relative"]:
+        del found["relative"]
+    return found
+
+
 class _Planner:
     """Builds the cells of one suite; a method a kind of probe."""
 
@@ -158,7 +181,10 @@ class _Planner:
             raise DataError(str(error).replace("--data NAME=PATH", f"--data {label}=PATH")) from None
         self.samples = sample_order(self.index, suite.seed, suite.dataset.samples)
         self.task = tasks.make(suite.task, suite.task_params, f"suite {suite.name!r}, [task_params]")
+        self.task.check_grid(Grid(size=suite.dataset.size, channels=suite.dataset.channels))
+        self.read = {probe.of for probe in suite.attacks if probe.of}
         self.cells: list[Cell] = []
+        self.planned: set[tuple[str, str, str]] = set()
         self.fits: dict[str, Cell] = {}
 
     def dataset_ref(self, split: str) -> DatasetRef:
@@ -195,19 +221,31 @@ class _Planner:
         ]
         self.check_headline(probes)
         self.check_targets(probes)
+        self.check_readers(probes)
+        self.probes = {probe.name: (probe, attack) for probe, attack in probes}
         for entry in self.entries:
             for probe, attack in probes:
                 if attack.generates:
                     self.generate(entry, probe, attack)
             for samples in chunks(self.samples, self.suite.run.chunk):
-                clean = Cell(kind="clean", samples=samples, **self.base(entry))
-                self.cells.append(clean)
+                clean = self.clean(entry, samples)
                 for probe, attack in probes:
                     if not attack.generates:
                         self.attack(entry, probe, attack, clean)
                 for explain in self.suite.explainers:
                     self.explain(entry, explain, clean)
-        return Plan(self.suite, self.entries, self.index, self.samples, self.cells)
+        return Plan(self.suite, self.entries, self.index, self.samples, self.cells, self.dataset.facts())
+
+    def add(self, cell: Cell) -> Cell:
+        """Plan a cell, unless it is planned already (another entry reads it)."""
+        key = (cell.hash, cell.model, cell.probe)
+        if key not in self.planned:
+            self.planned.add(key)
+            self.cells.append(cell)
+        return cell
+
+    def clean(self, entry: PlannedEntry, samples: tuple[str, ...]) -> Cell:
+        return self.add(Cell(kind="clean", samples=samples, **self.base(entry)))
 
     def check_headline(self, probes: Sequence[tuple[AttackProbe, Attack]]) -> None:
         threat = self.suite.threat
@@ -234,6 +272,24 @@ class _Planner:
                     f" 0 to {classes - 1}"
                 )
 
+    def check_readers(self, probes: Sequence[tuple[AttackProbe, Attack]]) -> None:
+        """An attack is made for the suite's task; one that reads says of which probe and which entries."""
+        budgets = {probe.name: probe.budgets for probe, _ in probes}
+        for probe, attack in probes:
+            where = f"suite {self.suite.name!r}, attack {probe.name!r}"
+            if attack.task != self.suite.task and (attack.task or not self.task.images):
+                made = f"the task {attack.task!r}" if attack.task else "inputs that are images in [0, 1]"
+                raise SpecError(f"{where}: {probe.use!r} is made for {made}, the suite's task is {self.suite.task!r}")
+            if attack.reads != bool(probe.of):
+                said = "reads what others found; name that probe in `of` and the entries in `sources`"
+                said = said if attack.reads else "reads nothing of others; remove `of` and `sources`"
+                raise SpecError(f"{where}: {probe.use!r} {said}")
+            if probe.of and not set(probe.budgets) <= set(budgets.get(probe.of, ())):
+                raise SpecError(f"{where}: of = {probe.of!r} must be a probe that runs at each of its budgets")
+            unknown = [name for name in probe.sources if name not in self.by_name]
+            if unknown:
+                raise SpecError(f"{where}: source {unknown[0]!r} is no entry; known are {', '.join(self.by_name)}")
+
     def within(self, samples: tuple[str, ...], limit: int | None) -> tuple[str, ...]:
         """The part of a chunk that lies in the first ``limit`` samples."""
         start = self.samples.index(samples[0])
@@ -243,27 +299,60 @@ class _Planner:
         samples = self.within(clean.samples, probe.samples)
         if not samples:
             return
-        fixed = attack.threat.kind == "fixed"
-        for eps in probe.budgets if fixed else (None,):
+        for eps in self.run_at(probe, attack):
             for source in self.sources(entry, probe, attack):
                 needs = {"clean": clean.hash}
                 if source:
                     needs["fit"] = self.fit(source, probe, attack, None if eps is None else str(eps)).hash
-                common = self.base(entry) | {"time_limit": probe.time_limit or self.suite.run.time_limit}
-                self.cells.append(
-                    Cell(
-                        kind="attack",
-                        samples=samples,
-                        plugin=ref(attack),
-                        eps=None if eps is None else str(eps),
-                        seed=self.suite.seed,
-                        needs=needs,
-                        probe=probe.name,
-                        source=source,
-                        threat=attack.threat.model_dump() | {"control": attack.control},
-                        **common,
-                    )
-                )
+                for name in probe.sources:
+                    needs[f"found:{name}"] = self.found(name, probe.of, eps, clean.samples).hash
+                self.attacked(entry, probe, attack, eps, samples, needs, source)
+
+    def run_at(self, probe: AttackProbe, attack: Attack) -> Sequence[Fraction | None]:
+        """The budgets that get a cell, in the order in which they run."""
+        if attack.threat.kind != "fixed":
+            return (None,)
+        return sorted(probe.budgets, reverse=True) if attack.descends else probe.budgets
+
+    def attacked(
+        self,
+        entry: PlannedEntry,
+        probe: AttackProbe,
+        attack: Attack,
+        eps: Fraction | None,
+        samples: tuple[str, ...],
+        needs: dict[str, str],
+        source: str = "",
+    ) -> Cell:
+        """One attack cell; of an attack that descends it needs the one at the next larger budget."""
+        common = self.base(entry) | {"time_limit": probe.time_limit or self.suite.run.time_limit}
+        if attack.descends:
+            larger = [other for other in self.run_at(probe, attack) if other is not None and eps and other > eps]
+            if larger:
+                above = self.attacked(entry, probe, attack, larger[-1], samples, needs, source)
+                needs = needs | {"larger": above.hash}
+        if attack.descends or probe.name in self.read:
+            common |= {"keep_inputs": "all", "keep_inputs_mb": KEEP_ALL_MB}
+        return self.add(
+            Cell(
+                kind="attack",
+                samples=samples,
+                plugin=ref(attack),
+                eps=None if eps is None else str(eps),
+                seed=self.suite.seed,
+                needs=needs,
+                probe=probe.name,
+                source=source,
+                threat=threat_of(attack),
+                **common,
+            )
+        )
+
+    def found(self, name: str, of: str, eps: Fraction | None, samples: tuple[str, ...]) -> Cell:
+        """The cell of another entry whose perturbed inputs are read."""
+        entry, (probe, attack) = self.by_name[name], self.probes[of]
+        needs = {"clean": self.clean(entry, samples).hash}
+        return self.attacked(entry, probe, attack, eps, self.within(samples, probe.samples), needs)
 
     def sources(self, entry: PlannedEntry, probe: AttackProbe, attack: Attack) -> list[str]:
         """Entries whose fit is judged on this one: the named source, itself, or with ``transfer`` every entry."""
@@ -286,7 +375,7 @@ class _Planner:
                     plugin=ref(attack),
                     seed=self.suite.seed,
                     probe=probe.name,
-                    threat=attack.threat.model_dump() | {"control": attack.control},
+                    threat=threat_of(attack),
                     **(self.base(entry) | {"time_limit": probe.time_limit or self.suite.run.time_limit}),
                 )
             )

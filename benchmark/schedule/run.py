@@ -116,12 +116,13 @@ def planned_entries(suite: SuiteSpec, options: Options, watcher: Watcher) -> lis
     if missing:
         where = ", ".join(str(folder) for folder in options.entries) or "baselines/"
         raise UnknownNameError("entry", missing[0], known, where)
-    sources = [probe.source for probe in suite.attacks if probe.source]
+    sources = [name for probe in suite.attacks for name in (probe.source, *probe.sources) if name]
     planned = []
     for name in dict.fromkeys([*names, *sources]):
         entry = load_entry(name, options.entries)
         _weights(entry, watcher, options.data)
-        planned.append(PlannedEntry(name, entry.digest(), entry.spec.task, entry.folder.resolve(), row=name in names))
+        folder, facts = entry.folder.resolve(), entry.spec.facts
+        planned.append(PlannedEntry(name, entry.digest(), entry.spec.task, folder, name in names, facts))
     return planned
 
 
@@ -171,6 +172,9 @@ def merged_plan(plan: Plan, old: dict[str, Any] | None) -> dict[str, Any]:
     own = set(new["entries"]) | set(old["suite"]["entries"])
     guests = {name: sha for name, sha in old["entries"].items() if name not in own}
     new["entries"] |= guests
+    facts = {name: old["facts"][name] for name in guests if name in old.get("facts", {})}
+    if facts:
+        new["facts"] = new.get("facts", {}) | facts
     new["cells"] += [cell for cell in old["cells"] if cell["model"] in guests]
     return new
 

@@ -86,6 +86,7 @@ class AttackProbe(Strict):
         params: parameters of the plugin.
         norm, kind: threat model of a library attack that Assay does not know.
         source: entry whose artefact is used, for attacks that fit on training samples (default: the entry itself).
+        of, sources: for attacks that read what others found: the probe that found it, and the entries it was found on.
         fit_samples: how many training samples such an attack sees.
         transfer: judge what was fitted on every entry of the suite on each of them (a square matrix).
         samples: at most this many of the suite's samples.
@@ -99,6 +100,8 @@ class AttackProbe(Strict):
     norm: Literal["linf", "l2", "l1", "l0", "none"] | None = None
     kind: Literal["fixed", "minimal", "none"] | None = None
     source: str = ""
+    of: str = ""
+    sources: tuple[str, ...] = ()
     fit_samples: int | None = Field(default=None, ge=1)
     transfer: bool = False
     samples: int | None = Field(default=None, ge=1)
@@ -114,6 +117,8 @@ class AttackProbe(Strict):
             raise ValueError(f"two budgets print alike as {twice[0]}; columns could not be told apart")
         if self.transfer and self.source:
             raise ValueError("transfer fits on every entry: leave source out")
+        if bool(self.of) != bool(self.sources):
+            raise ValueError("of (a probe) and sources (entries) belong together")
         return self
 
 

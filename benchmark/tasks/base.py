@@ -4,26 +4,77 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.attacks.base import Column
+from benchmark.attacks.base import Column, Extras, ProbeResults
 from benchmark.errors import AttackError
 from benchmark.registry import Plugin, Registry
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
     from benchmark.attacks.base import Attack, Perturbed
-    from benchmark.data.base import Batch
+    from benchmark.data.base import Batch, Grid
     from benchmark.models.wrap import Model
+    from benchmark.seeds import Draws
     from benchmark.spec.entry import EntrySpec
 
-__all__ = ["Column", "Rows", "Task", "tasks"]
+__all__ = ["Column", "Rows", "Score", "Task", "TaskResults", "tasks"]
 
 Rows = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number by which a task without verdicts judges attacks in the headline threat model, at each budget.
+
+    Attributes:
+        name: column of the leaderboard, before the budget: ``amp_worst`` gives ``amp_worst_0.05``.
+        column: the column of attack rows.
+        of: ``"attack"``: per sample the worst over all attacks that are no controls; ``"control"``: the mean over the
+            controls' rows.
+        within: what was found at smaller budgets counts too, so that the number never falls with the budget.
+        higher_is_better: direction; the worst is at its other end.
+    """
+
+    name: str
+    column: str
+    of: Literal["attack", "control"] = "attack"
+    within: bool = False
+    higher_is_better: bool = False
+
+
+class TaskResults(Protocol):
+    """What a report hands a task of a suite's results, for tables and pictures of its own."""
+
+    @property
+    def models(self) -> Sequence[str]:
+        """Entries with a row."""
+
+    @property
+    def probes(self) -> Sequence[ProbeResults]:
+        """The suite's attack probes."""
+
+    def clean(self, model: str) -> pd.DataFrame:
+        """Clean rows of a model."""
+
+    def kept(self, model: str) -> Mapping[str, NDArray[Any]] | None:
+        """What :meth:`Task.keeps` left of the clean samples, with their ``samples``; None where it is not at hand."""
+
+    def facts(self, model: str) -> Mapping[str, Any]:
+        """Facts of an entry."""
+
+    def score(self, name: str, model: str, eps: str) -> tuple[float, float, float]:
+        """A :class:`Score` of a model at a budget: mean and 95 % interval."""
+
+    def budgets(self) -> Sequence[str]:
+        """Budgets of the headline threat model, smallest first."""
 
 
 class Task(Plugin):
@@ -32,10 +83,48 @@ class Task(Plugin):
     Class attributes:
         needs_classes: True where labels are class indices.
         robust_name: prefix of the robust rate's columns.
+        images: True where the model's inputs are images in [0, 1]: attacks made for no task in particular then apply.
+        verdicts: False where no sample is right or broken: the task judges by numbers (:meth:`scores`).
+        headline: where there are no verdicts, the score that ranks, at the headline budget.
     """
 
     needs_classes: ClassVar[bool] = True
     robust_name: ClassVar[str] = "robust_acc"
+    images: ClassVar[bool] = True
+    verdicts: ClassVar[bool] = True
+    headline: ClassVar[str] = ""
+
+    def present(self, batch: Batch) -> Batch:
+        """What a model is asked with and what it should answer, from a dataset's samples on the suite's grid."""
+        return batch
+
+    def check_grid(self, grid: Grid) -> None:
+        """Refuse a suite's grid that the task cannot work on.
+
+        Raises:
+            SpecError: saying which is needed.
+        """
+
+    def told(self, model: Model, attack: Attack | None, eps: float | None) -> AbstractContextManager[None]:
+        """Inside the block the model knows what it may know of the attack (an oracle: the noise level)."""
+        return nullcontext()
+
+    def keeps(self, model: Model, inputs: torch.Tensor, labels: torch.Tensor) -> dict[str, NDArray[Any]]:
+        """What is kept beside kept inputs, so that pictures can be drawn without the model: named arrays (N, ...)."""
+        return {}
+
+    def scores(self) -> tuple[Score, ...]:
+        """How attacks are judged where there are no verdicts."""
+        return ()
+
+    def reference(self) -> tuple[str, str]:
+        """(entry, clean column): the row that others are held against, and the column in which a row must be no worse
+        for its robustness to count (the accuracy gate); empty strings: none."""
+        return "", ""
+
+    def extras(self, results: TaskResults) -> Extras:
+        """Tables and pictures of its own beside the leaderboard."""
+        return Extras()
 
     @abstractmethod
     def clean(self, model: Model, batch: Batch, spec: EntrySpec | None = None) -> dict[str, NDArray[Any]]:
@@ -68,6 +157,7 @@ class Task(Plugin):
         *,
         eps: float | None,
         clean: Rows,
+        generator: Draws | None = None,
     ) -> dict[str, NDArray[Any]]:
         """Judge perturbed inputs, whatever the attack thinks of them.
 
@@ -79,6 +169,7 @@ class Task(Plugin):
             attack: says the threat model.
             eps: the budget, None where there is none.
             clean: clean columns of the same samples.
+            generator: N per-sample random streams of the judge's own.
 
         Returns:
             Columns (N,): ``label``, ``pred_clean``, ``pred``, ``status`` (ok, out_of_budget, nan), ``success`` (bool),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from benchmark.attacks.base import Attack, Perturbed
     from benchmark.data.base import Batch
     from benchmark.models.wrap import Model
+    from benchmark.seeds import Draws
     from benchmark.spec.entry import EntrySpec
 
 
@@ -101,6 +102,7 @@ class Classification(Task):
         *,
         eps: float | None,
         clean: Rows,
+        generator: Draws | None = None,
     ) -> dict[str, NDArray[Any]]:
         """See :meth:`Task.verify`. A sample that was wrong before the attack is no success and has status ok.
 

@@ -36,6 +36,7 @@ def execute(
     eps: float | None,
     generator: Draws,
     fitted: Mapping[str, NDArray[Any]] | None = None,
+    found: Mapping[str, NDArray[Any]] | None = None,
 ) -> tuple[Columns, torch.Tensor]:
     """Attack a batch and verify it.
 
@@ -53,6 +54,7 @@ def execute(
         eps: the budget, None where there is none.
         generator: N per-sample random streams.
         fitted: what :meth:`Attack.fit` returned, where the attack fits.
+        found: inputs that other cells found, (N, C, H, W) each, where the attack descends or reads.
 
     Returns:
         The columns of :meth:`Task.verify` with ``forwards``, ``backwards`` (calls a sample, float64) and
@@ -72,22 +74,35 @@ def execute(
             continue
         at = torch.as_tensor(where, device=inputs.device)
         part, part_labels, part_clean = inputs[at], labels[at], {name: values[where] for name, values in clean.items()}
-        by, budget, found = attack, eps, Perturbed(part)
+        by, budget, left = attack, eps, Perturbed(part)
         draws = generator.subset(where.tolist())
+        judge = Draws([derive(seed, "verify") for seed in draws.seeds])
+        with task.told(model, attack, eps):
+            if attacked:
+                given = _given(fitted, found, where)
+                own = (part.clone(), part_labels.clone())
+                run = partial(attack.run, model, *own, eps=eps, generator=draws, fitted=given)
+                left = _called(attack, model, part, run, draws)
+                outputs[at] = left.inputs
+            else:
+                by, budget = Identity(), None
+            with global_seed(derive("verify", draws.batch_seed)):  # a model may draw numbers itself
+                rows = task.verify(model, part, part_labels, left, by, eps=budget, clean=part_clean, generator=judge)
+        rows |= scalar_params(left, len(where))
         if attacked:
-            run = partial(attack.run, model, part.clone(), part_labels.clone(), eps=eps, generator=draws, fitted=fitted)
-            found = _called(attack, model, part, run, draws)
-            outputs[at] = found.inputs
-        else:
-            by, budget = Identity(), None
-        with global_seed(derive("verify", draws.batch_seed)):  # a model may draw numbers itself
-            rows = task.verify(model, part, part_labels, found, by, eps=budget, clean=part_clean)
-        rows |= scalar_params(found, len(where))
-        if attacked:
-            rows |= {"forwards": np.asarray(found.forwards), "backwards": np.asarray(found.backwards)}
+            rows |= {"forwards": np.asarray(left.forwards), "backwards": np.asarray(left.backwards)}
         for name, values in rows.items():
             _put(columns, name, where, values, len(inputs))
     return columns, outputs
+
+
+def _given(
+    fitted: Mapping[str, NDArray[Any]] | None, found: Mapping[str, NDArray[Any]] | None, where: NDArray[np.intp]
+) -> Mapping[str, NDArray[Any]] | None:
+    """What an attack is handed: what was fitted, and of what other cells found these samples' part."""
+    if not found:
+        return fitted
+    return {**(fitted or {}), **{role: inputs[where] for role, inputs in found.items()}}
 
 
 def _put(columns: Columns, name: str, where: NDArray[np.intp], values: NDArray[Any], n: int) -> None:

@@ -67,7 +67,16 @@ class ToyRegression(Task):
         return np.zeros(len(clean_rows["pred_clean"]), dtype=np.int64)
 
     def verify(
-        self, model: Any, inputs: Any, labels: Any, perturbed: Any, attack: Any, *, eps: float | None, clean: Any
+        self,
+        model: Any,
+        inputs: Any,
+        labels: Any,
+        perturbed: Any,
+        attack: Any,
+        *,
+        eps: float | None,
+        clean: Any,
+        **_: Any,
     ) -> dict[str, np.ndarray]:
         import torch
 

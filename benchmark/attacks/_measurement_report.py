@@ -1,0 +1,46 @@
+"""How well the attacks on the measurement did their work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import pandas as pd
+
+from benchmark.attacks.base import Extras, ProbeResults
+from benchmark.spec.suite import show_eps
+
+
+def health(probes: Sequence[ProbeResults]) -> Extras:
+    """Table ``attack_health``: a row a model and budget."""
+    rows = []
+    for probe in probes:
+        for eps in probe.budgets:
+            for model in probe.models:
+                found = probe.rows(model, eps)
+                if not len(found) or "param_gain" not in found:
+                    continue
+                rows.append(
+                    {
+                        "model": model,
+                        "probe": probe.name,
+                        "eps": show_eps(Fraction(eps)) if eps else "",
+                        "steps": int(found["param_steps"].iloc[0]),
+                        "starts": int(found["param_starts"].iloc[0]),
+                        "forwards": float(found["forwards"].mean()),
+                        "backwards": float(found["backwards"].mean()),
+                        "first_gradient": float(found["param_gradient"].median()),
+                        "late_gain": float(found["param_gain"].median()),
+                        "used_budget": float(found["param_used"].median()),
+                        "won_by_first_start": float((found["param_start"] == 0).mean()),
+                    }
+                )
+    if not rows:
+        return Extras()
+    caption = (
+        "Did the attack do its work? Medians over images: `first_gradient`, the norm of the first gradient of the"
+        " error; `used_budget`, the share of the budget that was used; `late_gain`, the share of the squared error that"
+        " the last quarter of the steps brought (near 0: more steps would not find more); `won_by_first_start`, the"
+        " share of images for which the first of the starts won."
+    )
+    return Extras(tables={"attack_health": pd.DataFrame(rows)}, captions={"attack_health": caption})

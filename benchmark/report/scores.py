@@ -1,0 +1,246 @@
+"""Leaderboards of tasks that judge by numbers: scores at each budget, ranks, the accuracy gate, verdicts in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from math import isnan, nan
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.report import stats
+from benchmark.report.results import Condition, Results
+from benchmark.seeds import derive
+from benchmark.spec.suite import AttackProbe, show_eps
+from benchmark.tasks.base import Score
+
+GAIN = 0.02  # share of the error that late steps may bring before more steps are asked for
+Floats = NDArray[np.float64]
+
+
+def score_budgets(results: Results) -> list[Fraction]:
+    """Budgets of the headline threat model at which an attack runs, smallest first."""
+    return sorted({eps for probe in _probes(results, control=False) for eps in probe.budgets})
+
+
+def score_name(score: Score, eps: Fraction) -> str:
+    """CSV column of a score at a budget."""
+    return f"{score.name}_{show_eps(eps)}"
+
+
+def headline_name(results: Results) -> str:
+    """CSV column that ranks; empty where the suite has no headline threat model."""
+    threat = results.suite.threat
+    return f"{results.task.headline}_{show_eps(threat.eps)}" if threat is not None and results.suite.attacks else ""
+
+
+def headline_values(results: Results, model: str) -> pd.Series:
+    """Per-sample values behind the headline column; empty without one."""
+    threat = results.suite.threat
+    for score in results.task.scores():
+        if threat is not None and score.name == results.task.headline:
+            return scored(results, model, score, threat.eps)
+    return pd.Series(dtype=float)
+
+
+def _probes(results: Results, *, control: bool) -> list[AttackProbe]:
+    """Probes in the headline threat model: its attacks, or its controls."""
+    threat = results.suite.threat
+    same = results.of_norm(threat.norm) if threat is not None else []
+    return [probe for probe in same if bool(results.threat(probe.name).get("control")) == control]
+
+
+def scored(results: Results, model: str, score: Score, eps: Fraction) -> pd.Series:
+    """A score of each planned sample at a budget: NaN where an attack gave it no valid verdict.
+
+    Of attacks the worst (before any average), of controls the mean over their rows.
+    """
+    probes = _probes(results, control=score.of == "control")
+    values: dict[str, list[float]] = {}
+    valid: set[str] | None = None
+    samples: list[str] = []
+    for probe in probes:
+        rows = results.attack_rows(model, probe.name)
+        for budget in probe.budgets:
+            if budget == eps or (score.within and budget < eps):
+                _collect(rows, budget, score.column, values)
+        if eps in probe.budgets:
+            condition = Condition(probe.name, eps)
+            found = results.valid(rows, condition)
+            valid = found if valid is None else valid & found
+            planned = results.attacked_samples(model, condition)
+            samples = planned if not samples or len(planned) < len(samples) else samples
+    worst = min if score.higher_is_better else max
+    combine = np.mean if score.of == "control" else worst
+    known = {name: float(combine(found)) for name, found in values.items() if valid is not None and name in valid}
+    return pd.Series([known.get(name, nan) for name in samples], index=samples, dtype=float)
+
+
+def _collect(rows: pd.DataFrame, eps: Fraction, column: str, into: dict[str, list[float]]) -> None:
+    if not len(rows) or column not in rows:
+        return
+    at = rows[(rows["eps"] == str(eps)) & (rows["status"] == "ok")]
+    for sample, value in zip(at["sample"], at[column].astype(float), strict=True):
+        if not isnan(value):
+            into.setdefault(sample, []).append(value)
+
+
+def mean(results: Results, model: str, name: str, values: pd.Series) -> stats.Estimate:
+    """Mean with its bootstrap interval; blank where any sample lacks a verdict."""
+    numbers = values.to_numpy(dtype=float)
+    missing = int(np.isnan(numbers).sum())
+    if missing or not len(numbers):
+        return stats.Estimate(nan, nan, nan, len(numbers) - missing, missing)
+    return stats.bootstrap(numbers, "mean", results.groups(model, values.index), derive("bootstrap", name))
+
+
+def score_columns(results: Results, model: str) -> dict[str, stats.Estimate]:
+    """Every score of a model, by CSV column: the headline's budget first."""
+    budgets = score_budgets(results)
+    threat = results.suite.threat
+    if threat is not None:
+        budgets = sorted(budgets, key=lambda eps: (eps != threat.eps, eps))
+    found = {}
+    for score in results.task.scores():
+        for eps in budgets:
+            name = score_name(score, eps)
+            found[name] = mean(results, model, name, scored(results, model, score, eps))
+    return found
+
+
+# -- the gate ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Whether a row's clean error is no worse than the reference's: mean paired difference with its interval."""
+
+    passed: bool
+    difference: stats.Estimate
+    own: float
+    theirs: float
+
+
+@lru_cache(maxsize=4)
+def gates(results: Results) -> dict[str, Gate]:
+    """The gate of every model; empty where the task or the results have no reference.
+
+    One-sided: a row fails where the whole interval of the paired difference lies on the worse side.
+    """
+    entry, column = results.task.reference()
+    if entry not in results.models or not len(results.clean(entry)):
+        return {}
+    better_high = next((c.higher_is_better for c in results.task.columns(()) if c.name == column), True)
+    theirs, found = results.clean(entry)[column].astype(float), {}
+    for model in results.models:
+        clean = results.clean(model)
+        if not len(clean):
+            continue
+        own = clean[column].astype(float)
+        both = pd.concat([own, theirs], axis=1, join="inner").dropna().to_numpy()
+        worse = (both[:, 1] - both[:, 0]) if better_high else (both[:, 0] - both[:, 1])
+        estimate = stats.bootstrap(worse, "mean", None, derive("gate", column))
+        passed = not estimate.low > 0
+        found[model] = Gate(passed, estimate, float(both[:, 0].mean()), float(both[:, 1].mean()))
+    return found
+
+
+# -- ranks and words ---------------------------------------------------------------------------------------
+
+
+def score_ranks(results: Results) -> dict[str, int]:
+    """1 + number of models significantly better on the headline (paired Wilcoxon, Holm over all pairs).
+
+    A model without a value for some sample has no rank; nor has one that fails the gate: its numbers can prove that it
+    is unstable, never that it is robust.
+    """
+    barred = {model for model, gate in gates(results).items() if not gate.passed}
+    values = {model: headline_values(results, model) for model in results.models}
+    whole = {m: v.to_numpy() for m, v in values.items() if len(v) and not v.isna().any() and m not in barred}
+    return stats.ranks_by_values(whole, higher_is_better=False)
+
+
+def score_verdicts(results: Results) -> list[str]:
+    """Each model against the reference on the headline, in words."""
+    name, (entry, _) = headline_name(results), results.task.reference()
+    if not name:
+        return []
+    values = {model: headline_values(results, model) for model in results.models}
+    whole = {model: v for model, v in values.items() if len(v) and not v.isna().any()}
+    lines = [f"{model} is not ranked: some samples have no valid verdict." for model in values if model not in whole]
+    if entry in whole:
+        others = [model for model in whole if model != entry]
+        tests = [
+            stats.paired_values(whole[m].to_numpy(), whole[entry].reindex(whole[m].index).to_numpy()) for m in others
+        ]
+        adjusted = stats.holm([test.p for test in tests])
+        lines = [_words(results, m, entry, name, t, p) for m, t, p in zip(others, tests, adjusted, strict=True)] + lines
+    judged, outside, lost = results.verified()
+    if judged:
+        lines.append(f"{judged:,} returned inputs verified: {outside} out of budget, {lost} not finite.")
+    return lines
+
+
+def _words(results: Results, model: str, entry: str, name: str, test: stats.PairedValues, p: float) -> str:
+    gate = gates(results).get(model)
+    numbers = f"{test.a:.2f} against {test.b:.2f} of {entry}, p = {p:.2g} after Holm"
+    if p < 0.05 and test.difference > 0:
+        return f"{model} is less stable than {entry}: {name} {numbers}."
+    if gate is not None and not gate.passed:
+        return (
+            f"{model} shows no instability beyond {entry}'s, but fails the accuracy gate: no claim ({name} {numbers})."
+        )
+    if p < 0.05:
+        return f"{model} is more stable than {entry}: {name} {numbers}."
+    return f"The data do not decide between {model} and {entry}: {name} {numbers}."
+
+
+def score_flags(results: Results) -> list[tuple[str, str, str]]:
+    """(model, flag, words): what makes a claim about a model doubtful."""
+    found = []
+    entry, column = results.task.reference()
+    for model, gate in gates(results).items():
+        if not gate.passed:
+            words = (
+                f"clean {column} {gate.own:.3g}, worse than {entry}'s {gate.theirs:.3g} (paired difference"
+                f" {gate.difference.value:.3g} [{gate.difference.low:.3g}, {gate.difference.high:.3g}]): such a row can"
+                " show instability, never robustness"
+            )
+            found.append((model, "accuracy-gate", words))
+    for model in results.models:
+        gain = _late_gain(results, model)
+        if gain > GAIN:
+            words = (
+                f"the last quarter of the attack's steps still brought {gain:.1%} of the squared error: run more steps"
+            )
+            found.append((model, "more-steps-gain", words))
+    return sorted(found, key=lambda each: results.models.index(each[0]))
+
+
+def _late_gain(results: Results, model: str) -> float:
+    """Largest median late gain of the headline's attacks at its budget; 0 where none is recorded."""
+    threat, largest = results.suite.threat, 0.0
+    for probe in _probes(results, control=False):
+        rows = results.attack_rows(model, probe.name)
+        if threat is not None and len(rows) and "param_gain" in rows:
+            gain: Any = rows.loc[rows["eps"] == str(threat.eps), "param_gain"].astype(float).median()
+            largest = max(largest, 0.0 if isnan(gain) else float(gain))
+    return largest
+
+
+def seed_spreads(results: Results, values: dict[str, float]) -> dict[str, float]:
+    """Largest minus smallest headline among the entries that are one network trained from several seeds."""
+    facts = results.plan.get("facts", {})
+    families: dict[str, list[str]] = {}
+    for model in results.models:
+        families.setdefault(str(facts.get(model, {}).get("seed_of", model)), []).append(model)
+    found: dict[str, float] = {}
+    for members in families.values():
+        known = [values[m] for m in members if not isnan(values.get(m, nan))]
+        if len(members) > 1 and known:
+            found |= dict.fromkeys(members, max(known) - min(known))
+    return found
