@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 Kind = Literal["text", "suits", "lesion"]
-TEXTS = {"text": "MRI", "suits": "♠♥♦♣"}
+TEXTS = {"text": "MRI", "suits": "♠♥\n♦♣"}
 BASE = 32  # sizes are in pixels of a grid of 32, and grow with the grid
 
 
@@ -70,9 +70,9 @@ def _letters(text: str, size: float) -> NDArray[np.float64]:
 
     file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"
     font = ImageFont.truetype(str(file), max(8, round(4 * size / 0.73)))  # capitals are 0.73 of the font's size
-    box = font.getbbox(text)
+    box = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, font=font)
     picture = Image.new("L", (int(box[2] - box[0]) + 8, int(box[3] - box[1]) + 8))
-    ImageDraw.Draw(picture).text((4 - box[0], 4 - box[1]), text, fill=255, font=font)
+    ImageDraw.Draw(picture).multiline_text((4 - box[0], 4 - box[1]), text, fill=255, font=font)
     small = picture.resize((max(1, picture.width // 4), max(1, picture.height // 4)), Image.Resampling.BOX)
     return np.asarray(small, dtype=np.float64) / 255
 
