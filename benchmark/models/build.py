@@ -83,22 +83,37 @@ def find_factory(entry: Entry) -> Callable[..., Any]:
     Raises:
         EntryError: it cannot be imported; says which package to install.
     """
+    if not entry.is_local:
+        return find_importable(entry, entry.spec.factory, "")
     module_name, _, attribute = entry.spec.factory.partition(":")
-    if entry.is_local:
-        module = import_local(entry, module_name)
-    else:
-        with entry_errors(entry, f"importing {module_name}"), missing_package(entry, module_name):
-            module = importlib.import_module(module_name)
+    return _attribute(entry, import_local(entry, module_name), module_name, attribute)
+
+
+def find_importable(entry: Entry, name: str, what: str) -> Callable[..., Any]:
+    """Import ``"package.module:callable"``, which an entry names as ``what``.
+
+    Raises:
+        EntryError: it cannot be imported; says which package to install.
+    """
+    module_name, _, attribute = name.partition(":")
+    doing = f"{what}: importing {module_name}" if what else f"importing {module_name}"
+    with entry_errors(entry, doing), missing_package(entry, module_name):
+        module = importlib.import_module(module_name)
+    return _attribute(entry, module, module_name, attribute)
+
+
+def _attribute(entry: Entry, module: types.ModuleType, module_name: str, attribute: str) -> Callable[..., Any]:
+    """A callable by its dotted name in a module."""
     try:
-        factory: Any = functools.reduce(getattr, attribute.split("."), module)
+        found: Any = functools.reduce(getattr, attribute.split("."), module)
     except AttributeError:
         offered = [name for name in dir(module) if not name.startswith("_") and callable(getattr(module, name))]
         raise EntryError(
             f"entry {entry.name!r}: {module_name} has no {attribute!r}{near_key(attribute, offered)}"
         ) from None
-    if not callable(factory):
-        raise EntryError(f"entry {entry.name!r}: {entry.spec.factory} is a {type(factory).__name__}, not callable")
-    return cast("Callable[..., Any]", factory)
+    if not callable(found):
+        raise EntryError(f"entry {entry.name!r}: {module_name}:{attribute} is a {type(found).__name__}, not callable")
+    return cast("Callable[..., Any]", found)
 
 
 def import_local(entry: Entry, module: str) -> types.ModuleType:

@@ -84,16 +84,24 @@ class Entry:
         return no_source and self.spec.recipe is not None
 
     def recipe_digest(self) -> str:
-        """sha256 over what the recipe depends on: its settings, the network's, every .py in the folder."""
+        """sha256 over what the recipe depends on: its settings, the network's, every .py in the folder.
+
+        An importable recipe enters with its package's version; code of ours, and every network of images, with
+        MRI_VERSION.
+        """
         recipe = self.spec.recipe
         parts = {"factory", "kwargs", "input_shape", "preprocessing", "output"}
-        return digest(
-            {
-                "recipe": recipe.model_dump(mode="json") if recipe else None,
-                "fields": self.spec.model_dump(mode="json", include=parts),
-                "code": self.code(),
-            }
-        )
+        depends: dict[str, Any] = {
+            "recipe": recipe.model_dump(mode="json") if recipe else None,
+            "fields": self.spec.model_dump(mode="json", include=parts),
+            "code": self.code(),
+        }
+        if recipe is not None and recipe.is_importable:
+            package = recipe.file.split(".", maxsplit=1)[0]
+            depends["package"] = MRI_VERSION if package == "benchmark" else package_version(package)
+        if self.spec.output == "image":
+            depends["mri"] = MRI_VERSION
+        return digest(depends)
 
     def weights_path(self) -> Path | None:
         """Where the weights lie or will lie; None for an entry without weights.

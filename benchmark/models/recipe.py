@@ -1,13 +1,15 @@
 """Recipes: how an entry's weights are made from scratch, with a training loop that the recipes here share.
 
-A recipe is a file beside entry.toml with a function ``train`` (see :class:`Train`). It gets the model with its
+A recipe is a function ``train`` (see :class:`Train`) in a file beside entry.toml, or an importable one that several
+entries share. It gets the model with its
 preprocessing inside, so that it trains on inputs in [0, 1], and the entry's dataset on the entry's own grid.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +25,7 @@ from benchmark.seeds import derive
 from benchmark.spec.entry import RecipeData
 
 KEEP_BYTES = 1 << 30  # a split up to this size on the grid is kept in memory between epochs
+Curve = Sequence[Mapping[str, float]]
 Perturb = Callable[[Model, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
@@ -33,16 +36,25 @@ class TrainingData:
         spec: ``[recipe.data]`` of entry.toml.
         input_shape: (C, H, W) of the entry.
         where: paths given by ``--data``, by the dataset's name.
+        output: the entry's. With ``"image"`` samples keep their own channels, as a reconstruction dataset gives them.
     """
 
-    def __init__(self, spec: RecipeData, input_shape: tuple[int, ...], where: Mapping[str, Path] | None = None) -> None:
+    def __init__(
+        self,
+        spec: RecipeData,
+        input_shape: tuple[int, ...],
+        where: Mapping[str, Path] | None = None,
+        output: str = "logits",
+    ) -> None:
         self.spec = spec
         path = (where or {}).get(spec.label, spec.path)
         if path is None and datasets.lookup(spec.use)[0].needs_path:
             raise DataError(f"the recipe trains on {spec.label!r}: say where it lies with --data {spec.label}=PATH")
         params = {**spec.params, **({"path": path} if path is not None else {})}
         self.dataset: Dataset = datasets.make(spec.use, params, "[recipe.data]")
-        self.grid = Grid.model_validate({"size": tuple(input_shape[1:]), "channels": input_shape[0]})
+        channels = None if output == "image" else input_shape[0]
+        self.grid = Grid.model_validate({"size": tuple(input_shape[1:]), "channels": channels})
+        self._values = math.prod(input_shape)
         self._kept: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     @property
@@ -57,7 +69,11 @@ class TrainingData:
     def batches(
         self, split: str, batch_size: int, generator: torch.Generator | None = None
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Inputs float32 (N, C, H, W) in [0, 1] and int64 labels (N,); shuffled where a generator is given."""
+        """Inputs float32 (N, C, H, W) and labels (N,); shuffled where a generator is given.
+
+        Images to classify lie in [0, 1] and have int64 labels; samples to reconstruct are as
+        :func:`benchmark.mri.measurement.split_sample` takes them.
+        """
         count = self.size(split)
         order = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
         for chosen in torch.split(order, batch_size):
@@ -68,7 +84,7 @@ class TrainingData:
             inputs, labels = self._kept[split]
             return inputs[chosen], labels[chosen]
         ids = self.dataset.index(split).ids
-        if len(ids) * 4 * (self.grid.channels or 3) * torch.tensor(self.grid.size).prod().item() <= KEEP_BYTES:
+        if len(ids) * 4 * self._values <= KEEP_BYTES:
             batch = self.dataset.load(split, ids, self.grid)
             self._kept[split] = torch.from_numpy(batch.inputs), torch.from_numpy(batch.labels)
             return self._read(split, chosen)
@@ -86,11 +102,14 @@ class Train(Protocol):
         device: such as ``"cpu"``.
         progress: takes a line of text.
         params: ``[recipe.params]`` of entry.toml.
+
+    Returns:
+        None, or the training curve: rows of numbers by column, which are kept beside an entry's own weights file.
     """
 
     def __call__(
         self, model: Model, data: TrainingData, *, seed: int, device: str, progress: Progress, **params: Any
-    ) -> None:
+    ) -> Curve | None:
         """Train."""
 
 
@@ -196,6 +215,10 @@ class Judged:
     def recall(self) -> list[float]:
         """Per class: right ones among those of it (NaN where there are none)."""
         return [float(x) for x in self.confusion.diagonal() / self.confusion.sum(1)]
+
+    def agrees(self, other: Judged) -> bool:
+        """Not one count differs."""
+        return torch.equal(self.confusion, other.confusion)
 
     def lines(self) -> list[str]:
         """Text: accuracy, then precision and recall of each class."""

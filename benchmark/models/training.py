@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, cast
 
 import torch
 from torch import nn
 
 from benchmark.errors import EntryError, UsageError
-from benchmark.models.build import build_network, entry_errors, import_local, load_weights, wrap
+from benchmark.models.build import build_network, entry_errors, find_importable, import_local, load_weights, wrap
 from benchmark.models.entries import Entry, file_sha256
-from benchmark.models.recipe import Judged, Train, TrainingData, judge
+from benchmark.models.recipe import Curve, Train, TrainingData, judge
 from benchmark.models.weights import Progress
+from benchmark.models.wrap import Model
 from benchmark.seeds import derive, global_seed
+from benchmark.spec.entry import Recipe
+
+CURVE_FILE = "training.csv"  # beside the weights, where those lie in the entry's folder
+
+
+class Judgement(Protocol):
+    """How a model does on a split: ``Judged`` of ``benchmark.models.recipe``, or of ``benchmark.mri.training``."""
+
+    def agrees(self, other: Any) -> bool:
+        """Close enough to the other's for weights stored at half precision to take its place."""
+
+    def lines(self) -> list[str]:
+        """What ``assay train`` prints."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +40,7 @@ class Trained:
 
     path: Path
     sha256: str
-    judged: Judged
+    judged: Judgement
     seed: int
 
 
@@ -56,35 +72,67 @@ def train_entry(
     if recipe is None:
         raise UsageError(f"entry {entry.name!r} has no [recipe] in {entry.folder / 'entry.toml'}: nothing to train by")
     seed = recipe.seed if seed is None else seed
-    train = find_train(entry, recipe.file)
+    train = find_train(entry, recipe)
     network = build_network(entry, derive(seed, "initial"))
     model = wrap(entry, network).to(device)
-    splits = TrainingData(recipe.data, entry.spec.input_shape, data)
+    splits = TrainingData(recipe.data, entry.spec.input_shape, data, entry.spec.output)
     say(f"{entry.name}: {splits.size(recipe.data.train)} training samples, seed {seed}, device {device}")
     with global_seed(derive(seed, "training")), entry_errors(entry, f"its recipe {recipe.file}"):
-        train(model, splits, seed=seed, device=device, progress=say, **recipe.params)
-    trained = judge(model, splits, recipe.data.test, device)
+        curve = train(model, splits, seed=seed, device=device, progress=say, **recipe.params)
+    trained = judge_entry(entry, model, splits, device)
     judged = store(entry, network, path, splits, device, half=recipe.half)
-    if recipe.half and not torch.equal(judged.confusion, trained.confusion):
-        say("float16 changes predictions: the weights are stored as float32")
+    if recipe.half and not judged.agrees(trained):
+        say("float16 changes the output too much: the weights are stored as float32")
         judged = store(entry, network, path, splits, device, half=False)
+    if curve and path.parent == entry.folder:
+        write_curve(entry.folder / CURVE_FILE, curve)
     return Trained(path, file_sha256(path), judged, seed)
 
 
-def store(entry: Entry, network: nn.Module, path: Path, data: TrainingData, device: str, *, half: bool) -> Judged:
+def store(entry: Entry, network: nn.Module, path: Path, data: TrainingData, device: str, *, half: bool) -> Judgement:
     """Write the weights, load them into a new network, and judge that one on the test split."""
     save(entry, network, path, half=half)
     stored = wrap(entry, build_network(entry)).to(device)
     load_weights(entry, stored.network, path, check=False)
-    return judge(stored, data, data.spec.test, device)
+    return judge_entry(entry, stored, data, device)
 
 
-def find_train(entry: Entry, file: str) -> Train:
-    """The function ``train`` of a recipe.
+def judge_entry(entry: Entry, model: Model, data: TrainingData, device: str) -> Judgement:
+    """The model on the recipe's test split: predictions against labels, or images against the truth.
+
+    Raises:
+        EntryError: a recipe for images whose params name no mask.
+    """
+    if entry.spec.output != "image":
+        return judge(model, data, data.spec.test, device)
+    from benchmark.mri.training import judge as judge_images
+
+    mask = entry.spec.recipe.params.get("mask") if entry.spec.recipe else None
+    if mask is None:
+        raise EntryError(
+            f"entry {entry.name!r}: its recipe names no mask to judge images by; write one under [recipe.params],"
+            ' such as mask = { kind = "vd2d", fraction = 0.54 }'
+        )
+    return judge_images(model, data, data.spec.test, mask, device)
+
+
+def write_curve(path: Path, curve: Curve) -> None:
+    """A training curve as CSV, six digits."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(curve[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({column: f"{value:.6g}" for column, value in row.items()} for row in curve)
+
+
+def find_train(entry: Entry, recipe: Recipe) -> Train:
+    """The function of a recipe: ``train`` of a file in the folder, or an importable ``"package.module:function"``.
 
     Raises:
         EntryError: the file or the function is missing, or the file raises when imported.
     """
+    file = recipe.file
+    if recipe.is_importable:
+        return cast("Train", find_importable(entry, file, "its recipe"))
     if not (entry.folder / file).is_file():
         raise EntryError(f"entry {entry.name!r}: its recipe {entry.folder / file} does not exist")
     module = import_local(entry, Path(file).with_suffix("").as_posix().replace("/", "."))

@@ -43,6 +43,10 @@ class Measurement:
         """K-space set to zero where nothing is measured."""
         return y * (self.mask if self.maps is None else self.mask[:, :, None])
 
+    def to(self, device: torch.device | str) -> Measurement:
+        """The same on another device."""
+        return Measurement(self.y.to(device), self.mask.to(device), None if self.maps is None else self.maps.to(device))
+
     def norm(self) -> torch.Tensor:
         """(N,) l2 norm of the k-space."""
         found: torch.Tensor = torch.linalg.vector_norm(self.y.flatten(1), dim=1)
