@@ -16,6 +16,8 @@ from benchmark.schedule.engine import Job, Watcher, run_here
 from benchmark.schedule.plan import PlannedEntry
 from benchmark.schedule.run import Options, Prepared, execute_plan, planned_entries, prepare, resolve
 from benchmark.spec.entry import EntrySpec, check_name
+from benchmark.spec.suites import load_suite
+from benchmark.tasks.base import tasks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,7 +77,8 @@ def evaluate(
 
     Args:
         module: takes float32 (N, C, H, W) in [0, 1] on the suite's grid (after ``mean`` and ``std``), returns logits
-            (N, K), or one logit (N, 1) with ``one_logit``. It is copied and left as it was.
+            (N, K), or one logit (N, 1) with ``one_logit``. For a suite of reconstruction it is called
+            ``module(y, physics)``, as in deepinv, and returns images (N, 2, H, W). It is copied and left as it was.
         suite: name, or path of a suite.toml.
         name: the row's name (default: the class's, in lower case).
         mean, std: per channel, applied inside.
@@ -86,23 +89,28 @@ def evaluate(
     """
     import copy
 
-    from benchmark.models.wrap import Model
+    from benchmark.models.wrap import Model, Reconstructor
 
     name = name or type(module).__name__.lower()
     try:
         check_name(name)
     except ValueError as error:
         raise UsageError(f"name {name!r}: {error}") from None
-    wrapped = Model(
-        copy.deepcopy(module).to(device).float(), mean=mean, std=std, one_logit=one_logit, gradcam_layer=gradcam_layer
-    ).to(device)
+    task = load_suite(suite).task
+    image = not tasks.lookup(task)[0].images
+    if image and (len(mean) or len(std) or one_logit or gradcam_layer):
+        raise UsageError(f"suite {suite!r}, task {task!r}: mean, std, one_logit and gradcam_layer are a classifier's")
+    own = copy.deepcopy(module).to(device).float()
+    of_classifier = {"mean": mean, "std": std, "one_logit": one_logit, "gradcam_layer": gradcam_layer}
+    wrapped = (Reconstructor(own) if image else Model(own, **of_classifier)).to(device)  # type: ignore[arg-type]
     settings = {"mean": list(mean), "std": list(std), "one_logit": one_logit, "gradcam_layer": gradcam_layer}
     spec = EntrySpec.model_construct(  # a module in memory has no entry.toml to be checked
         name=name,
+        task=task,
         input_shape=(),
         classes=0,
         factory="",
-        output="logit1" if one_logit else "logits",
+        output="image" if image else "logit1" if one_logit else "logits",
         gradcam_layer=gradcam_layer,
     )
     entry = PlannedEntry(name, module_digest(module, settings), spec.task)

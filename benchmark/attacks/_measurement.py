@@ -144,7 +144,7 @@ def ascend(
             near = model.surrogate(measured.with_y(measured.y + e.detach()).pack())  # type: ignore[operator]
         with torch.enable_grad():
             now = objective(near(measured.with_y(measured.y + e).pack()))
-        gradient = _gradient(now, u, name)
+        gradient = gradient_of(now, u, name)
         if t == 0:
             first = torch.linalg.vector_norm((gradient / scale).flatten(1), dim=1)
             _check(first, name)
@@ -160,7 +160,12 @@ def ascend(
     return Ascent(best, value, measured.sampled(u * scale).detach(), first, gain)
 
 
-def _gradient(values: torch.Tensor, at: torch.Tensor, name: str) -> torch.Tensor:
+def gradient_of(values: torch.Tensor, at: torch.Tensor, name: str) -> torch.Tensor:
+    """Gradient of values (N,) with respect to ``at``; zeros where they do not depend on it.
+
+    Raises:
+        AttackError: there is no graph at all.
+    """
     if not values.requires_grad:
         raise AttackError(
             f"attack {name!r}: the reconstruction has no gradient with respect to its measurement; it would look robust"

@@ -71,7 +71,10 @@ def labelled(entry: Entry, suite: str, where: Mapping[str, Path], samples: int) 
     from benchmark.data.base import Grid, datasets
     from benchmark.errors import DataError
     from benchmark.seeds import derive
+    from benchmark.spec.suites import load_suite
+    from benchmark.tasks.base import tasks
 
+    task = tasks.make(entry.spec.task, load_suite(suite).task_params if suite else {})
     spec = dataset_of(entry, suite)
     if spec is None:
         return None, f"no dataset is known for {entry.name}: random inputs are used"
@@ -80,9 +83,9 @@ def labelled(entry: Entry, suite: str, where: Mapping[str, Path], samples: int) 
         dataset = datasets.make(spec.use, {**spec.params, **({"path": path} if path is not None else {})})
         ids = sorted(dataset.index(spec.split).ids, key=lambda name: derive("check", name))[:samples]
         size, channels = spec.size, spec.channels
-        if size is None and spec.use == "folder":
+        if size is None and (spec.use == "folder" or entry.spec.output == "image"):
             size = (entry.spec.input_shape[1], entry.spec.input_shape[2])
-        batch = dataset.load(spec.split, ids, Grid(size=size, channels=channels))
+        batch = task.present(dataset.load(spec.split, ids, Grid(size=size, channels=channels)))
     except DataError as error:
         if suite or spec.label in where:
             raise

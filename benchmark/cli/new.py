@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+_SUITES = {"digits": "digits", "phantoms": "mri"}
+
 
 def new(
     name: Annotated[str, typer.Argument(help="The entry's name: a-z, 0-9, _ and -.")],
@@ -19,7 +21,8 @@ def new(
     kwargs: Annotated[list[str], typer.Option(help="Argument of the factory, KEY=VALUE (may be repeated).")] = [],  # noqa: B006
     classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 10,
     input_shape: Annotated[str, typer.Option(help="C,H,W that the network takes (1,8,8; with --from 3,32,32).")] = "",
-    dataset: Annotated[str, typer.Option(help="Dataset it is made for.")] = "digits",
+    task: Annotated[str, typer.Option(help="classification, or reconstruction (k-space to image).")] = "classification",
+    dataset: Annotated[str, typer.Option(help="Dataset it is made for (digits; for images phantoms).")] = "",
     into: Annotated[Path, typer.Option(help="Folder in which the entry's folder is made.")] = Path("baselines"),
 ) -> None:
     """Make a model entry that runs at once; its network is untrained until you give it weights."""
@@ -27,17 +30,17 @@ def new(
 
     from benchmark.models.template import Draft, create
 
-    shape = parse_shape(input_shape or ("3,32,32" if factory else "1,8,8"))
-    entry = create(Draft(name, factory, parse_kwargs(kwargs), classes, shape, dataset), into)
+    image = task == "reconstruction"
+    dataset = dataset or ("phantoms" if image else "digits")
+    shape = parse_shape(input_shape or ("2,32,32" if image else "3,32,32" if factory else "1,8,8"))
+    entry = create(Draft(name, factory, parse_kwargs(kwargs), classes, shape, dataset, task), into)
     shipped = into == Path("baselines")
     where = "" if shipped else f" --entries {into}"
     lines = [
         f"made {entry.folder}",
         "it is untrained: its random weights are seeded, the same everywhere (see entry.toml for weights of your own)",
         f"next: assay check {name}{where}",
-        f"      assay run digits --models {name}{where}"
-        if dataset == "digits"
-        else f"      assay run SUITE --models {name}{where}",
+        f"      assay run {_SUITES.get(dataset, 'SUITE')} --models {name}{where}",
     ]
     console = Console(soft_wrap=True)
     for line in lines:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from benchmark.data.base import Grid
 from benchmark.errors import DataError
 
+Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 AXES = (-2, -1)
 
@@ -60,20 +61,71 @@ def lower(image: NDArray[Any], size: tuple[int, int], name: str = "image") -> Co
     return found
 
 
-def grid_size(grid: Grid, name: str) -> tuple[int, int]:
-    """(height, width) of a grid that names them.
+def pixel_axis(n: int, side: int) -> Array:
+    """Where n pixels lie: 0 at pixel n // 2, and 2 apart across ``side`` pixels."""
+    return (np.arange(n) - n // 2) / (side / 2)
+
+
+def smooth_field(rng: np.random.Generator, rows: Array, columns: Array, order: int, size: float) -> Array:
+    """A random field (H, W) of the lowest cosines, of standard deviation about ``size``, without a constant.
+
+    Args:
+        rng: what it is drawn from.
+        rows, columns: where the pixels lie, -1 to 1 (:func:`pixel_axis`).
+        order: number of cosines along each axis.
+        size: the deviation.
+    """
+    coefficients = rng.standard_normal((order, order))
+    coefficients[0, 0] = 0
+    down, across = (np.cos(np.pi / 2 * np.arange(order)[:, None] * (axis + 1)) for axis in (rows, columns))
+    found: Array = down.T @ (size / (order - 1) * coefficients) @ across
+    return found
+
+
+def with_phase(magnitude: NDArray[Any], rng: np.random.Generator) -> Complex:
+    """A magnitude image (H, W) with a smooth random phase, as coil, field and echo time give one."""
+    rows, columns = (pixel_axis(n, n) for n in magnitude.shape)
+    phase = smooth_field(rng, rows, columns, 3, 0.5) + rng.uniform(-0.8, 0.8)
+    found: Complex = magnitude * np.exp(1j * phase)
+    return found
+
+
+def grid_size(grid: Grid, name: str, own: tuple[int, int] | None = None) -> tuple[int, int]:
+    """(height, width) of the grid, or the data's ``own`` where the grid names none.
 
     Raises:
-        DataError: the grid names no size, or a number of picture channels.
+        DataError: there is neither, or the grid names a number of picture channels.
     """
     if grid.channels is not None:
         raise DataError(
             f"{name}: expected no `channels` (a complex image has its real and imaginary part), got {grid.channels};"
             " remove it from the suite's [dataset]"
         )
-    if grid.size is None:
+    size = grid.size or own
+    if size is None:
         raise DataError(f"{name}: expected a grid with a size, got none; name a `size` in the suite's [dataset]")
-    return grid.size
+    return size
+
+
+def check_full(measured: NDArray[np.bool_], name: str) -> None:
+    """Refuse undersampled k-space: it is no truth. Zeros all around what was measured (partial coverage) pass.
+
+    Args:
+        measured: (H, W), True where any value is not 0.
+        name: for messages.
+
+    Raises:
+        DataError: more than 1 % of the locations within the measured rectangle are 0.
+    """
+    rows, columns = np.flatnonzero(measured.any(1)), np.flatnonzero(measured.any(0))
+    if not len(rows):
+        raise DataError(f"{name}: expected measured k-space, got zeros alone; remove it")
+    share = float(measured[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].mean())
+    if share < 0.99:
+        raise DataError(
+            f"{name}: expected fully sampled k-space, got {1 - share:.0%} zeros among the measured locations;"
+            " an undersampled acquisition cannot serve as truth"
+        )
 
 
 def as_sample(coils: NDArray[Any], maps: NDArray[Any] | None = None, name: str = "sample") -> NDArray[np.float32]:

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data._kspace import Complex, as_sample, lower
+from benchmark.data._kspace import Array, Complex, as_sample, lower, pixel_axis, smooth_field, with_phase
 from benchmark.seeds import derive
 
 VERSION = 1  # raise it when any phantom changes
 OVERSAMPLING = 4
 MODES = 64  # of the textures: frequencies below 32 cycles across the picture
-
-Array = NDArray[np.float64]
 
 
 def phantom(seed: int, size: tuple[int, int], *, coils: int = 1, noise: float = 0.0) -> NDArray[np.float32]:
@@ -59,8 +57,8 @@ def coil_maps(seed: int, size: tuple[int, int], coils: int) -> Complex:
     fall = rng.uniform(0.5, 0.9, coils)[:, None, None]
     ramps = rng.uniform(-0.9, 0.9, (2, coils, 1, 1))
     offset = rng.uniform(-np.pi, np.pi, (coils, 1, 1))
-    y = ((np.arange(size[0]) - size[0] // 2) / (min(size) / 2))[:, None]
-    x = ((np.arange(size[1]) - size[1] // 2) / (min(size) / 2))[None, :]
+    y = pixel_axis(size[0], min(size))[:, None]
+    x = pixel_axis(size[1], min(size))[None, :]
     away = (y - reach * np.sin(angles)[:, None, None]) ** 2 + (x - reach * np.cos(angles)[:, None, None]) ** 2
     strength = 1 / (1 + away / fall**2) ** 1.5
     strength = strength / np.sqrt(np.square(strength).sum(0))
@@ -84,7 +82,7 @@ class Plane:
 def head(seed: int, n: int) -> Complex:
     """One complex head (n, n), a slice from ear to ear, magnitudes about 1."""
     rng = np.random.default_rng(seed)
-    axis = (np.arange(n) - n // 2) / (n / 2)
+    axis = pixel_axis(n, n)
     plane = _plane(rng, axis)
     folds = _texture(rng, n, 5.5, 2.0)
     grain = _texture(rng, n, 0.0, 12.0)
@@ -93,10 +91,8 @@ def head(seed: int, n: int) -> Complex:
     _deep(rng, plane, picture, tissue)
     _details(rng, plane, picture)
     picture *= 1 + rng.uniform(0.03, 0.07) * grain.real + rng.uniform(0.015, 0.035) * folds.imag
-    picture *= np.exp(_smooth(rng, axis, 3, 0.15))
-    phase = _smooth(rng, axis, 3, 0.5) + rng.uniform(-0.8, 0.8)
-    turned: Complex = picture * np.exp(1j * phase)
-    return turned
+    picture *= np.exp(smooth_field(rng, axis, axis, 3, 0.15))
+    return with_phase(picture, rng)
 
 
 def _plane(rng: np.random.Generator, axis: Array) -> Plane:
@@ -104,8 +100,8 @@ def _plane(rng: np.random.Generator, axis: Array) -> Plane:
     length = rng.uniform(0.78, 0.9)
     breadth = length * rng.uniform(0.76, 0.9)
     angle = rng.uniform(-0.2, 0.2)
-    x = axis[None, :] - rng.uniform(-0.05, 0.05) + _smooth(rng, axis, 4, 0.018)
-    y = axis[:, None] - rng.uniform(-0.05, 0.05) + _smooth(rng, axis, 4, 0.018)
+    x = axis[None, :] - rng.uniform(-0.05, 0.05) + smooth_field(rng, axis, axis, 4, 0.018)
+    y = axis[:, None] - rng.uniform(-0.05, 0.05) + smooth_field(rng, axis, axis, 4, 0.018)
     p = (np.cos(angle) * x + np.sin(angle) * y) / breadth
     q = (np.cos(angle) * y - np.sin(angle) * x) / length
     p = p * (1 - 0.1 * rng.uniform(0.2, 1.0) * q)  # broader behind than in front
@@ -201,15 +197,6 @@ def _ellipse(
     u = (np.cos(turn) * x + np.sin(turn) * y) / half[0]
     v = (np.cos(turn) * y - np.sin(turn) * x) / half[1]
     return _soft((1 - np.sqrt(u * u + v * v)) * min(half), edge)
-
-
-def _smooth(rng: np.random.Generator, axis: Array, order: int, size: float) -> Array:
-    """A random field of the lowest cosines, of standard deviation about ``size``, without a constant."""
-    coefficients = rng.standard_normal((order, order))
-    coefficients[0, 0] = 0
-    basis = np.cos(np.pi / 2 * np.arange(order)[:, None] * (axis + 1))
-    found: Array = basis.T @ (size / (order - 1) * coefficients) @ basis
-    return found
 
 
 def _texture(rng: np.random.Generator, n: int, centre: float, width: float) -> Complex:

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
+from benchmark.data._files import check_split, file_stats, given_path, npz_array, npz_keys
 from benchmark.data.base import Dataset, Index, Split, datasets
 from benchmark.errors import DataError
 from benchmark.registry import digest
-
-
-@lru_cache(maxsize=4)
-def _array(file: Path, key: str, changed: int) -> NDArray[Any]:  # noqa: ARG001  (a key of the cache)
-    with np.load(file, allow_pickle=False) as archive:
-        array: NDArray[Any] = archive[key]
-    return array
 
 
 @datasets.register("npz")
@@ -59,8 +50,7 @@ class Npz(Dataset):
 
     def fingerprint(self, split: Split) -> str:
         """Size and time of the file."""
-        stat = self._file().stat()
-        return digest([split, stat.st_size, stat.st_mtime_ns])
+        return digest([split, *file_stats([given_path(self)])])
 
     def build_index(self, split: Split) -> Index:
         """Names, labels, groups, and the digest over the arrays."""
@@ -97,48 +87,25 @@ class Npz(Dataset):
 
     # -- the file -----------------------------------------------------------------------------------------------
 
-    def _file(self) -> Path:
-        if self.path is None:
-            raise DataError("dataset 'npz' needs a file: give `path` in the suite's [dataset] or --data NAME=PATH")
-        file = Path(self.path).expanduser()
-        if not file.is_file():
-            raise DataError(f"dataset 'npz': {file} does not exist or is no file; correct `path` or --data NAME=PATH")
-        return file
-
-    def _keys_in(self) -> list[str]:
-        try:
-            with zipfile.ZipFile(self._file()) as archive:
-                return [name.removesuffix(".npy") for name in archive.namelist()]
-        except (OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"dataset 'npz': {self._file()} is no .npz file or is truncated: {error}") from error
-
     def _get(self, split: Split, template: str) -> NDArray[Any]:
-        if "{split}" not in self.x and split != self.split:
-            raise DataError(f"dataset 'npz' has only the split {self.split!r} (parameter `split`), not {split!r}")
-        key, file = template.replace("{split}", split), self._file()
-        known = self._keys_in()
+        check_split(self, split, self.split, self.x)
+        key, known = template.replace("{split}", split), npz_keys(self)
         if key not in known:
             raise DataError(
-                f"dataset 'npz', split {split!r}: {file} has no array {key!r}, it has {', '.join(known) or 'none'};"
+                f"dataset 'npz', split {split!r}: {self.path} has no array {key!r}, it has"
+                f" {', '.join(known) or 'none'};"
                 ' name the arrays with the parameters x and y, such as x = "images_{split}"'
             )
-        return self._load(key)
-
-    def _load(self, key: str) -> NDArray[Any]:
-        file = self._file()
-        try:
-            return _array(file.resolve(), key, file.stat().st_mtime_ns)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(f"dataset 'npz': the array {key!r} of {file} cannot be read: {error}") from error
+        return npz_array(self, key)
 
     def _optional(self, split: Split, template: str) -> NDArray[Any] | None:
-        return self._get(split, template) if template.replace("{split}", split) in self._keys_in() else None
+        return self._get(split, template) if template.replace("{split}", split) in npz_keys(self) else None
 
     def _classes(self, labels: NDArray[Any]) -> tuple[str, ...]:
         if labels.dtype.kind == "f":
             return ()
-        if self.classes in self._keys_in():
-            return tuple(str(name) for name in self._load(self.classes))
+        if self.classes in npz_keys(self):
+            return tuple(str(name) for name in npz_array(self, self.classes))
         largest = max((int(self._get(s, self.y).max(initial=0)) for s in self._splits()), default=0)
         return tuple(str(i) for i in range(largest + 1))
 
@@ -146,9 +113,9 @@ class Npz(Dataset):
         if "{split}" not in self.y:
             return [self.split]
         before, after = self.y.split("{split}")
-        keys = [key for key in self._keys_in() if key.startswith(before) and key.endswith(after)]
+        keys = [key for key in npz_keys(self) if key.startswith(before) and key.endswith(after)]
         splits = [key.removeprefix(before).removesuffix(after) for key in keys]
-        return [s for s in splits if self.x.replace("{split}", s) in self._keys_in()]
+        return [s for s in splits if self.x.replace("{split}", s) in npz_keys(self)]
 
     def _check(self, split: Split, images: NDArray[Any], labels: NDArray[Any]) -> None:
         if images.ndim not in (3, 4):

@@ -23,7 +23,7 @@ from benchmark.metrics.base import Explained
 from benchmark.models.wrap import Model
 from benchmark.seeds import Draws, derive, global_seed
 
-with warnings.catch_warnings():
+with warnings.catch_warnings(), global_seed(0):  # importing quantus draws from Python's generator
     warnings.simplefilter("ignore")  # optional back ends that are absent announce themselves
     import quantus
     from quantus.helpers.model.pytorch_model import PyTorchModel

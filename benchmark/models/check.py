@@ -17,7 +17,8 @@ from benchmark.data.base import Batch
 from benchmark.errors import AssayError
 from benchmark.models.build import build_model, last_line
 from benchmark.models.entries import Entry, file_sha256
-from benchmark.models.wrap import Model, Normalise
+from benchmark.models.template import sample_inputs
+from benchmark.models.wrap import Model, Normalise, Reconstructor
 
 Status = Literal["ok", "note", "fail", "skip"]
 NOISE = 1e-4  # differences up to this share of the largest logit are rounding: batch shapes change the order of sums
@@ -71,12 +72,13 @@ def check_entry(
         return [Result("builds and loads", "fail", str(error), "correct what the message names, then check again")]
     results = [Result("builds and loads", "ok", f"{entry.spec.factory}, {parameters(model.network):,} parameters")]
     results.append(check_weights(entry))
-    inputs = torch.from_numpy(batch.inputs) if batch is not None else random_inputs(entry)
+    inputs = torch.from_numpy(batch.inputs) if batch is not None else sample_inputs(entry, 32)
     inputs = inputs.to(device)
+    image = entry.spec.output == "image"
     try:
         with torch.no_grad():
-            output = model.core(model.prepared(inputs))
-            raw = model.network(model.prepared(inputs))
+            output = model(inputs) if image else model.core(model.prepared(inputs))
+            raw = output if image else model.network(model.prepared(inputs))
     except Exception as error:
         todo = "correct input_shape and preprocessing, or the network's forward"
         return [*results, Result("output", "fail", f"the network raised {last_line(error)}", todo)]
@@ -90,7 +92,7 @@ def check_entry(
         lambda: check_repeats(model, inputs, output),
         lambda: check_batches(model, inputs, output),
         lambda: check_gradient(model, inputs),
-        lambda: check_accuracy(entry, model, inputs, batch, chance),
+        lambda: check_error(model, inputs, batch) if image else check_accuracy(entry, model, inputs, batch, chance),
         lambda: check_cost(model, inputs),
     ):
         results.append(guarded(check))
@@ -103,11 +105,6 @@ def guarded(check: Callable[[], Result]) -> Result:
         return check()
     except Exception as error:
         return Result("network", "fail", f"raised {last_line(error)}", "make forward and backward work on any batch")
-
-
-def random_inputs(entry: Entry, count: int = 32) -> torch.Tensor:
-    """Uniform inputs in the entry's input_shape, seeded."""
-    return torch.rand((count, *entry.spec.input_shape), generator=torch.Generator().manual_seed(0))
 
 
 def parameters(network: nn.Module) -> int:
@@ -138,7 +135,11 @@ def check_shape(entry: Entry, raw: Any, count: int) -> Result:
     if not torch.isfinite(raw).all():
         share = 1 - float(torch.isfinite(raw).float().mean())
         return Result(name, "fail", f"{share:.0%} of the outputs are NaN or infinite", "check weights, mean and std")
-    if spec.output == "image" or not spec.class_count:
+    image = spec.output == "image"
+    if image and (len(got) != 4 or got[:2] != (count, 2)):
+        todo = "return real and imaginary part of an image for each measurement"
+        return Result(name, "fail", f"shape {got}, expected ({count}, 2, H, W)", todo)
+    if image or not spec.class_count:
         return Result(name, "ok", f"shape {got}, finite")
     expected = [(count,), (count, 1)] if spec.output == "logit1" else [(count, spec.class_count)]
     if got in expected:
@@ -210,7 +211,7 @@ def check_batches(model: Model, inputs: torch.Tensor, output: torch.Tensor) -> R
 def check_gradient(model: Model, inputs: torch.Tensor) -> Result:
     """The gradient of the top logit at the input is there, finite and not zero."""
     name, x = "input gradient", inputs.clone().requires_grad_(True)
-    logits = model(x)
+    logits = differentiable(model, inputs)(x)
     if not logits.requires_grad:
         todo = (
             "nothing in forward may detach, leave torch or run under no_grad: gradient attacks and explainers need it"
@@ -225,6 +226,31 @@ def check_gradient(model: Model, inputs: torch.Tensor) -> Result:
         todo = "rounding, thresholds or saturation hide the gradient: white-box attacks then look weaker than they are"
         return Result(name, "fail" if zero > 0.5 else "note", f"exactly zero for {zero:.0%} of the samples", todo)
     return Result(name, "ok", f"median largest element {float(gradient.flatten(1).abs().amax(1).median()):.2g}")
+
+
+def differentiable(model: Model, inputs: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What attacks differentiate: the model; of a method that iterates, iterations from its solution."""
+    return model.surrogate(inputs) if isinstance(model, Reconstructor) else model
+
+
+def check_error(model: Model, inputs: torch.Tensor, batch: Batch | None) -> Result:
+    """Error against the truth, beside that of the zero-filled image."""
+    from benchmark.mri.measurement import unpack
+    from benchmark.mri.quality import psnr, relative_error
+
+    name = "error"
+    if batch is None:
+        return Result(name, "skip", "no images: error not judged", "name data: --suite mri")
+    truth = torch.from_numpy(np.asarray(batch.labels)).to(inputs.device)
+    measured = unpack(inputs)
+    with torch.no_grad():
+        own, plain = model(inputs), measured.physics().A_adjoint(measured.y)
+    ours, theirs = (float(relative_error(image, truth).mean()) for image in (own, plain))
+    found = f"relative error {ours:.3f}, PSNR {float(psnr(own, truth).mean()):.1f} dB; zero-filled {theirs:.3f}"
+    if ours > theirs:
+        todo = "fine for an untrained network; else check weights, scale (images have max 1) and centring of the FFT"
+        return Result(name, "note", found, todo)
+    return Result(name, "ok", found)
 
 
 def check_accuracy(
@@ -297,7 +323,7 @@ def check_cost(model: Model, inputs: torch.Tensor) -> Result:
         for hook in hooks:
             hook.remove()
     x, start = inputs.clone().requires_grad_(True), time.perf_counter()
-    logits = model(x)
+    logits = differentiable(model, inputs)(x)
     synchronise(model)
     forward, start = time.perf_counter() - start, time.perf_counter()
     torch.autograd.grad(logits.sum(), x)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from benchmark.attacks._looks import LINES, look_of
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#882255")  # Okabe and Ito
-LINES = ("-", "--", "-.", ":")
 COLUMNS = 3
 DRAWING = 2  # raise it when the curves are drawn otherwise
 
@@ -57,7 +57,7 @@ def _looks(attacks: Sequence[str], controls: set[str]) -> dict[str, dict[str, An
     looks: dict[str, dict[str, Any]] = {}
     real = [name for name in attacks if name not in controls and name != "worst"]
     for i, name in enumerate(real):
-        looks[name] = {"color": COLOURS[i % len(COLOURS)], "linestyle": LINES[i // len(COLOURS) % len(LINES)]}
+        looks[name] = look_of(i)
     for i, name in enumerate(name for name in attacks if name in controls):
         looks[name] = {"color": "#9a9a9a", "linestyle": LINES[(i + 3) % len(LINES)]}
     if "worst" in attacks:

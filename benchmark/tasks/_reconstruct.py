@@ -13,6 +13,7 @@ from benchmark.data.base import Batch
 from benchmark.errors import AttackError
 from benchmark.mri.masks import MaskSpec, make_mask
 from benchmark.mri.measurement import Measurement, measure, split_sample, truth_of, unpack
+from benchmark.mri.quality import psnr, relative_error
 from benchmark.seeds import Draws, derive
 
 if TYPE_CHECKING:
@@ -70,15 +71,13 @@ def quality(output: torch.Tensor, truth: torch.Tensor) -> Columns:
     """``rel_err`` of complex images; ``psnr`` (dB) and ``ssim`` (Wang et al. 2004) of magnitudes, range max|truth|."""
     from torchmetrics.functional.image import structural_similarity_index_measure as ssim
 
-    error = length(output - truth) / length(truth).clamp(min=1e-30)
     ours, theirs = magnitude(output), magnitude(truth)
     peak = theirs.flatten(1).amax(1).clamp(min=1e-30).view(-1, 1, 1, 1)
     ours, theirs = ours / peak, theirs / peak
-    mean_square = (ours - theirs).square().flatten(1).mean(1)
     similar: Any = ssim(ours, theirs, data_range=1.0, reduction="none")
     return {
-        "rel_err": error.cpu().numpy(),
-        "psnr": (-10 * mean_square.clamp(min=1e-20).log10()).cpu().numpy(),
+        "rel_err": relative_error(output, truth).cpu().numpy(),
+        "psnr": psnr(output, truth).cpu().numpy(),
         "ssim": np.atleast_1d(similar.detach().cpu().numpy().astype(np.float64)),
     }
 
@@ -149,7 +148,7 @@ def verify(
         "amp_noise": quiet.cpu().numpy(),
         "amp_ratio": (amp / quiet).cpu().numpy(),
         **quality(out, asked),
-        "rel_err_before": (length(y_out - truth) / length(truth)).cpu().numpy(),
+        "rel_err_before": relative_error(y_out, truth).cpu().numpy(),
         "halluc": torch.where(some, null, torch.nan).cpu().numpy(),
         "dc": consistency(after, out).cpu().numpy(),
     }

@@ -7,6 +7,6 @@ from benchmark.mri.masks import MaskSpec
 from benchmark.tasks.base import TaskResults
 
 
-def extras(mask: MaskSpec, against: str, results: TaskResults) -> Extras:
+def extras(mask: MaskSpec, against: str, results: TaskResults) -> Extras:  # noqa: ARG001
     """Everything that the task adds to a report."""
     return Extras()

@@ -1,8 +1,8 @@
 """Perturbations of measurements against closed forms, and the judge's numbers.
 
-Oracles: for a linear reconstruction B of a noiseless truth x = B y, the worst error within rho is rho sigma_max(B), and
-for zero-filling, whose clean error lies in the null space of A, it is sqrt(null^2 + rho^2); amplification of zero-filling
-is exactly 1.
+Oracles: for a linear reconstruction B of a noiseless truth x = B y, the worst error within rho is rho sigma_max(B);
+for zero-filling, whose clean error lies in the null space of A, it is sqrt(null^2 + rho^2), and its amplification is
+exactly 1.
 """
 
 import numpy as np
