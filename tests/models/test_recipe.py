@@ -1,5 +1,7 @@
 """Recipes and the shipped weights. Oracles: determinism, scikit-learn, the figures in the READMEs, a control."""
 
+import csv
+
 import re
 
 import numpy as np
@@ -17,6 +19,7 @@ from benchmark.models.training import train_entry
 from benchmark.models.weights import ensure_weights
 from benchmark.spec.entry import RecipeData
 
+RECONSTRUCTION = ["automap", "deep_cascade", "unet", "modl"]
 DIGITS = ["digits_mlp", "digits_cnn", "digits_cnn_adv"]
 CHEST = ["pneumonia_mlp", "pneumonia_mlp_deep", "pneumonia_cnn", "pneumonia_cnn_pool"]
 
@@ -151,3 +154,110 @@ def test_what_cannot_be_trained_is_said(fresh, tmp_path):
     plain = create(Draft("plain", "", {}, 10, (1, 8, 8), "digits"), tmp_path)
     with pytest.raises(UsageError, match=r"has no \[recipe\]"):
         train_entry(plain, tmp_path / "w.safetensors")
+
+
+IMAGES = """
+name = "cascade"
+task = "reconstruction"
+input_shape = [2, 16, 16]
+factory = "benchmark.mri.networks.cascade:DeepCascade"
+kwargs = { cascades = 1, depth = 3, features = 8 }
+output = "image"
+
+[weights]
+file = "weights.safetensors"
+
+[recipe]
+file = "benchmark.mri.training:train"
+
+[recipe.data]
+use = "phantoms"
+val = "val"
+params = { train = 32, val = 8, test = 8 }
+
+[recipe.params]
+mask = { kind = "vd2d", fraction = 0.54 }
+epochs = 2
+"""
+
+
+def images(tmp_path, old="", new=""):
+    folder = tmp_path / "cascade"
+    folder.mkdir(exist_ok=True)
+    assert old in IMAGES
+    (folder / "entry.toml").write_text(IMAGES.replace(old, new))
+    return read_entry(folder)
+
+
+def test_entries_share_an_importable_recipe_and_images_are_judged_by_their_error(tmp_path):
+    """An entry of images is its entry.toml alone; the curve lies beside weights of its own, and nowhere else."""
+    entry, said = images(tmp_path), []
+    trained = train_entry(entry, entry.weights_path(), progress=said.append)
+    assert trained.judged.lines()[0].startswith("relative error 0.")
+    assert "(n = 8)" in trained.judged.lines()[0]
+    assert 0 < trained.judged.rel_err < 0.5
+    with (entry.folder / "training.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert f"validation relative error {float(rows[-1]['val_rel_err']):.4f}" in said[-1]
+    assert {path.name for path in entry.folder.iterdir()} == {"entry.toml", "weights.safetensors", "training.csv"}
+    elsewhere = train_entry(entry, tmp_path / "w" / "weights.safetensors")
+    assert elsewhere.sha256 == trained.sha256
+    assert not (tmp_path / "w" / "training.csv").exists()
+    mine = build_model(entry).network.state_dict()
+    assert all(torch.equal(value, value.half().float()) for value in mine.values())
+
+
+def test_weights_that_float16_spoils_are_kept_at_full_precision(tmp_path, monkeypatch):
+    entry, said = images(tmp_path), []
+    monkeypatch.setattr("benchmark.mri.training.Judged.agrees", lambda self, other: False)
+    train_entry(entry, entry.weights_path(), progress=said.append)
+    assert "stored as float32" in said[-1]
+    assert any(not torch.equal(v, v.half().float()) for v in build_model(entry).network.state_dict().values())
+
+
+def test_weights_of_images_made_on_first_use_say_how_far_they_are(tmp_path):
+    entry, said = images(tmp_path, '[weights]\nfile = "weights.safetensors"\n'), []
+    path = ensure_weights(entry, said.append)
+    assert path == entry.weights_path()
+    assert said[1].startswith("epoch 1/2:")
+    assert not list(entry.folder.glob("training.csv"))
+
+
+def test_what_a_recipes_digest_follows(tmp_path, fresh, monkeypatch):
+    """Weights in the cache are named by it: code of ours enters as MRI_VERSION, other packages with their version."""
+    shared = images(tmp_path).recipe_digest()
+    theirs = images(tmp_path, "benchmark.mri.training:train", "torchvision.transforms:Resize").recipe_digest()
+    own = fresh.recipe_digest()
+    monkeypatch.setattr("benchmark.models.entries.MRI_VERSION", 10**6)
+    assert images(tmp_path).recipe_digest() != shared
+    assert fresh.recipe_digest() == own
+    monkeypatch.undo()
+    monkeypatch.setattr("benchmark.models.entries.package_version", lambda module: f"{module}==0")
+    assert images(tmp_path, "benchmark.mri.training:train", "torchvision.transforms:Resize").recipe_digest() != theirs
+    assert images(tmp_path).recipe_digest() == shared
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("benchmark.mri.training:train", "no_such_thing.x:train", r"`pip install no_such_thing`"),
+        ("benchmark.mri.training:train", "benchmark.mri.training:tran", r"has no 'tran': did you mean 'train'"),
+        ("benchmark.mri.training:train", "benchmark.mri.training:math.pi", "is a float, not callable"),
+        ('mask = { kind = "vd2d", fraction = 0.54 }', "", "missing 1 required keyword-only argument: 'mask'"),
+    ],
+)
+def test_a_shared_recipe_that_cannot_be_used_is_named(tmp_path, old, new, words):
+    entry = images(tmp_path, old, new)
+    with pytest.raises(EntryError, match=words):
+        train_entry(entry, entry.weights_path())
+    assert not entry.weights_path().exists()
+
+
+def test_a_recipe_of_images_needs_a_mask_to_be_judged_by(tmp_path):
+    entry = images(tmp_path, "benchmark.mri.training:train", "train.py")
+    text = (entry.folder / "entry.toml").read_text()
+    (entry.folder / "entry.toml").write_text(text.replace('mask = { kind = "vd2d", fraction = 0.54 }', ""))
+    (entry.folder / "train.py").write_text("def train(model, data, **rest):\n    pass\n")
+    with pytest.raises(EntryError, match="names no mask to judge images by"):
+        train_entry(read_entry(entry.folder), entry.weights_path())
