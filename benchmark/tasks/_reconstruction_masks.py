@@ -21,7 +21,8 @@ STORED = 320 * 320  # locations up to which the mask itself stands in the table
 HOW = (
     "The suite's masks, by what uses them; `task` is what every clean image and every attack on the measurement is"
     " measured with, and is drawn (white: measured). `masks.csv` holds each mask itself: `bits` are"
-    " its locations row by row, eight a byte, the highest bit first, in hexadecimal: `np.unpackbits(np.frombuffer(bytes.fromhex(bits[2:]), np.uint8))[: h * w]"
+    " its locations row by row, eight a byte, the highest bit first, in hexadecimal:"
+    " `np.unpackbits(np.frombuffer(bytes.fromhex(bits[2:]), np.uint8))[: h * w]"
     ".reshape(h, w)`; the zero frequency lies at (h // 2, w // 2). `sha256` is that of"
     " `benchmark.mri.masks.mask_digest`."
 )
