@@ -191,9 +191,9 @@ def _words(results: Results, model: str, entry: str, name: str, test: stats.Pair
     if p < 0.05 and test.difference > 0:
         return f"{model} is less stable than {entry}: {name} {numbers}."
     if gate is not None and not gate.passed:
-        return (
-            f"{model} shows no instability beyond {entry}'s, but fails the accuracy gate: no claim ({name} {numbers})."
-        )
+        return f"{model}: no claim, since it fails the accuracy gate ({name} {numbers})."
+    if test.p == 1 and test.difference == 0:
+        return f"{model} and {entry} have the same {name} on every one of {test.n} samples: {test.a:.2f}."
     if p < 0.05:
         return f"{model} is more stable than {entry}: {name} {numbers}."
     return f"The data do not decide between {model} and {entry}: {name} {numbers}."

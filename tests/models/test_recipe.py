@@ -1,7 +1,6 @@
 """Recipes and the shipped weights. Oracles: determinism, scikit-learn, the figures in the READMEs, a control."""
 
 import csv
-
 import re
 
 import numpy as np
