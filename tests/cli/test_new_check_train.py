@@ -5,7 +5,6 @@ import sys
 
 import pytest
 
-from benchmark.cli.main import main
 from benchmark.models.build import build_model, state_sha256
 from benchmark.models.entries import read_entry
 from tests.conftest import data_folder
@@ -15,22 +14,6 @@ from tests.conftest import data_folder
 def _wide_and_own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-@pytest.fixture
-def assay(workplace, monkeypatch, capsys):
-    """The command line in this process (a new one imports torch for seconds), in the workplace's folder."""
-    monkeypatch.chdir(workplace.root)
-
-    def run(*args, code=0):
-        monkeypatch.setattr(sys, "argv", ["assay", *[str(arg) for arg in args]])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        assert (ended.value.code or 0) == code, f"exit {ended.value.code}\n{out}\n{err}"
-        return " ".join(out.split()), " ".join(err.split())
-
-    return run
 
 
 def test_new_check_and_train_without_a_factory(assay, workplace):
