@@ -148,7 +148,7 @@ def test_data_consistency_with_coils_keeps_the_truth_and_moves_others_towards_it
 
 
 def test_a_denoiser_that_does_nothing_leaves_the_zero_filled_image():
-    """Closed form: the zero-filled image solves the proximal step that starts at it, and adds to itself in the U-Net."""
+    """Closed form: the zero-filled image solves the proximal step that starts at it, and the U-Net adds 0."""
     whole = measured(size=(16, 16))
     zero_filled = whole.physics().A_adjoint(whole.y)
     modl, unet = MoDL(iterations=3, depth=3, features=4), UNet(channels=(4, 8))
