@@ -217,6 +217,8 @@ def default(info) -> str:
     value = info.get_default(call_default_factory=True)
     if value is None or isinstance(value, BaseModel):
         return "–"
+    if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+        return f"{len(value)} of them"
     return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 

@@ -46,7 +46,7 @@ def sampling(probes: Sequence[ProbeResults]) -> Extras:
             f" an image lost more than {DROP} dB; `images_with_one`: share of the images with at least one. The dashed"
             " line marks the share in training. Networks made for one mask cannot take the test (see skipped)."
         )
-        figures[stem] = partial(_curve, found, attack)
+        figures[stem] = partial(_curve, found, attack, probe.reference)
     return Extras(tables=tables, captions=captions, figures=figures)
 
 
@@ -77,25 +77,16 @@ def _by_view(rows: pd.DataFrame) -> NDArray[np.float64]:
     return table.dropna().to_numpy(dtype=float)
 
 
-def _curve(found: dict[str, NDArray[np.float64]], attack: Any) -> Figure:
-    from matplotlib.figure import Figure
+def _curve(found: dict[str, NDArray[np.float64]], attack: Any, against: str) -> Figure:
+    """A panel an entry; bands are the mean plus and minus two standard errors."""
+    from benchmark.attacks._multiples import Labels, Line, multiples
 
-    from benchmark.attacks._looks import look_of
-
-    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
-    panel = figure.subplots()
     order = np.argsort(attack.fractions)
     shares = 100 * np.asarray(attack.fractions)[order]
-    for i, (model, psnr) in enumerate(found.items()):
+    lines = {}
+    for model, psnr in found.items():
         mean, error = psnr[:, order].mean(0), psnr[:, order].std(0) / np.sqrt(len(psnr))
-        panel.fill_between(shares, mean - 2 * error, mean + 2 * error, alpha=0.1, color=look_of(i)["color"], lw=0)
-        panel.plot(shares, mean, label=model, marker="o", markersize=3, **look_of(i))
-    panel.axvline(100 * attack.mask.fraction, color="#555555", lw=0.9, ls=(0, (4, 3)))
-    panel.annotate("in training", (100 * attack.mask.fraction, panel.get_ylim()[0]), fontsize=8, rotation=90,
-                   textcoords="offset points", xytext=(-10, 6))  # fmt: skip
-    panel.set_xlabel("measured share of k-space (%)")
-    panel.set_ylabel("PSNR (dB)")
-    panel.grid(alpha=0.25, lw=0.6)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.legend(fontsize=8, frameon=False, ncols=2 if len(found) > 8 else 1, loc="upper left")
-    return figure
+        lines[model] = [Line(shares, np.stack([mean, mean - 2 * error, mean + 2 * error], axis=1))]
+    mark = (100 * attack.mask.fraction, "share in training")
+    labels = Labels(x="measured share of k-space (%)", y="PSNR (dB)", mark=mark)
+    return multiples(lines, against, labels, from_zero=False)

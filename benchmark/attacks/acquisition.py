@@ -91,7 +91,7 @@ class Sampling(_Acquisition):
     source: ClassVar[str] = "Antun et al. 2020, PNAS 117:30088, more samples"
 
     mask: MaskSpec = MaskSpec(kind="vd2d", fraction=0.54)
-    fractions: tuple[float, ...] = (1 / 14, 0.1, 0.15, 0.2, 0.25, 0.33, 0.42, 0.5)
+    fractions: tuple[float, ...] = (0.0714, 0.1, 0.15, 0.2, 0.25, 0.33, 0.42, 0.5)
 
     def conditions(self) -> tuple[Condition, ...]:
         """A mask of the family a share."""

@@ -127,6 +127,13 @@ class ProbeResults(Protocol):
     def fit_samples(self) -> int | None:
         """How many training samples a fit saw; None: all."""
 
+    @property
+    def reference(self) -> str:
+        """The entry that the task holds others against; empty where it has none."""
+
+    def facts(self, model: str) -> Mapping[str, Any]:
+        """What the entry says of itself (``[facts]``), and the facts of the data."""
+
     def rows(
         self, model: str, eps: str | None = None, *, kind: str = "attack", source: str | None = None
     ) -> pd.DataFrame:

@@ -251,7 +251,7 @@ def _own_part(results: Results, board: pd.DataFrame, found: Extras) -> list[str]
     if len(beside):
         heads = ["model", "column", "ours", "published", "source"]
         lines += ["## Beside published figures", "", *_table(beside, heads), ""]
-    for stem in dict.fromkeys([*found.tables, *found.figures, *found.captions]):
+    for stem in dict.fromkeys([*found.tables, *found.captions, *found.figures]):  # the same order in a clone
         kept = results.store.folder / "figures" / f"{stem}.png"  # a clone has the picture, not what it is drawn from
         picture = stem in found.figures or kept.is_file()
         if not picture and stem not in found.tables:

@@ -1,22 +1,21 @@
-"""An attack's own part of a report: its columns, its tables and pictures."""
+"""An attack's own part of a report: what it is handed, and its columns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.attacks.base import Attack, Column, Extras, ProbeResults, attacks
+from benchmark.attacks.base import Attack, Column, attacks
 from benchmark.errors import AssayError, StoreError
 from benchmark.report import stats
 from benchmark.report.results import Condition, Results
-from benchmark.report.scores import mean, score_budgets, score_name, scored
 from benchmark.seeds import derive
 from benchmark.spec.suite import AttackProbe, show_eps
 
@@ -54,6 +53,15 @@ class ProbeView:
     def fit_samples(self) -> int | None:
         """Training samples that a fit saw; None: all."""
         return self.probe.fit_samples
+
+    @property
+    def reference(self) -> str:
+        """The entry that the task holds others against; empty where it has none."""
+        return self.results.task.reference()[0]
+
+    def facts(self, model: str) -> Mapping[str, Any]:
+        """Facts of an entry and of the data."""
+        return self.results.facts(model)
 
     def sources(self) -> Sequence[str]:
         """Entries whose fit was judged on others."""
@@ -104,8 +112,8 @@ class ProbeView:
         else:
             cells = self._cells(model, eps, kind, self.results.own_source(model, self.name))
         if kind == "fit":  # cells of one fit leave the same
-            return next((found for cell in cells if (found := _artefact(self.results, [cell], name))), None)
-        return _artefact(self.results, cells, name)
+            return next((found for cell in cells if (found := artefact(self.results, [cell], name))), None)
+        return artefact(self.results, cells, name)
 
     def _cells(self, model: str, eps: str | None, kind: str, source: str) -> list[str]:
         cells = self.results.cells
@@ -187,49 +195,7 @@ def _estimate(view: ProbeView, model: str, eps: str | None, column: Column) -> s
     return stats.bootstrap(np.where(judged, values, np.nan), statistic, groups, seed)
 
 
-@dataclass
-class TaskView:
-    """A suite's results, as :class:`benchmark.tasks.base.TaskResults` describes them."""
-
-    results: Results
-
-    @property
-    def models(self) -> Sequence[str]:
-        """Entries with a row."""
-        return self.results.models
-
-    @property
-    def probes(self) -> Sequence[ProbeResults]:
-        """The suite's attack probes."""
-        return views(self.results)
-
-    def clean(self, model: str) -> pd.DataFrame:
-        """Clean rows of a model."""
-        return self.results.clean(model)
-
-    def facts(self, model: str) -> Mapping[str, Any]:
-        """Facts of an entry and of the data."""
-        return self.results.facts(model)
-
-    def kept(self, model: str) -> Mapping[str, NDArray[Any]] | None:
-        """See :class:`benchmark.tasks.base.TaskResults`."""
-        cells = self.results.cells
-        return _artefact(self.results, cells["hash"][(cells["kind"] == "clean") & (cells["model"] == model)], "clean")
-
-    def budgets(self) -> Sequence[str]:
-        """Budgets of the headline threat model, smallest first."""
-        return [str(eps) for eps in score_budgets(self.results)]
-
-    def score(self, name: str, model: str, eps: str) -> tuple[float, float, float]:
-        """See :class:`benchmark.tasks.base.TaskResults`."""
-        score = next(each for each in self.results.task.scores() if each.name == name)
-        budget = Fraction(eps)
-        values = scored(self.results, model, score, budget)
-        found = mean(self.results, model, score_name(score, budget), values)
-        return found.value, found.low, found.high
-
-
-def _artefact(results: Results, cells: Iterable[str], name: str) -> Mapping[str, NDArray[Any]] | None:
+def artefact(results: Results, cells: Iterable[str], name: str) -> Mapping[str, NDArray[Any]] | None:
     """Arrays of an artefact, of all these cells that have it; None where no cell does."""
     parts = []
     for cell in cells:
@@ -238,27 +204,6 @@ def _artefact(results: Results, cells: Iterable[str], name: str) -> Mapping[str,
         except StoreError:  # a clone has no artefacts; a cell may have kept nothing
             continue
     return {key: np.concatenate([part[key] for part in parts if key in part]) for key in parts[0]} if parts else None
-
-
-def extras(results: Results) -> Extras:
-    """Tables and pictures of the task and of all attacks."""
-    found, known = Extras(), views(results)
-    makers: list[tuple[str, Callable[[], Extras]]] = [
-        (results.task.name, partial(results.task.extras, TaskView(results)))
-    ]
-    for cls in dict.fromkeys(type(view.attack) for view in known):
-        makers.append((cls.use, partial(cls.extras, [view for view in known if type(view.attack) is cls])))
-    for name, make in makers:
-        try:
-            own = make()
-        except Exception as error:  # a stranger's plugin costs its own part of the report, no more
-            own = Extras(faults=[f"tables and pictures of {name}: {type(error).__name__}: {error}"])
-        found.faults += own.faults
-        found.tables |= own.tables
-        found.shown |= own.shown
-        found.captions |= own.captions
-        found.figures |= own.figures
-    return found
 
 
 def fitted(results: Results) -> pd.DataFrame:

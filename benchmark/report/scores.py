@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 def score_budgets(results: Results) -> list[Fraction]:
     """Budgets of the headline threat model at which an attack runs, smallest first."""
-    return sorted({eps for probe in _probes(results, control=False) for eps in probe.budgets})
+    return sorted({eps for probe in headline_probes(results, control=False) for eps in probe.budgets})
 
 
 def score_name(score: Score, eps: Fraction) -> str:
@@ -47,7 +47,7 @@ def headline_values(results: Results, model: str) -> pd.Series:
     return pd.Series(dtype=float)
 
 
-def _probes(results: Results, *, control: bool) -> list[AttackProbe]:
+def headline_probes(results: Results, *, control: bool) -> list[AttackProbe]:
     """Probes in the headline threat model: its attacks, or its controls."""
     threat = results.suite.threat
     same = results.of_norm(threat.norm) if threat is not None else []
@@ -59,7 +59,7 @@ def scored(results: Results, model: str, score: Score, eps: Fraction) -> pd.Seri
 
     Of attacks the worst (before any average), of controls the mean over their rows.
     """
-    probes = _probes(results, control=score.of == "control")
+    probes = headline_probes(results, control=score.of == "control")
     values: dict[str, list[float]] = {}
     valid: set[str] | None = None
     samples: list[str] = []
@@ -191,9 +191,9 @@ def _words(results: Results, model: str, entry: str, name: str, test: stats.Pair
     if p < 0.05 and test.difference > 0:
         return f"{model} is less stable than {entry}: {name} {numbers}."
     if gate is not None and not gate.passed:
-        return (
-            f"{model} shows no instability beyond {entry}'s, but fails the accuracy gate: no claim ({name} {numbers})."
-        )
+        return f"{model}: no claim, since it fails the accuracy gate ({name} {numbers})."
+    if test.p == 1 and test.difference == 0:
+        return f"{model} and {entry} have the same {name} on every one of {test.n} samples: {test.a:.2f}."
     if p < 0.05:
         return f"{model} is more stable than {entry}: {name} {numbers}."
     return f"The data do not decide between {model} and {entry}: {name} {numbers}."
@@ -224,7 +224,7 @@ def score_flags(results: Results) -> list[tuple[str, str, str]]:
 def _late_gain(results: Results, model: str) -> float:
     """Largest median late gain of the headline's attacks at its budget; 0 where none is recorded."""
     threat, largest = results.suite.threat, 0.0
-    for probe in _probes(results, control=False):
+    for probe in headline_probes(results, control=False):
         rows = results.attack_rows(model, probe.name)
         if threat is not None and len(rows) and "param_gain" in rows:
             gain: Any = rows.loc[rows["eps"] == str(threat.eps), "param_gain"].astype(float).median()

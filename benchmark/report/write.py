@@ -10,9 +10,10 @@ from benchmark.attacks.base import Extras
 from benchmark.registry import digest
 from benchmark.report.curves import Curves, curves
 from benchmark.report.draw import DRAWING, as_png, picture_note
+from benchmark.report.extras import extras
 from benchmark.report.leaderboard import explanations, leaderboard
 from benchmark.report.markdown import markdown
-from benchmark.report.probes import extras, fitted
+from benchmark.report.probes import fitted
 from benchmark.report.results import Results
 from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store

@@ -99,7 +99,8 @@ def _clean(cell: Cell, context: Context, model: Model, spec: Any, batch_size: in
         index = context.dataset(cell).index(cell.dataset.split)
         rows["group"] = strings([groups[i] for i in index.positions(cell.samples)])
     left = joined(kept)
-    return rows, Artefacts({"clean": {"samples": strings(batch.ids[:room]), **left}} if left else {}), batch_size
+    names = np.asarray(batch.ids[:room], dtype=np.str_)
+    return rows, Artefacts({"clean": {"samples": names, **left}} if left else {}), batch_size
 
 
 def _explain(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:

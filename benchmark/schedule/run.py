@@ -16,7 +16,8 @@ from benchmark.models.entries import Entry, find_entries, load_entry
 from benchmark.models.weights import ensure_weights
 from benchmark.schedule.board import Board, with_needs
 from benchmark.schedule.engine import Job, Watcher
-from benchmark.schedule.plan import Plan, PlannedEntry, make_plan
+from benchmark.schedule.plan import Plan, PlannedEntry
+from benchmark.schedule.planner import make_plan
 from benchmark.schedule.pool import run_pool
 from benchmark.spec.cell import Cell
 from benchmark.spec.suite import SuiteSpec

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from benchmark.attacks.base import Extras
 from benchmark.mri.masks import MaskSpec
+from benchmark.tasks._reconstruction_curves import curves
+from benchmark.tasks._reconstruction_masks import masks
+from benchmark.tasks._reconstruction_worst import worst_cases
 from benchmark.tasks.base import TaskResults
 
 
-def extras(mask: MaskSpec, against: str, results: TaskResults) -> Extras:  # noqa: ARG001
+def extras(mask: MaskSpec, against: str, results: TaskResults) -> Extras:
     """Everything that the task adds to a report."""
-    return Extras()
+    found = Extras()
+    if results.eps:
+        curves(against, results, found)
+        worst_cases(against, results, found)
+    masks(mask, results, found)
+    return found

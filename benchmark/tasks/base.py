@@ -76,6 +76,23 @@ class TaskResults(Protocol):
     def budgets(self) -> Sequence[str]:
         """Budgets of the headline threat model, smallest first."""
 
+    @property
+    def eps(self) -> str:
+        """The headline's budget; empty where the suite has no headline threat model."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """The suite's grid (height, width)."""
+
+    def headline(self, *, control: bool = False) -> Sequence[ProbeResults]:
+        """The probes in the headline threat model: its attacks, or its controls."""
+
+    def summary(self, name: str, model: str) -> tuple[float, float, float]:
+        """A clean column of a model: mean and 95 % interval."""
+
+    def gate(self, model: str) -> bool | None:
+        """Whether a model passes the accuracy gate; None where there is none."""
+
 
 class Task(Plugin):
     """Base of all tasks.

@@ -1,0 +1,111 @@
+"""Tables and pictures of a report that its task and its attacks make themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.attacks.base import Extras, ProbeResults
+from benchmark.report import stats
+from benchmark.report.probes import artefact, views
+from benchmark.report.results import Results
+from benchmark.report.scores import gates, headline_probes, mean, score_budgets, score_name, scored
+from benchmark.seeds import derive
+
+
+@dataclass
+class TaskView:
+    """A suite's results, as :class:`benchmark.tasks.base.TaskResults` describes them."""
+
+    results: Results
+
+    @property
+    def models(self) -> Sequence[str]:
+        """Entries with a row."""
+        return self.results.models
+
+    @property
+    def probes(self) -> Sequence[ProbeResults]:
+        """The suite's attack probes."""
+        return views(self.results)
+
+    def clean(self, model: str) -> pd.DataFrame:
+        """Clean rows of a model."""
+        return self.results.clean(model)
+
+    def facts(self, model: str) -> Mapping[str, Any]:
+        """Facts of an entry and of the data."""
+        return self.results.facts(model)
+
+    def kept(self, model: str) -> Mapping[str, NDArray[Any]] | None:
+        """See :class:`benchmark.tasks.base.TaskResults`."""
+        cells = self.results.cells
+        return artefact(self.results, cells["hash"][(cells["kind"] == "clean") & (cells["model"] == model)], "clean")
+
+    def budgets(self) -> Sequence[str]:
+        """Budgets of the headline threat model, smallest first."""
+        return [str(eps) for eps in score_budgets(self.results)]
+
+    def score(self, name: str, model: str, eps: str) -> tuple[float, float, float]:
+        """See :class:`benchmark.tasks.base.TaskResults`."""
+        score = next(each for each in self.results.task.scores() if each.name == name)
+        budget = Fraction(eps)
+        values = scored(self.results, model, score, budget)
+        found = mean(self.results, model, score_name(score, budget), values)
+        return found.value, found.low, found.high
+
+    @property
+    def eps(self) -> str:
+        """See :class:`benchmark.tasks.base.TaskResults`."""
+        return "" if self.results.suite.threat is None else str(self.results.suite.threat.eps)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """The suite's grid."""
+        return self.results.suite.dataset.size
+
+    def headline(self, *, control: bool = False) -> Sequence[ProbeResults]:
+        """See :class:`benchmark.tasks.base.TaskResults`."""
+        names = {probe.name for probe in headline_probes(self.results, control=control)}
+        return [view for view in views(self.results) if view.name in names]
+
+    def summary(self, name: str, model: str) -> tuple[float, float, float]:
+        """As the leaderboard has it."""
+        clean = self.clean(model)
+        values = clean[name].to_numpy(dtype=float) if len(clean) else np.zeros(0)
+        groups = self.results.groups(model, clean.index) if len(clean) else None
+        found = stats.bootstrap(values, "mean", groups, derive("bootstrap", name))
+        return found.value, found.low, found.high
+
+    def gate(self, model: str) -> bool | None:
+        """See :class:`benchmark.tasks.base.TaskResults`."""
+        gate = gates(self.results).get(model)
+        return None if gate is None else gate.passed
+
+
+def extras(results: Results) -> Extras:
+    """Tables and pictures of the task and of all attacks."""
+    found, known = Extras(), views(results)
+    makers: list[tuple[str, Callable[[], Extras]]] = [
+        (results.task.name, partial(results.task.extras, TaskView(results)))
+    ]
+    for cls in dict.fromkeys(type(view.attack) for view in known):
+        makers.append((cls.use, partial(cls.extras, [view for view in known if type(view.attack) is cls])))
+    for name, make in makers:
+        try:
+            own = make()
+        except Exception as error:  # a stranger's plugin costs its own part of the report, no more
+            own = Extras(faults=[f"tables and pictures of {name}: {type(error).__name__}: {error}"])
+        found.faults += own.faults
+        found.tables |= own.tables
+        found.shown |= own.shown
+        found.captions |= own.captions
+        found.figures |= own.figures
+    return found
