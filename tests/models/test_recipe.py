@@ -16,9 +16,13 @@ from benchmark.models.recipe import TrainingData, judge
 from benchmark.models.template import Draft, create
 from benchmark.models.training import train_entry
 from benchmark.models.weights import ensure_weights
+from benchmark.mri.training import judge as judge_images
 from benchmark.spec.entry import RecipeData
 
-RECONSTRUCTION = ["automap", "deep_cascade", "unet", "modl"]
+RECONSTRUCTION = [
+    *(f"{name}{seed}" for name in ("automap", "deep_cascade", "unet") for seed in ("", "_seed1", "_seed2")),
+    *("modl", "automap_jitter", "deep_cascade_jitter", "unet_jitter", "modl_jitter"),
+]
 DIGITS = ["digits_mlp", "digits_cnn", "digits_cnn_adv"]
 CHEST = ["pneumonia_mlp", "pneumonia_mlp_deep", "pneumonia_cnn", "pneumonia_cnn_pool"]
 
@@ -119,6 +123,32 @@ def test_shipped_chest_x_ray_weights_reach_the_readmes_figure(name, real_data):
         stated = re.search(rf"\| {row} \| ([0-9., ]+) \|", table).group(1)
         assert [float(value) for value in stated.split(",")] == pytest.approx(values, abs=0.004)
     assert (entry.folder / "weights.safetensors").stat().st_size <= 8 * 2**20
+
+
+@pytest.fixture(scope="module")
+def heads():
+    """The test split of the phantoms, rendered once."""
+    return TrainingData(RecipeData(use="phantoms"), (2, 32, 32), output="image")
+
+
+@pytest.mark.parametrize("name", RECONSTRUCTION)
+def test_shipped_reconstruction_weights_reach_the_readmes_figure(name, heads):
+    """Weights are pinned and small; one network's seeds say whose they are."""
+    entry = load_entry(name)
+    params = entry.spec.recipe.params
+    judged = judge_images(build_model(entry), heads, "test", params["mask"])
+    text = (entry.folder / "README.md").read_text()
+    error, decibels = re.search(r"200 test phantoms: relative error ([0-9.]+), PSNR ([0-9.]+) dB", text).groups()
+    assert judged.rel_err == pytest.approx(float(error), rel=0.02)
+    assert judged.psnr == pytest.approx(float(decibels), abs=0.1)
+    weights = entry.folder / "weights.safetensors"
+    assert entry.spec.weights.sha256 == file_sha256(weights)
+    assert weights.stat().st_size < 8e6
+    facts, (base, _, part) = entry.spec.facts, name.rpartition("_")
+    assert facts["trained_noise"] == ("0 to 8 %" if "jitter" in params else "none")
+    assert facts.get("seed_of") == (base if part.startswith("seed") else None)
+    with (entry.folder / "training.csv").open() as stream:
+        assert [int(row["epoch"]) for row in csv.DictReader(stream)] == list(range(1, params["epochs"] + 1))
 
 
 @pytest.mark.slow

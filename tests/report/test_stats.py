@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, wilcoxon
 
 from benchmark.report import stats
 
@@ -84,3 +84,26 @@ def test_ranks_count_only_significant_betters():
 def test_a_group_of_equal_models_all_rank_first():
     same = np.r_[np.zeros(5), np.ones(5)]
     assert stats.ranks({"a": same, "b": same.copy()}) == {"a": 1, "b": 1}
+
+
+def test_paired_values_is_scipys_wilcoxon():
+    """Oracle: SciPy on the pairs that are whole; a pair without a value is left out."""
+    generator = np.random.default_rng(0)
+    a, b = generator.normal(size=20), generator.normal(0.5, size=20)
+    a[3] = np.nan
+    whole = ~np.isnan(a)
+    test = stats.paired_values(a, b)
+    assert test.n == 19
+    assert test.p == pytest.approx(wilcoxon(a[whole], b[whole], zero_method="zsplit").pvalue)
+    assert test.difference == pytest.approx(float((a[whole] - b[whole]).mean()))
+    assert stats.paired_values(b, b).p == 1
+    assert stats.paired_values(np.zeros(0), np.zeros(0)).n == 0
+
+
+def test_ranks_by_values():
+    """Closed form: three models far apart, two of them alike; the direction turns the order round."""
+    noise = np.random.default_rng(1).normal(0, 0.01, 16)
+    values = {"low": 1 + noise, "alike": 1 + noise[::-1], "high": 5 + noise}
+    assert stats.ranks_by_values(values, higher_is_better=False) == {"low": 1, "alike": 1, "high": 3}
+    assert stats.ranks_by_values(values, higher_is_better=True) == {"low": 2, "alike": 2, "high": 1}
+    assert stats.ranks_by_values({"one": noise}, higher_is_better=False) == {"one": 1}
