@@ -19,7 +19,7 @@ DROP = 0.1  # dB by which an image must get worse with more samples to count
 
 
 def sampling(probes: Sequence[ProbeResults]) -> Extras:
-    """Table ``sampling``: mean PSNR at each share and the violations; and its curve."""
+    """Table ``sampling``: mean PSNR at each share and the violations; and its curves."""
     tables: dict[str, pd.DataFrame] = {}
     captions: dict[str, str] = {}
     figures: dict[str, Callable[[], Figure]] = {}
@@ -43,8 +43,9 @@ def sampling(probes: Sequence[ProbeResults]) -> Extras:
         tables[stem] = pd.DataFrame(rows)
         captions[stem] = (
             "Mean PSNR (dB) at nested masks of rising share. `violations`: share of the steps to more samples at which"
-            f" an image lost more than {DROP} dB; `images_with_one`: share of the images with at least one. The dashed"
-            " line marks the share in training. Networks made for one mask cannot take the test (see skipped)."
+            f" an image lost more than {DROP} dB; `images_with_one`: share of the images with at least one. Grey:"
+            " the reference; dotted: the share in training. Networks made for one mask cannot take the test (see"
+            " skipped)."
         )
         figures[stem] = partial(_curve, found, attack, probe.reference)
     return Extras(tables=tables, captions=captions, figures=figures)
