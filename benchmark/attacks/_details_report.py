@@ -107,11 +107,12 @@ def choose(probe: ProbeResults) -> Panel | None:
 
 
 def _entries(probe: ProbeResults) -> list[str]:
-    """Zero-filling, the reference, then one entry of each network: its first seed."""
+    """Zero-filling, the reference, then one entry of each network: its first seed, variants (``<entry>_…``) last."""
     judged = [model for model in probe.models if len(probe.rows(model))]
     families = {str(probe.facts(model).get("seed_of") or model): model for model in reversed(judged)}
     first = [model for model in (FIRST, probe.reference) if model in judged]
     others = [model for model in judged if model in families.values() and model not in first]
+    others.sort(key=lambda model: any(model.startswith(f"{other}_") for other in judged))  # stable
     return [*first, *others[:OTHERS]]
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmark.attacks._looks import COLOURS
 
 GREY, OWN = "#8a8a8a", COLOURS[0]
-WIDE = 5  # panels in a row
+WIDE = 4  # panels in a row
 SPREAD = 8.0  # ratio of largest to smallest value from which an axis is logarithmic
 STYLES: tuple[Literal["-"], Literal["--"]] = ("-", "--")
 
@@ -40,7 +40,7 @@ class Labels:
 
     Attributes:
         x, y: axes.
-        lines: what each of an entry's lines is, solid first; empty: no need to say.
+        lines: what each of an entry's lines is, solid first; "": no need to say.
         mark: a place on the x axis, and what it is; None: none.
     """
 
@@ -88,7 +88,7 @@ def multiples(entries: Mapping[str, Sequence[Line]], against: str, labels: Label
 def _columns(count: int) -> int:
     """Panels in a row: those that leave the fewest places empty."""
     if count <= WIDE:
-        return 2 if count == 4 else count
+        return 2 if count == WIDE else count
     return min(range(3, WIDE + 1), key=lambda n: (-count % n, -n))
 
 
@@ -103,6 +103,7 @@ def _legend(figure: Figure, labels: Labels, against: str) -> None:
     several = [
         Line2D([], [], color=OWN, linewidth=1.8, linestyle=STYLES[i], label=label)
         for i, label in enumerate(labels.lines)
+        if label
     ]
     grey = [Line2D([], [], color=GREY, linewidth=1.8, label=f"{against} (in every panel)")] if against else []
     mark = []

@@ -12,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 DPI = 110  # of the report's PNG files
@@ -38,11 +39,11 @@ def window(values: Sequence[NDArray[Any]], share: float = 0.995) -> Window:
 
     Args:
         values: the pictures.
-        share: where the largest value is more than 1.5 times this quantile, the window ends at the quantile.
+        share: where the largest value is more than twice this quantile, the window ends at the quantile.
     """
     pixels = np.concatenate([np.ravel(picture) for picture in values])
     largest, most = float(pixels.max()), float(np.quantile(pixels, share))
-    top = _round_up(most if largest > 1.5 * most else largest)
+    top = _round_up(most if largest > 2 * most else largest)
     return Window(top, float((pixels > top).mean()), largest)
 
 
@@ -153,5 +154,6 @@ class Sheet:
         axes = self._axes(start, self.bottom - 20, end - start, 12)
         scale = ScalarMappable(Normalize(0, top), colours)
         bar = self.figure.colorbar(scale, cax=axes, orientation="horizontal", extend="max" if beyond else "neither")
+        bar.locator = MaxNLocator(5)
         bar.set_label(text, fontsize=8)
         bar.ax.tick_params(labelsize=7.5)

@@ -229,9 +229,8 @@ def _bars(sheet: Sheet, columns: int, top: float, bright: float, heat: Window) -
 
     half = columns // 2
     sheet.bar(0, half - 1, top, f"magnitude: 0 to the original's maximum\n{said_of(bright)}", beyond=bright > 0)
-    above = (
-        f"{percent(heat.beyond)} of the pixels lie above, up to {heat.largest:.2g}" if heat.beyond else "no pixel lies above"
-    )
+    few = f"{percent(heat.beyond)} of the pixels lie above, up to {heat.largest:.2g}"
+    above = few if heat.beyond else "no pixel lies above"
     text = f"|difference| / the original's maximum: 0 to {heat.top:.2g}\n{above}"
     sheet.bar(half, columns - 1, heat.top, text, colours=HEAT, beyond=heat.beyond > 0)
 
