@@ -100,6 +100,18 @@ class Column:
     shown: bool = True
 
 
+@dataclass(frozen=True)
+class Values:
+    """The values of a :class:`Column` that stand in a column of the rows as they are."""
+
+    column: str
+
+    def __call__(self, rows: pd.DataFrame) -> NDArray[np.float64]:
+        """(N,) float64."""
+        found: NDArray[np.float64] = rows[self.column].to_numpy(dtype=np.float64)
+        return found
+
+
 class ProbeResults(Protocol):
     """What a report hands an attack of its own results in one probe."""
 

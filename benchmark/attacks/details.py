@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks._detail import Detail
-from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
+from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, Values, attacks
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
     from benchmark.models.wrap import Model
@@ -56,7 +55,7 @@ class Details(Attack):
 
     def columns(self) -> tuple[Column, ...]:
         """``recovery_<probe>``: mean over images and details."""
-        return (Column("recovery", "mean", _recovery),)
+        return (Column("recovery", "mean", Values("contrast")),)
 
     @classmethod
     def extras(cls, probes: Sequence[ProbeResults]) -> Extras:
@@ -87,7 +86,3 @@ class Details(Attack):
             moved = measured.y + measured.physics().A(torch.as_tensor(change, device=inputs.device))
         none = np.zeros(len(inputs), dtype=np.int64)
         return Perturbed(measured.with_y(moved).pack(), {"change": change}, forwards=none, backwards=none)
-
-
-def _recovery(rows: pd.DataFrame) -> NDArray[Any]:
-    return rows["contrast"].to_numpy(dtype=float)

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.attacks.base import Attack, Column, Perturbed, Threat, attacks
+from benchmark.attacks.base import Attack, Column, Perturbed, Threat, Values, attacks
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
     from benchmark.models.wrap import Model
@@ -44,7 +43,7 @@ class Jacobian(Attack):
 
     def columns(self) -> tuple[Column, ...]:
         """``sigma_max_<probe>``: mean over images of the lower bound."""
-        return (Column("sigma_max", "mean", _sigma, higher_is_better=False),)
+        return (Column("sigma_max", "mean", Values("param_sigma"), higher_is_better=False),)
 
     def run(
         self,
@@ -61,7 +60,3 @@ class Jacobian(Attack):
 
         sigma, gain = largest_singular_value(model, inputs, generator, self.iterations)
         return Perturbed(inputs, {"sigma": sigma.cpu().numpy(), "sigma_gain": gain.cpu().numpy()})
-
-
-def _sigma(rows: pd.DataFrame) -> NDArray[Any]:
-    return rows["param_sigma"].to_numpy(dtype=float)

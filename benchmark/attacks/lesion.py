@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks._detail import Detail
-from benchmark.attacks.base import Attack, Column, Perturbed, Threat, attacks
+from benchmark.attacks.base import Attack, Column, Perturbed, Threat, Values, attacks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,10 +56,10 @@ class Lesion(Attack):
     def columns(self) -> tuple[Column, ...]:
         """``contrast``: recovered, mean; ``seen``: share of images that show a lesion, 1 and 0 without an attack."""
         good = self.mode == "hide"
-        before = (Column("contrast_before", "mean", _before),) if good else ()
+        before = (Column("contrast_before", "mean", Values("contrast_before")),) if good else ()
         return (
             *before,
-            Column("contrast", "mean", _contrast, higher_is_better=good),
+            Column("contrast", "mean", Values("contrast"), higher_is_better=good),
             Column("seen", "rate", _seen, higher_is_better=good),
         )
 
@@ -79,14 +79,6 @@ class Lesion(Attack):
         detail = Detail(kind="lesion", size=self.size, contrast=self.contrast)
         change = np.stack([detail.draw(truth) for truth in labels.cpu().numpy()])
         return move_contrast(self, model, inputs, change, self.budget(eps))
-
-
-def _before(rows: pd.DataFrame) -> NDArray[Any]:
-    return rows["contrast_before"].to_numpy(dtype=float)
-
-
-def _contrast(rows: pd.DataFrame) -> NDArray[Any]:
-    return rows["contrast"].to_numpy(dtype=float)
 
 
 def _seen(rows: pd.DataFrame) -> NDArray[Any]:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.attacks.base import Attack, Column, Perturbed, Threat, attacks
+from benchmark.attacks.base import Attack, Column, Perturbed, Threat, Values, attacks
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
     from benchmark.models.wrap import Model
@@ -56,9 +55,9 @@ class Pnas(Attack):
     def columns(self) -> tuple[Column, ...]:
         """``amp_<probe>_<eps>``, ``rel_err_<probe>_<eps>`` (against x + r), ``size_<probe>_<eps>`` (||r|| / ||x||)."""
         return (
-            Column("amp", "mean", _amp, higher_is_better=False),
-            Column("rel_err", "mean", _error, higher_is_better=False),
-            Column("size", "mean", _size, shown=False),
+            Column("amp", "mean", Values("amp"), higher_is_better=False),
+            Column("rel_err", "mean", Values("rel_err"), higher_is_better=False),
+            Column("size", "mean", Values("param_size"), shown=False),
         )
 
     def run(
@@ -75,15 +74,3 @@ class Pnas(Attack):
         from benchmark.attacks._pnas import ascend_in_image
 
         return ascend_in_image(self, model, inputs, labels, self.budget(eps), generator)
-
-
-def _amp(rows: pd.DataFrame) -> NDArray[Any]:
-    return rows["amp"].to_numpy(dtype=float)
-
-
-def _error(rows: pd.DataFrame) -> NDArray[Any]:
-    return rows["rel_err"].to_numpy(dtype=float)
-
-
-def _size(rows: pd.DataFrame) -> NDArray[Any]:
-    return rows["param_size"].to_numpy(dtype=float)

@@ -23,11 +23,15 @@ class Prior(Protocol):
     """A penalty sum_i |(G x)_i| over complex images.
 
     Attributes:
-        ratios: (early, late) penalty parameter rho of ADMM over lambda. The threshold of its shrinkage is 1 / ratio, in
-            images with a maximum of 1: near the size of the coefficients that are worth keeping it converges fastest.
+        ratios: penalty parameter rho of ADMM over lambda, early and late on the way to the solution. The threshold of
+            its shrinkage is 1 / ratio, in images with a maximum of 1: near the size of the coefficients that are worth
+            keeping it converges fastest.
+        unrolled: the same at the first and the last of the iterations that attacks differentiate, which start at the
+            solution: there it decides how soon their gradient is the solution's.
     """
 
     ratios: tuple[float, float]
+    unrolled: tuple[float, float]
 
     def apply(self, x: torch.Tensor) -> torch.Tensor:
         """G x: complex (N, H, W) to (N, K, H, W)."""
@@ -53,7 +57,7 @@ class Differences:
             doi:10.1016/0167-2789(92)90242-F); False: of |D_1 x| + |D_2 x|, as in sigpy's ``TotalVariationRecon``.
     """
 
-    ratios = (30.0, 100.0)
+    ratios, unrolled = (30.0, 100.0), (60.0, 10.0)
 
     def __init__(self, *, isotropic: bool = True) -> None:
         self.isotropic = isotropic
@@ -94,7 +98,7 @@ class Wavelets:
         SpecError: PyWavelets has no such wavelet, or it is not orthogonal.
     """
 
-    ratios = (16.0, 16.0)
+    ratios, unrolled = (16.0, 16.0), (24.0, 6.0)
 
     def __init__(self, wavelet: str = "db4", levels: int = 3) -> None:
         import pywt

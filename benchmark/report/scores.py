@@ -167,11 +167,10 @@ def score_ranks(results: Results) -> dict[str, int]:
 def score_verdicts(results: Results) -> list[str]:
     """Each model against the reference on the headline, in words."""
     name, (entry, _) = headline_name(results), results.task.reference()
-    if not name:
-        return []
     values = {model: headline_values(results, model) for model in results.models}
     whole = {model: v for model, v in values.items() if len(v) and not v.isna().any()}
-    lines = [f"{model} is not ranked: some samples have no valid verdict." for model in values if model not in whole]
+    lost = [model for model in values if model not in whole] if name else []
+    lines = [f"{model} is not ranked: some samples have no valid verdict." for model in lost]
     if entry in whole:
         others = [model for model in whole if model != entry]
         tests = [

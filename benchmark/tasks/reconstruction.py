@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.attacks.base import Extras
+from benchmark.attacks.base import Extras, Values
 from benchmark.errors import EntryError, SpecError
 from benchmark.mri.masks import MaskSpec
 from benchmark.tasks.base import Column, Rows, Score, Task, TaskResults, tasks
@@ -134,7 +134,7 @@ class Reconstruction(Task):
         """Means over images of the clean columns."""
         lower = ("rel_err", "nmse", "dc", "null_err")
         return tuple(
-            Column(name, "mean", _Values(name), higher_is_better=name not in lower)
+            Column(name, "mean", Values(name), higher_is_better=name not in lower)
             for name in ("psnr", "ssim", "nmse", "rel_err", "dc", "null_err")
         )
 
@@ -171,14 +171,3 @@ class Reconstruction(Task):
         bad = int((~torch.isfinite(output)).flatten(1).any(1).sum())
         if bad:
             raise EntryError(f"the network returned NaN or infinite pixels in {bad} of {n} images")
-
-
-class _Values:
-    """A column of rows as float64."""
-
-    def __init__(self, column: str) -> None:
-        self.column = column
-
-    def __call__(self, rows: Any) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = rows[self.column].to_numpy(dtype=np.float64)
-        return found
