@@ -169,8 +169,8 @@ def score_verdicts(results: Results) -> list[str]:
     name, (entry, _) = headline_name(results), results.task.reference()
     values = {model: headline_values(results, model) for model in results.models}
     whole = {model: v for model, v in values.items() if len(v) and not v.isna().any()}
-    lost = [model for model in values if model not in whole] if name else []
-    lines = [f"{model} is not ranked: some samples have no valid verdict." for model in lost]
+    unranked = [model for model in values if model not in whole] if name else []
+    lines = [f"{model} is not ranked: some samples have no valid verdict." for model in unranked]
     if entry in whole:
         others = [model for model in whole if model != entry]
         tests = [
