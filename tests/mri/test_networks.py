@@ -64,6 +64,7 @@ def test_a_sample_is_reconstructed_alike_in_any_batch(network):
     output = network(whole.y, whole.physics())
     assert output.shape == (3, 2, *SIZE)
     assert torch.equal(output, network(whole.y, whole.physics()))
+    assert not any(module.training for module in network.modules())
     for i in range(3):
         alone = measured()
         single = network(alone.y[i : i + 1], type(alone)(alone.y[i : i + 1], alone.mask[i : i + 1]).physics())

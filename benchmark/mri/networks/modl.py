@@ -37,4 +37,5 @@ class MoDL(nn.Module):
     def forward(self, y: torch.Tensor, physics: Any) -> torch.Tensor:
         """K-space (N, 2, H, W), with coils (N, 2, c, H, W), to images (N, 2, H, W)."""
         image: torch.Tensor = self.network(y, physics)
+        self.network.params_algo.train(self.training)  # deepinv makes this container anew in every call
         return image
