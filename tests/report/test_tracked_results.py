@@ -58,6 +58,30 @@ def test_nothing_failed_or_is_missing_and_no_input_left_its_budget(tracked):
         assert board["rank"].notna().all()
 
 
+def test_the_page_on_mri_shows_what_the_leaderboard_holds():
+    board = pd.read_csv(REPOSITORY / "results" / "mri" / "leaderboard.csv").set_index("model")
+    text = (REPOSITORY / "docs" / "mri.md").read_text().partition("<!-- table: mri -->\n")[2].partition("\n\n")[0]
+    rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+    assert {row[0] for row in rows} == set(board.index)
+    for name, gate, ratio, amp, clean, noise, worst in rows:
+        row = board.loc[name]
+        low, high = row["amp_ratio_0.05_low"], row["amp_ratio_0.05_high"]
+        assert [gate, ratio] == [row["gate"], f"{row['amp_ratio_0.05']:.2f} [{low:.2f}, {high:.2f}]"]
+        errors = [row["rel_err"], row["rel_err_random_0.05"], row["rel_err_worst_0.05"]]
+        assert [amp, clean, noise, worst] == [f"{row['amp_worst_0.05']:.2f}", *(f"{error:.3f}" for error in errors)]
+
+
+def test_what_is_known_of_reconstruction_holds_in_the_published_table():
+    """Oracles: zero-filling amplifies exactly 1; a worst case is never below noise, nor a larger budget below a smaller."""
+    board = pd.read_csv(REPOSITORY / "results" / "mri" / "leaderboard.csv").set_index("model")
+    assert board.loc["zero_filled", "amp_worst_0.05"] == pytest.approx(1, abs=1e-4)
+    assert board.loc["zero_filled", "amp_ratio_0.01"] == pytest.approx(1, abs=1e-4)
+    for eps in ("0.01", "0.05"):
+        assert (board[f"rel_err_worst_{eps}"] >= board[f"rel_err_random_{eps}"] - 1e-6).all()
+        assert (board[f"amp_ratio_{eps}"] >= 1 - 1e-4).all()
+    assert (board["rel_err_worst_0.05"] >= board["rel_err_worst_0.01"]).all()
+
+
 def test_no_path_of_a_machine_is_published(tracked):
     text = (tracked / "plan.json").read_text() + (tracked / "leaderboard.md").read_text()
     packed = pd.read_parquet(tracked / "records.parquet")
