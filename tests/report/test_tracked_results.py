@@ -72,7 +72,7 @@ def test_the_page_on_mri_shows_what_the_leaderboard_holds():
 
 
 def test_what_is_known_of_reconstruction_holds_in_the_published_table():
-    """Oracles: zero-filling amplifies exactly 1; a worst case is never below noise, nor a larger budget below a smaller."""
+    """Oracles: zero-filling amplifies exactly 1; no worst case lies below noise, no larger budget below a smaller."""
     board = pd.read_csv(REPOSITORY / "results" / "mri" / "leaderboard.csv").set_index("model")
     assert board.loc["zero_filled", "amp_worst_0.05"] == pytest.approx(1, abs=1e-4)
     assert board.loc["zero_filled", "amp_ratio_0.01"] == pytest.approx(1, abs=1e-4)

@@ -14,6 +14,7 @@ from benchmark.attacks.base import attacks
 from benchmark.data.base import Grid, datasets
 from benchmark.models.build import build_model
 from benchmark.models.entries import load_entry
+from benchmark.mri.measurement import unpack
 from benchmark.seeds import Draws
 from benchmark.tasks.base import tasks
 from benchmark.tasks.execute import execute
@@ -36,12 +37,12 @@ def test_a_step_costs_little_more_than_the_network(benchmark, name, one_thread):
     dataset = datasets.make("phantoms")
     batch = task.present(dataset.load("test", dataset.index("test").ids[:32], Grid(size=32)))
     inputs, truth = torch.as_tensor(batch.inputs), torch.as_tensor(batch.labels)
-    clean = task.clean(model, batch)
+    clean, measured = task.clean(model, batch), unpack(inputs)
 
     def bare():
         for _ in range(STEPS):
-            x = inputs.clone().requires_grad_()
-            torch.autograd.grad((model(x) - truth).square().sum(), x)
+            y = measured.y.clone().requires_grad_()
+            torch.autograd.grad((model(measured.with_y(y).pack()) - truth).square().sum(), y)
 
     def attack(steps=STEPS):
         made = attacks.make("measurement-l2", {"steps": steps, "starts": 1})
