@@ -147,7 +147,7 @@ def ascend(
         gradient = gradient_of(now, u, name)
         if t == 0:
             first = torch.linalg.vector_norm((gradient / scale).flatten(1), dim=1)
-            _check(first, name)
+            check_gradient(first, name)
         better = now.detach() > value
         best = torch.where(per_sample(better, best), e.detach(), best)
         value = torch.where(better, now.detach(), value)
@@ -175,7 +175,12 @@ def gradient_of(values: torch.Tensor, at: torch.Tensor, name: str) -> torch.Tens
     return torch.zeros_like(at) if found is None else found
 
 
-def _check(first: torch.Tensor, name: str) -> None:
+def check_gradient(first: torch.Tensor, name: str) -> None:
+    """Refuse gradients whose norms (N,) are zero or not finite: nothing was tried where there is none.
+
+    Raises:
+        AttackError: for how many samples.
+    """
     bad = int((~torch.isfinite(first) | (first == 0)).sum())
     if bad:
         raise AttackError(

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmark.attacks._measurement import INSIDE, gradient_of, norm, per_sample, squared_error
+from benchmark.attacks._measurement import (
+    INSIDE,
+    check_gradient,
+    gradient_of,
+    norm,
+    per_sample,
+    project,
+    squared_error,
+)
 from benchmark.attacks.base import Perturbed
 from benchmark.mri.measurement import unpack
 from benchmark.seeds import Draws
@@ -35,11 +43,15 @@ def ascend_in_image(
         at = r.detach().requires_grad_()
         with torch.enable_grad():
             output = near(measured.with_y(measured.y + physics.A(at)).pack())
-            q = 0.5 * squared_error(output, away) - 0.5 * attack.lam * at.square().flatten(1).sum(1)
-        v = attack.momentum * v + attack.step * gradient_of(q, at, attack.name)
+            change = 0.5 * squared_error(output, away)
+        ascent = gradient_of(change, at, attack.name)
+        if t == 0:  # without this the penalty alone would move r, and a blind method would look robust
+            check_gradient(norm(ascent).flatten(), attack.name)
+        v = attack.momentum * v + attack.step * (ascent - attack.lam * r)
         ahead = r + v
-        running &= (norm(ahead) <= most).flatten()  # the hard stop: what has once reached the budget stays
-        r = torch.where(per_sample(running, r), ahead, r).detach()
+        over = (norm(ahead) > most).flatten()
+        r = torch.where(per_sample(running, r), project(ahead, most), r).detach()
+        running &= ~over  # the hard stop: what has once reached the budget stays there
         if not running.any():
             break
     with torch.no_grad():

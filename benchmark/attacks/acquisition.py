@@ -37,7 +37,8 @@ class Condition(BaseModel):
     def label(self) -> str:
         """Short name, such as ``vd2d 54 % noise 2 %``."""
         noise = f" noise {self.noise:.3g}" if self.noise else ""
-        return f"{self.mask.kind} {self.mask.fraction:.3g}{noise}"
+        seed = f" seed {self.mask.seed}" if self.mask.seed else ""
+        return f"{self.mask.kind} {self.mask.fraction:.3g}{seed}{noise}"
 
 
 class _Acquisition(Attack):
@@ -60,6 +61,10 @@ class _Acquisition(Attack):
     def views(self) -> int:
         """One a condition."""
         return len(self.conditions())
+
+    def known_level(self, eps: float | None) -> float | None:
+        """The condition's noise, in place of the task's."""
+        return self.conditions()[self._view].noise
 
     def run(
         self,

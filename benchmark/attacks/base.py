@@ -257,6 +257,10 @@ class Attack(Plugin):
             raise AttackError(f"attack {self.name!r} needs a budget: give the probe budgets, such as ['8/255']")
         return eps
 
+    def known_level(self, eps: float | None) -> float | None:
+        """Noise level ||n|| / ||A x|| that an oracle may know of the attack; None: none but the task's own."""
+        return eps if self.threat.domain == "measurement" and self.threat.kind == "fixed" else None
+
     def check_budget(self, eps: Fraction) -> None:
         """Refuse a budget that this attack cannot run at, before anything is computed.
 

@@ -26,11 +26,12 @@ class Jacobian(Attack):
     from its solution.
 
     Fields:
-        iterations: a product with J and one with J^T each (a forward, and three backwards through its graph).
+        iterations: a product with J (two forwards) and one with J^T (a backward) each.
     """
 
+    version: ClassVar[int] = 2
     source: ClassVar[str] = "power iteration on J^T J (Golub and Van Loan, section 8.2); a lower bound"
-    cost: ClassVar[str] = "a forward and 2 x iterations backwards"
+    cost: ClassVar[str] = "1 + 2 x iterations forwards, iterations backwards"
     task: ClassVar[str] = "reconstruction"
     random: ClassVar[bool] = True
 
@@ -42,8 +43,8 @@ class Jacobian(Attack):
         return Threat(norm="none", kind="none", domain="measurement")
 
     def columns(self) -> tuple[Column, ...]:
-        """``sigma_max_<probe>``: mean over images of the lower bound."""
-        return (Column("sigma_max", "mean", Values("param_sigma"), higher_is_better=False),)
+        """``sigma_lower_bound_<probe>``: mean over images."""
+        return (Column("sigma_lower_bound", "mean", Values("param_sigma"), higher_is_better=False),)
 
     def run(
         self,

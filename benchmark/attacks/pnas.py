@@ -23,7 +23,8 @@ class Pnas(Attack):
 
     Antun, Renna, Poon, Adcock and Hansen 2020 (PNAS 117:30088), equations 3 to 5: v <- momentum v + step grad Q,
     r <- r + v, from r = tau U[0, 1). Q is unbounded where lam is small against the square of the amplification: a
-    sample stops before ||r|| would leave eps ||x||. The published step lengths belong to an FFT that is not unitary.
+    sample stops where ||r|| reaches eps ||x||, and stays on that ball. A missing or zero gradient is an error. The
+    published step lengths belong to an FFT that is not unitary.
 
     Judged against x + r, and by ``amp`` = ||f(A(x + r)) - f(A x)|| / ||r||, where 1 is no fault.
 
@@ -34,6 +35,7 @@ class Pnas(Attack):
         refresh: steps between two solutions of a method that iterates.
     """
 
+    version: ClassVar[int] = 2
     source: ClassVar[str] = "Antun et al. 2020, PNAS 117:30088, equations 3 to 5"
     cost: ClassVar[str] = "steps forwards, steps backwards"
     task: ClassVar[str] = "reconstruction"

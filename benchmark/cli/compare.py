@@ -29,7 +29,8 @@ def compare(
     from benchmark.store.folder import Store
 
     include_files(include)
-    found = compare_models(Results(Store(results_folder(suite, out))), a, b)
+    results = Results(Store(results_folder(suite, out)))
+    found = compare_models(results, a, b)
     table = Table(title=f"{a} against {b} ({suite})", title_justify="left")
     for head in ("", a, b, "difference [95 %]", "p", "n", "only 1st", "only 2nd", "in words"):
         table.add_column(head, justify="left" if head in ("", "in words") else "right")
@@ -41,6 +42,8 @@ def compare(
         only = ["" if count is None else str(count) for count in (row.only_a, row.only_b)]
         table.add_row(row.quantity, *numbers, str(row.n), *only, row.words)
     table_console().print(table)
+    for name, text in results.plan["dataset"].get("facts", {}).items():
+        typer.echo(f"{name}: {text}.")
     typer.echo(
         "Rates: Newcombe's paired interval, McNemar's exact test; only 1st, only 2nd: samples one alone gets right."
     )

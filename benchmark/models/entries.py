@@ -20,6 +20,7 @@ from benchmark.spec.entry import EntrySpec
 from benchmark.spec.toml import read_toml
 
 ENTRY_FILE = "entry.toml"
+RECONSTRUCTION_RECIPE = "benchmark.mri.training:train"
 LABELS = {"dataset", "description", "licence", "paper", "author", "classes", "weights", "recipe", "facts"}
 
 
@@ -75,6 +76,14 @@ class Entry:
         else:
             content = f"recipe:{self.recipe_digest()}" if self.from_recipe else "absent"
         return {"sha256": content, "key": weights.key if weights else "", "strip": weights.strip if weights else ""}
+
+    def facts(self) -> dict[str, str | int | float]:
+        """What tables say of the model; the noise seen in training is what the recipe says, whatever is written."""
+        recipe, known = self.spec.recipe, dict(self.spec.facts)
+        if recipe is not None and recipe.file == RECONSTRUCTION_RECIPE:
+            jitter = float(recipe.params.get("jitter", 0.0))
+            known["trained_noise"] = f"0 to {100 * jitter:g} %" if jitter else "none"
+        return known
 
     @property
     def from_recipe(self) -> bool:

@@ -104,8 +104,9 @@ def extras(results: Results) -> Extras:
         except Exception as error:  # a stranger's plugin costs its own part of the report, no more
             own = Extras(faults=[f"tables and pictures of {name}: {type(error).__name__}: {error}"])
         found.faults += own.faults
-        found.tables |= own.tables
-        found.shown |= own.shown
+        stated = results.plan["dataset"].get("facts", {})  # what every table must say of the data
+        found.tables |= {stem: table.assign(**stated) for stem, table in own.tables.items()}
+        found.shown |= {stem: table.assign(**stated) for stem, table in own.shown.items()}
         found.captions |= own.captions
         found.figures |= own.figures
     return found

@@ -150,7 +150,7 @@ def markdown(
     lines += _flag_part(results)
     others = other_scores(results, board)
     if others:
-        lines += ["## At the other budgets", "", *_pages(board, others), ""]
+        lines += ["## At the other budgets", "", *_pages(board, [*others, *data.get("facts", {})]), ""]
     hidden = unshown(results)
     success = [name for name in board.columns if name.startswith("asr_") and f"{name}_low" in board.columns]
     success = [name for name in success if name not in hidden]
@@ -245,6 +245,7 @@ def _own_part(results: Results, board: pd.DataFrame, found: Extras) -> list[str]
     lines: list[str] = []
     names = own_names(results, board)
     if names:
+        names += list(results.plan["dataset"].get("facts", {}))
         own = _pages(board, names) if len(board) > MANY else _transposed(board, names)
         lines += ["## The attacks' own columns", "", *own, ""]
     beside = published(results, board)

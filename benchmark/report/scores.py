@@ -51,7 +51,8 @@ def headline_probes(results: Results, *, control: bool) -> list[AttackProbe]:
     """Probes in the headline threat model: its attacks, or its controls."""
     threat = results.suite.threat
     same = results.of_norm(threat.norm) if threat is not None else []
-    return [probe for probe in same if bool(results.threat(probe.name).get("control")) == control]
+    untargeted = [probe for probe in same if not results.threat(probe.name).get("targeted")]
+    return [probe for probe in untargeted if bool(results.threat(probe.name).get("control")) == control]
 
 
 def scored(results: Results, model: str, score: Score, eps: Fraction) -> pd.Series:
@@ -77,7 +78,18 @@ def scored(results: Results, model: str, score: Score, eps: Fraction) -> pd.Seri
     worst = min if score.higher_is_better else max
     combine = np.mean if score.of == "control" else worst
     known = {name: float(combine(found)) for name, found in values.items() if valid is not None and name in valid}
+    if score.over:
+        against = _against(results, model, score.over, eps)
+        known = {name: value / against[name] for name, value in known.items() if name in against}
     return pd.Series([known.get(name, nan) for name in samples], index=samples, dtype=float)
+
+
+def _against(results: Results, model: str, column: str, eps: Fraction) -> dict[str, float]:
+    """Mean of a column over all rows of each sample at a budget, of attacks and controls alike."""
+    values: dict[str, list[float]] = {}
+    for probe in [*headline_probes(results, control=False), *headline_probes(results, control=True)]:
+        _collect(results.attack_rows(model, probe.name), eps, column, values)
+    return {name: float(np.mean(found)) for name, found in values.items()}
 
 
 def _collect(rows: pd.DataFrame, eps: Fraction, column: str, into: dict[str, list[float]]) -> None:
@@ -170,7 +182,8 @@ def score_verdicts(results: Results) -> list[str]:
     values = {model: headline_values(results, model) for model in results.models}
     whole = {model: v for model, v in values.items() if len(v) and not v.isna().any()}
     unranked = [model for model in values if model not in whole] if name else []
-    lines = [f"{model} is not ranked: some samples have no valid verdict." for model in unranked]
+    are = "is" if len(unranked) == 1 else "are"
+    lines = [f"{', '.join(unranked)} {are} not ranked: samples lack a valid verdict."] if unranked else []
     if entry in whole:
         others = [model for model in whole if model != entry]
         tests = [
@@ -240,6 +253,6 @@ def seed_spreads(results: Results, values: dict[str, float]) -> dict[str, float]
     found: dict[str, float] = {}
     for members in families.values():
         known = [values[m] for m in members if not isnan(values.get(m, nan))]
-        if len(members) > 1 and known:
+        if len(known) > 1:
             found |= dict.fromkeys(members, max(known) - min(known))
     return found

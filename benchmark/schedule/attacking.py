@@ -144,7 +144,7 @@ def _attacked(
             kept.append(outputs.detach().cpu().numpy()[chosen])
             if len(chosen):
                 which = torch.as_tensor(chosen, device=inputs.device)
-                with task.told(model, attack, budget_of(cell)):
+                with task.told(model, attack.at_view(view), budget_of(cell)):
                     beside.append(task.keeps(model, outputs[which], labels[which]))
             ids += [cell.samples[at][i] for i in chosen]
             views += [view] * len(chosen)

@@ -83,6 +83,7 @@ class _Planner:
         self.check_headline(probes)
         self.check_targets(probes)
         self.check_readers(probes)
+        self.check_reference()
         self.probes = {probe.name: (probe, attack) for probe, attack in probes}
         for entry in self.entries:
             for probe, attack in probes:
@@ -132,6 +133,16 @@ class _Planner:
                     f"suite {self.suite.name!r}, attack {probe.name!r}: target = {target}, the dataset has the classes"
                     f" 0 to {classes - 1}"
                 )
+
+    def check_reference(self) -> None:
+        """The entry that others are held against is one of the suite's: without it there is no gate."""
+        entry, _ = self.task.reference()
+        if entry and entry not in self.by_name:
+            known = ", ".join(self.by_name)
+            raise SpecError(
+                f"suite {self.suite.name!r}, [task_params]: against = {entry!r} is none of the entries ({known}); the"
+                " accuracy gate needs it"
+            )
 
     def check_readers(self, probes: Sequence[tuple[AttackProbe, Attack]]) -> None:
         """An attack is made for the suite's task; one that reads says of which probe and which entries."""

@@ -122,7 +122,7 @@ def planned_entries(suite: SuiteSpec, options: Options, watcher: Watcher) -> lis
     for name in dict.fromkeys([*names, *sources]):
         entry = load_entry(name, options.entries)
         _weights(entry, watcher, options.data)
-        folder, facts = entry.folder.resolve(), entry.spec.facts
+        folder, facts = entry.folder.resolve(), entry.facts()
         planned.append(PlannedEntry(name, entry.digest(), entry.spec.task, folder, name in names, facts))
     return planned
 

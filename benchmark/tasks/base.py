@@ -40,11 +40,14 @@ class Score:
         of: ``"attack"``: per sample the worst over all attacks that are no controls; ``"control"``: the mean over the
             controls' rows.
         within: what was found at smaller budgets counts too, so that the number never falls with the budget.
+        over: a column by whose mean the score is divided: the mean over all rows of the sample at that budget, of
+            attacks and controls, so that every attack is held against the same number.
         higher_is_better: direction; the worst is at its other end.
     """
 
     name: str
     column: str
+    over: str = ""
     of: Literal["attack", "control"] = "attack"
     within: bool = False
     higher_is_better: bool = False

@@ -77,8 +77,10 @@ class Reconstruction(Task):
 
         if not isinstance(model, Reconstructor):
             raise EntryError("task 'reconstruction' needs a network of images: set output = \"image\" in entry.toml")
-        measured = attack is not None and attack.threat.domain == "measurement" and attack.threat.kind == "fixed"
-        before, model.level = model.level, max(self.noise, eps if measured and eps is not None else 0.0)
+        known = attack.known_level(eps) if attack is not None else None
+        anew = attack is not None and attack.threat.domain == "acquisition"
+        level = known if anew and known is not None else max(self.noise, known or 0.0)
+        before, model.level = model.level, level
         try:
             yield
         finally:
@@ -141,7 +143,7 @@ class Reconstruction(Task):
     def scores(self) -> tuple[Score, ...]:
         """``amp_ratio`` ranks; the rest stands beside it."""
         return (
-            Score("amp_ratio", "amp_ratio"),
+            Score("amp_ratio", "amp", over="amp_noise"),
             Score("amp_worst", "amp"),
             Score("rel_err_worst", "rel_err", within=True),
             Score("rel_err_random", "rel_err", of="control"),

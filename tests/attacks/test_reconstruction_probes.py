@@ -12,7 +12,7 @@ from torch import nn
 from benchmark.attacks._detail import Detail
 from benchmark.attacks.base import attacks
 from benchmark.data.base import Batch
-from benchmark.errors import NotApplicableError
+from benchmark.errors import AttackError, NotApplicableError
 from benchmark.models.wrap import Reconstructor
 from benchmark.mri.measurement import unpack
 from benchmark.seeds import Draws
@@ -65,7 +65,43 @@ def test_pnas_finds_what_a_network_amplifies():
     assert (rows["amp"] > 3.6).all()
     assert (rows["amp"] <= 4 + 1e-4).all()
     assert (rows["param_stopped"] == 1).all()
-    assert (rows["param_size"] <= 0.05).all()
+    np.testing.assert_allclose(rows["param_size"], 0.05, rtol=1e-4)
+
+
+class Rounded(Weighted):
+    """An output that moves in steps: its gradient is zero everywhere."""
+
+    def forward(self, y, physics):
+        image = super().forward(y, physics)
+        return image.round(decimals=2) + 0 * image
+
+
+class Blind(Weighted):
+    def forward(self, y, physics):
+        with torch.no_grad():
+            return super().forward(y, physics)
+
+
+@pytest.mark.parametrize("network", [Rounded(), Blind()])
+@pytest.mark.parametrize(("use", "eps"), [("pnas", 0.05), ("jacobian", None), ("lesion", 0.05)])
+def test_a_missing_or_zero_gradient_fails_everywhere(network, use, eps):
+    """Control: what hides its gradient must not look robust in any column."""
+    with pytest.raises(AttackError, match="gradient"):
+        run(use, network, eps)
+
+
+def test_an_oracle_is_told_the_noise_of_the_condition():
+    """Not the task's, and of an attack on the measurement its budget."""
+    task = tasks.make("reconstruction", {"noise": 0.02})
+    model, shift = Reconstructor(Weighted()), attacks.make("shift")
+    for view, condition in enumerate(shift.conditions()):
+        with task.told(model, shift.at_view(view), None):
+            assert model.level == condition.noise
+    with task.told(model, attacks.make("measurement-noise"), 0.05):
+        assert model.level == 0.05
+    with task.told(model, attacks.make("pnas"), 0.05):
+        assert model.level == 0.02
+    assert model.level == 0
 
 
 @pytest.mark.parametrize("gain", [1.0, 4.0])

@@ -118,6 +118,15 @@ def test_faults_of_a_suite_are_named(assay, place, more, said):
     assert said in assay("run", "tiny", "--dry-run", code=2)[1]
 
 
+def test_against_must_be_an_entry(assay, place):
+    """Without the reference there is no accuracy gate."""
+    suite(place)
+    file = place / "suites" / "tiny.toml"
+    file.write_text(file.read_text().replace('against = "plain"', 'against = "plane"'))
+    assay("new", "plain", "--task", "reconstruction", "--input-shape", "2,16,16")
+    assert "against = 'plane'" in assay("run", "tiny", "--dry-run", code=2)[1]
+
+
 def test_a_size_is_needed(assay, place):
     suite(place)
     file = place / "suites" / "tiny.toml"

@@ -55,12 +55,12 @@ class Made:
 
 
 def made(values, clean=None):
-    """Rows from {(model, probe, eps): (amp_ratio, rel_err) a sample}."""
+    """Rows from {(model, probe, eps): (amp, rel_err) a sample}."""
     rows = []
     for (model, probe, eps), (ratio, error) in values.items():
         for i, sample in enumerate(SAMPLES):
             row = {"model": model, "probe": probe, "eps": str(eps), "sample": sample, "status": "ok"}
-            rows.append(row | {"amp_ratio": ratio[i], "rel_err": error[i], "param_gain": 0.0})
+            rows.append(row | {"amp": ratio[i], "amp_noise": 1.0, "rel_err": error[i], "param_gain": 0.0})
     models = dict.fromkeys(model for model, _, _ in values)
     return Made(pd.DataFrame(rows), clean or {model: np.full(8, 0.1) for model in models})
 
@@ -82,8 +82,17 @@ def test_the_worst_is_taken_image_by_image_before_the_mean():
     values = both("a", 1, 1)
     up, down = np.arange(8.0), np.arange(8.0)[::-1]
     values["a", "worst", LARGE], values["a", "transfer", LARGE] = (up, up), (down, down)
-    found = scores.scored(made(values), "a", Score("x", "amp_ratio"), LARGE)
+    found = scores.scored(made(values), "a", Score("x", "amp"), LARGE)
     assert found.tolist() == np.maximum(up, down).tolist()
+
+
+def test_a_ratio_has_one_denominator_for_all_attacks():
+    """The mean over the draws of attacks and controls: a lucky draw of one attack cannot raise its own ratio."""
+    values = both("a", 2, 1)
+    results = made(values)
+    results._rows.loc[results._rows["probe"] == "worst", "amp_noise"] = 0.5
+    found = scores.scored(results, "a", Score("x", "amp", over="amp_noise"), LARGE)
+    np.testing.assert_allclose(found, (2 + np.linspace(0, 0.01, 8)) / ((0.5 + 1 + 1) / 3))
 
 
 def test_smaller_budgets_count_where_a_score_is_within():
@@ -107,11 +116,11 @@ def test_a_missing_verdict_leaves_a_blank_and_no_rank():
     results = made(both("plain", 1, 1) | both("a", 1, 1))
     lost = (results._rows["model"] == "a") & (results._rows["sample"] == "s3") & (results._rows["probe"] == "worst")
     results._rows.loc[lost, "status"] = "nan"
-    values = scores.scored(results, "a", Score("x", "amp_ratio"), LARGE)
+    values = scores.scored(results, "a", Score("x", "amp"), LARGE)
     assert values.isna().sum() == 1
     assert np.isnan(scores.mean(results, "a", "x", values).value)
     assert scores.score_ranks(results) == {"plain": 1}
-    assert any("a is not ranked" in line for line in scores.score_verdicts(results))
+    assert any("a is not ranked: samples" in line for line in scores.score_verdicts(results))
 
 
 @pytest.mark.parametrize(("error", "passed"), [(0.1, True), (0.09, True), (0.11, False)])
