@@ -203,7 +203,9 @@ def artefact(results: Results, cells: Iterable[str], name: str) -> Mapping[str, 
             parts.append(results.store.artefact(cell, name))
         except StoreError:  # a clone has no artefacts; a cell may have kept nothing
             continue
-    return {key: np.concatenate([part[key] for part in parts if key in part]) for key in parts[0]} if parts else None
+    if len(parts) < 2:  # what a fit left may have no axis to join along
+        return parts[0] if parts else None
+    return {key: np.concatenate([part[key] for part in parts if key in part]) for key in parts[0]}
 
 
 def fitted(results: Results) -> pd.DataFrame:

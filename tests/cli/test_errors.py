@@ -220,11 +220,20 @@ def alive(pid):
         return False
 
 
+def _heeds_ctrl_c():
+    """What a shell puts in the background ignores Ctrl-C, and so would its children: tests run there too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start_slow(workplace):
     args = hostile(workplace, "slow")
     with (workplace.root / "stderr").open("w") as stderr:
         process = subprocess.Popen(
-            workplace.command(*args), cwd=workplace.root, stdout=subprocess.DEVNULL, stderr=stderr
+            workplace.command(*args),
+            cwd=workplace.root,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            preexec_fn=_heeds_ctrl_c,
         )
     deadline = time.monotonic() + 90
     while len(workplace.times() if (workplace.root / "results/tiny/cells").exists() else {}) < 3:
