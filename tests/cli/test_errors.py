@@ -233,7 +233,7 @@ def start_slow(workplace):
             cwd=workplace.root,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
-            preexec_fn=_heeds_ctrl_c,
+            preexec_fn=_heeds_ctrl_c,  # noqa: PLW1509 - no threads here
         )
     deadline = time.monotonic() + 90
     while len(workplace.times() if (workplace.root / "results/tiny/cells").exists() else {}) < 3:

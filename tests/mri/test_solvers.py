@@ -302,7 +302,7 @@ def test_iterations_stay_at_the_solution_and_have_its_gradient(method, coils):
     """Oracle: the directional derivative of the converged solution by central differences in float64.
 
     Along the gradient g of ||f - x||^2 the loss rises by ||g|| a unit where g is right. 400 iterations are, to 3 %; the
-    30 of the default are within 12 % of theirs (wavelets with coils, the slowest; the rest is below 6 %), and have a cosine above 0.995.
+    30 of the default are within 12 % of theirs (wavelets with coils; the rest is below 6 %), with a cosine above 0.99.
     """
     m, truth = measured(coils, n=1, double=True)
     physics, network = m.physics(), converged(MAKERS[method]())
