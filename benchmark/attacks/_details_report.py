@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmark.attacks._detail import Detail
 from benchmark.attacks.base import Extras, ProbeResults
-from benchmark.mri.arrays import magnitude
+from benchmark.mri.arrays import magnitude, position
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,7 +100,7 @@ def choose(probe: ProbeResults) -> Panel | None:
         return None
     first = next(iter(kept.values()))
     for sample in dict.fromkeys(first["samples"].tolist()):
-        places = {model: [_place(arrays, sample, view) for view in views] for model, arrays in kept.items()}
+        places = {model: [position(arrays, sample, view) for view in views] for model, arrays in kept.items()}
         if all(place is not None for of in places.values() for place in of):
             return _panel(probe, sample, views, kept, places)
     return None
@@ -133,14 +133,6 @@ def _telling(details: Sequence[Detail]) -> list[int]:
         found.append(min(lesions, key=lambda i: (details[i].size, -details[i].contrast)))
         found.append(min(lesions, key=lambda i: (-details[i].size, -details[i].contrast)))
     return list(dict.fromkeys(i for i in found if i is not None))[:ROWS]
-
-
-def _place(arrays: Mapping[str, NDArray[Any]], sample: str, view: int) -> int | None:
-    same = arrays["samples"] == sample
-    if "views" in arrays:
-        same = same & (arrays["views"] == view)
-    where = np.flatnonzero(same)
-    return int(where[0]) if len(where) else None
 
 
 def _panel(

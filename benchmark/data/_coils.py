@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data._kspace import as_sample, centre_crop, grid_size, ifft
+from benchmark.data._kspace import as_sample, centre_crop, grid_size
 from benchmark.data.base import Grid, cache_folder
 from benchmark.errors import DataError
+from benchmark.mri.arrays import ifft
 from benchmark.registry import digest, library_version
 
 CALIBRATION = 24  # width of the central square that the maps are estimated from, sigpy's default

@@ -12,24 +12,10 @@ from numpy.typing import NDArray
 
 from benchmark.data.base import Grid
 from benchmark.errors import DataError
+from benchmark.mri.arrays import fft, ifft
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
-AXES = (-2, -1)
-
-
-def fft(image: NDArray[Any]) -> Complex:
-    """Centred unitary 2D FFT of images (..., H, W); the zero frequency lies at (H // 2, W // 2)."""
-    shifted = np.fft.ifftshift(image.astype(np.complex128, copy=False), axes=AXES)
-    found: Complex = np.fft.fftshift(np.fft.fft2(shifted, norm="ortho"), axes=AXES)
-    return found
-
-
-def ifft(kspace: NDArray[Any]) -> Complex:
-    """Inverse of :func:`fft`."""
-    shifted = np.fft.ifftshift(kspace.astype(np.complex128, copy=False), axes=AXES)
-    found: Complex = np.fft.fftshift(np.fft.ifft2(shifted, norm="ortho"), axes=AXES)
-    return found
 
 
 def centre_crop(array: NDArray[Any], size: tuple[int, int], name: str = "k-space") -> NDArray[Any]:

@@ -86,7 +86,8 @@ class FastMri(Dataset):
 
     def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
         """Centred k-space (c, h, w) of the central square of each slice; c = 1 without coils."""
-        from benchmark.data._kspace import centre_crop, fft, ifft
+        from benchmark.data._kspace import centre_crop
+        from benchmark.mri.arrays import fft, ifft
 
         files = {file.stem: file for file in self._all_files(split)}
         found: list[NDArray[Any]] = []

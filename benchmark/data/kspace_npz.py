@@ -71,7 +71,7 @@ class KspaceNpz(Dataset):
 
     def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
         """Centred k-space (c, H, W) of each sample; c = 1 without coils."""
-        from benchmark.data._kspace import fft, ifft
+        from benchmark.mri.arrays import fft, ifft
 
         samples = self._samples(split)
         centred = self._is_centred(split)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from benchmark.report import stats
 from benchmark.report.results import Condition, Results
@@ -19,7 +18,6 @@ from benchmark.spec.suite import AttackProbe, show_eps
 from benchmark.tasks.base import Score
 
 GAIN = 0.02  # share of the error that late steps may bring before more steps are asked for
-Floats = NDArray[np.float64]
 
 
 def score_budgets(results: Results) -> list[Fraction]:
@@ -55,6 +53,7 @@ def headline_probes(results: Results, *, control: bool) -> list[AttackProbe]:
     return [probe for probe in untargeted if bool(results.threat(probe.name).get("control")) == control]
 
 
+@lru_cache(maxsize=1024)
 def scored(results: Results, model: str, score: Score, eps: Fraction) -> pd.Series:
     """A score of each planned sample at a budget: NaN where an attack gave it no valid verdict.
 

@@ -128,7 +128,7 @@ def verify(
         same_mask = bool(torch.equal(before.mask, after.mask))
         e = after.y - before.y if same_mask else torch.zeros_like(before.y)
         size = length(moved) if in_image and moved is not None else length(e)
-        noise = _noise(model, before, size, generator, task.draws) if same_mask else None
+        noise = _noise(model, before, y_out, size, generator, task.draws) if same_mask else None
         bare = reconstruct(model, inputs) if perturbed.reference is not None else y_out
     asked = truth + moved if moved is not None and (in_image or perturbed.reference is not None) else truth
     lost = ~torch.isfinite(out).flatten(1).all(1).cpu().numpy()
@@ -157,9 +157,10 @@ def verify(
     return columns
 
 
-def _noise(model: Model, measured: Measurement, size: torch.Tensor, generator: Draws, draws: int) -> torch.Tensor:
-    """(N, draws) amplification of Gaussian noise of norm ``size`` on the measured locations."""
-    base = reconstruct(model, measured.pack())
+def _noise(
+    model: Model, measured: Measurement, base: torch.Tensor, size: torch.Tensor, generator: Draws, draws: int
+) -> torch.Tensor:
+    """(N, draws) amplification of Gaussian noise of norm ``size`` on the measured locations; ``base`` is f(y)."""
     found = []
     for _ in range(draws):
         n = generator.normal(measured.y.flatten(1, -3).shape[1:]).to(measured.y).view_as(measured.y)

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.attacks.base import Extras, ProbeResults
-from benchmark.mri.arrays import adjoint, magnitude
+from benchmark.mri.arrays import adjoint, magnitude, position
 from benchmark.tasks.base import TaskResults
 
 if TYPE_CHECKING:
@@ -187,11 +187,8 @@ def _with_maps(e: NDArray[Any], measured: NDArray[Any]) -> NDArray[Any]:
 def _place(arrays: Arrays | None, sample: str, view: int | None) -> tuple[Arrays, int] | None:
     if arrays is None or not {"outputs", "truth", "measured"} <= set(arrays):
         return None
-    same = arrays["samples"] == sample
-    if view is not None and "views" in arrays:
-        same = same & (arrays["views"] == view)
-    where = np.flatnonzero(same)
-    return (arrays, int(where[0])) if len(where) else None
+    at = position(arrays, sample, view)
+    return None if at is None else (arrays, at)
 
 
 # -- drawing -----------------------------------------------------------------------------------------------

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from benchmark.data._coils import espirit_maps
-from benchmark.data._kspace import as_sample, centre_crop, check_full, fft, ifft, lower
+from benchmark.data._kspace import as_sample, centre_crop, check_full, lower
 from benchmark.data._phantom import coil_maps, head
 from benchmark.errors import DataError
 from benchmark.mri import measurement
+from benchmark.mri.arrays import fft, ifft
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 6), (5, 7)])
