@@ -53,6 +53,7 @@ class Index:
         digest: sha256 over the content (pixels, labels, names) of the split.
         groups: group (patient, sign, …) of each sample, or None.
         masks: True where the dataset can say where the evidence is.
+        artefacts: True where it can say where a false structure (a watermark, a marker) is.
     """
 
     ids: tuple[str, ...]
@@ -61,6 +62,7 @@ class Index:
     digest: str
     groups: tuple[str, ...] | None = None
     masks: bool = False
+    artefacts: bool = False
 
     def positions(self, ids: Sequence[str]) -> list[int]:
         """Positions of the ids in this index.
@@ -84,6 +86,7 @@ class Index:
             "digest": self.digest,
             "groups": None if self.groups is None else list(self.groups),
             "masks": self.masks,
+            "artefacts": self.artefacts,
         }
 
     @classmethod
@@ -96,6 +99,7 @@ class Index:
             digest=data["digest"],
             groups=None if data["groups"] is None else tuple(data["groups"]),
             masks=data["masks"],
+            artefacts=data.get("artefacts", False),
         )
 
 
@@ -107,13 +111,15 @@ class Batch:
         ids: sample names.
         inputs: float32 (N, C, H, W) in [0, 1].
         labels: (N,) int64 or float64.
-        masks: bool (N, 1, H, W), or None.
+        masks: bool (N, 1, H, W), where the evidence is, or None.
+        artefacts: bool (N, 1, H, W), where the false structure is, or None.
     """
 
     ids: tuple[str, ...]
     inputs: NDArray[np.float32]
     labels: NDArray[Any]
     masks: NDArray[np.bool_] | None = None
+    artefacts: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -183,6 +189,11 @@ class Dataset(Plugin):
         """Masks (H, W), True where the evidence is; only called where ``Index.masks`` is True."""
         raise DataError(f"dataset {self.name!r} has no masks")
 
+    def read_artefacts(self, split: Split, ids: Sequence[str]) -> list[NDArray[np.bool_]]:
+        """Masks (H, W), True where the sample's false structure is (nowhere where it has none); only called where
+        ``Index.artefacts`` is True."""
+        raise DataError(f"dataset {self.name!r} has no masks of false structures")
+
     # -- what everybody calls -----------------------------------------------------------------------------------
 
     def index(self, split: Split) -> Index:
@@ -230,15 +241,17 @@ class Dataset(Plugin):
                 f"dataset {self.name!r}: images of {len(shapes)} shapes, such as {sorted(shapes)[:3]};"
                 " name a `size` (and `channels`) in the suite's [dataset]"
             )
-        found = None
-        if masks and index.masks:
+
+        def on_grid(raw_masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
             height, width = images[0].shape[1:]
-            found = np.stack([to_grid_mask(mask, (height, width)) for mask in self.read_masks(split, ids)])
+            return np.stack([to_grid_mask(mask, (height, width)) for mask in raw_masks])
+
         return Batch(
             ids=tuple(ids),
             inputs=np.stack(images) if images else np.zeros((0, 1, 1, 1), np.float32),
             labels=index.labels[where],
-            masks=found,
+            masks=on_grid(self.read_masks(split, ids)) if masks and index.masks else None,
+            artefacts=on_grid(self.read_artefacts(split, ids)) if masks and index.artefacts else None,
         )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from benchmark.explainers.base import Explainer
 from benchmark.metrics.base import Explained
 from benchmark.models.wrap import Model
 from benchmark.seeds import Draws, derive, global_seed
@@ -35,6 +37,33 @@ QUIET: dict[str, Any] = {
     "disable_warnings": True,
     "display_progressbar": False,
 }
+
+
+@dataclass
+class Arrays:
+    """:class:`Explained` as Quantus takes it: NumPy arrays."""
+
+    model: Model
+    inputs: NDArray[np.float32]
+    targets: NDArray[np.int64]
+    attributions: NDArray[np.float32]
+    masks: NDArray[np.bool_] | None
+    explainer: Explainer
+    generator: Draws
+
+
+def arrays(explained: Explained) -> Arrays:
+    """The batch as NumPy arrays."""
+    masks = explained.masks
+    return Arrays(
+        model=explained.model,
+        inputs=explained.inputs.cpu().numpy(),
+        targets=explained.targets.cpu().numpy(),
+        attributions=explained.attributions.cpu().numpy(),
+        masks=None if masks is None else masks.cpu().numpy(),
+        explainer=explained.explainer,
+        generator=explained.generator,
+    )
 
 
 def parts(array: NDArray[Any]) -> list[NDArray[Any]]:
@@ -100,7 +129,7 @@ def score_rows(rows: NDArray[np.bool_], values: Callable[[NDArray[np.intp]], Any
 
 
 def evaluate(
-    metric: Any, explained: Explained, rows: Sequence[int] | NDArray[np.intp], *, softmax: bool, **arrays: Any
+    metric: Any, explained: Arrays, rows: Sequence[int] | NDArray[np.intp], *, softmax: bool, **arrays: Any
 ) -> Any:
     """``metric.evaluate_batch`` on these samples, with attributions normalised per sample (``arrays`` override)."""
     given: dict[str, Any] = {
@@ -114,7 +143,7 @@ def evaluate(
 
 
 def evaluate_one_by_one(
-    metric: Any, explained: Explained, rows: NDArray[np.intp], *, softmax: bool, label: str
+    metric: Any, explained: Arrays, rows: NDArray[np.intp], *, softmax: bool, label: str
 ) -> list[float]:
     """:func:`evaluate` sample by sample, each under its own seed: for metrics that draw from NumPy's global stream."""
     scores = []
@@ -124,7 +153,7 @@ def evaluate_one_by_one(
     return scores
 
 
-def explain(explained: Explained, model: nn.Module, inputs: Any, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+def explain(explained: Arrays, model: nn.Module, inputs: Any, rows: NDArray[np.intp]) -> NDArray[np.float32]:
     """Attributions of the explainer under test for (perturbed) inputs or a (randomised) model; draws go on.
 
     Args:
@@ -153,7 +182,9 @@ def forget(model_wrapper: type[Any] = PyTorchModel) -> None:
 
 __all__ = [
     "QUIET",
+    "Arrays",
     "Predictor",
+    "arrays",
     "evaluate",
     "evaluate_one_by_one",
     "explain",

@@ -3,43 +3,60 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from benchmark.registry import Plugin, Registry
 
 if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
     from benchmark.explainers.base import Explainer
     from benchmark.models.wrap import Model
     from benchmark.seeds import Draws
 
+    Column = torch.Tensor | NDArray[Any]
+    Scores = Column | Mapping[str, Column]
+
 
 @dataclass
 class Explained:
-    """What a metric may look at; all arrays are NumPy, first axis N.
+    """What a metric may look at: tensors on the model's device, first axis N; a metric changes none of them.
 
     Attributes:
         model: in eval mode, parameters frozen.
         inputs: float32 (N, C, H, W) in [0, 1].
-        labels: (N,) true labels.
+        labels: (N,) int64, true classes.
         targets: (N,) int64, the explained class.
         attributions: float32 (N, C, H, W), signed, as the explainer gave them (not normalised).
-        masks: bool (N, 1, H, W) or None.
+        masks: bool (N, 1, H, W), where the evidence is, or None.
         explainer: the explainer, for metrics that explain again.
-        generator: per-sample random numbers.
+        generator: per-sample random numbers of this metric alone.
+        artefacts: bool (N, 1, H, W), where the sample's false structure is (all False where it has none), or None.
     """
 
     model: Model
-    inputs: NDArray[np.float32]
-    labels: NDArray[Any]
-    targets: NDArray[np.int64]
-    attributions: NDArray[np.float32]
-    masks: NDArray[np.bool_] | None
+    inputs: torch.Tensor
+    labels: torch.Tensor
+    targets: torch.Tensor
+    attributions: torch.Tensor
+    masks: torch.Tensor | None
     explainer: Explainer
     generator: Draws
+    artefacts: torch.Tensor | None = None
+    _known: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """(N, K) outputs for the clean inputs, computed once for all metrics of these samples."""
+        if "logits" not in self._known:
+            import torch
+
+            with torch.no_grad():
+                self._known["logits"] = self.model(self.inputs)
+        return self._known["logits"]
 
 
 class Metric(Plugin):
@@ -49,19 +66,38 @@ class Metric(Plugin):
         higher_is_better: the true direction (None: descriptive only).
         random: True where it draws random numbers.
         needs_masks: True where it needs to know where the evidence is.
+        needs_artefacts: True where it needs to know where the false structure is.
         family: faithfulness, robustness, randomisation, complexity, localisation or axiomatic.
         channels: how channels are used, ``"abs-sum"``, ``"sum"`` or ``"each"``.
+        range: of the values, in words such as ``"[0, 1]"``.
+        joint: True where it must see all samples of the suite at once (clustering), not a chunk of them.
     """
 
     higher_is_better: ClassVar[bool | None] = None
     random: ClassVar[bool] = False
     needs_masks: ClassVar[bool] = False
+    needs_artefacts: ClassVar[bool] = False
     family: ClassVar[str] = ""
     channels: ClassVar[str] = "each"
+    range: ClassVar[str] = ""
+    joint: ClassVar[bool] = False
+
+    def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
+        """A reason where the dataset lacks the masks that the metric needs."""
+        if dataset is None:
+            return None
+        if self.needs_masks and not getattr(dataset, "masks", False):
+            return f"{self.name} needs masks of where the evidence is; this dataset has none"
+        if self.needs_artefacts and not getattr(dataset, "artefacts", False):
+            return f"{self.name} needs masks of where the false structure is; this dataset has none"
+        return None
 
     @abstractmethod
-    def score(self, explained: Explained) -> NDArray[np.float64]:
-        """One value a sample, (N,) float64; NaN where the metric is undefined (it is counted and shown)."""
+    def score(self, explained: Explained) -> Scores:
+        """One value a sample, (N,) float; NaN where the metric is undefined (it is counted and shown).
+
+        A metric that knows more of a sample returns columns by name, (N,) each, of which ``value`` is the metric.
+        """
 
 
 metrics: Registry[Metric] = Registry("metric", "benchmark.metrics")

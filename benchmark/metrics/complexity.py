@@ -25,10 +25,11 @@ class Sparseness(Metric):
     higher_is_better: ClassVar[bool | None] = True
     family: ClassVar[str] = "complexity"
 
-    def score(self, explained: Explained) -> NDArray[np.float64]:
+    def score(self, given: Explained) -> NDArray[np.float64]:
         """(N,) in [0, 1)."""
         from benchmark.metrics import _quantus as q
 
+        explained = q.arrays(given)
         metric = q.quantus.Sparseness(abs=True, **q.QUIET)
         return q.score_rows(
             q.usable(explained.attributions, constant=True),
@@ -50,10 +51,11 @@ class Complexity(Metric):
     higher_is_better: ClassVar[bool | None] = False
     family: ClassVar[str] = "complexity"
 
-    def score(self, explained: Explained) -> NDArray[np.float64]:
+    def score(self, given: Explained) -> NDArray[np.float64]:
         """(N,) in [0, log d]."""
         from benchmark.metrics import _quantus as q
 
+        explained = q.arrays(given)
         metric = q.quantus.Complexity(abs=True, **q.QUIET)
         return q.score_rows(
             q.usable(explained.attributions, constant=True),

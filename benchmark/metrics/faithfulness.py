@@ -41,10 +41,11 @@ class PixelFlipping(Metric):
     features_in_step: int | None = Field(default=None, ge=1)
     baseline: float = 0.0
 
-    def score(self, explained: Explained) -> NDArray[np.float64]:
+    def score(self, given: Explained) -> NDArray[np.float64]:
         """(N,) area under the curve."""
         from benchmark.metrics import _quantus as q
 
+        explained = q.arrays(given)
         features = int(np.prod(explained.inputs.shape[1:]))
         step = self.features_in_step or ceil(features / 32)
         metric = q.quantus.PixelFlipping(features_in_step=step, abs=False, perturb_baseline=self.baseline, **q.QUIET)
@@ -83,10 +84,11 @@ class FaithfulnessCorrelation(Metric):
     subset_size: int | None = Field(default=None, ge=1)
     baseline: float = 0.0
 
-    def score(self, explained: Explained) -> NDArray[np.float64]:
+    def score(self, given: Explained) -> NDArray[np.float64]:
         """(N,) correlation in [-1, 1]."""
         from benchmark.metrics import _quantus as q
 
+        explained = q.arrays(given)
         features = int(np.prod(explained.inputs.shape[1:]))
         metric = q.quantus.FaithfulnessCorrelation(
             nr_runs=self.nr_runs,
@@ -120,10 +122,11 @@ class FaithfulnessEstimate(Metric):
     features_in_step: int | None = Field(default=None, ge=1)
     baseline: float = 0.0
 
-    def score(self, explained: Explained) -> NDArray[np.float64]:
+    def score(self, given: Explained) -> NDArray[np.float64]:
         """(N,) correlation in [-1, 1]."""
         from benchmark.metrics import _quantus as q
 
+        explained = q.arrays(given)
         step = self.features_in_step or ceil(int(np.prod(explained.inputs.shape[1:])) / 64)
         metric = q.quantus.FaithfulnessEstimate(
             features_in_step=step, abs=False, perturb_baseline=self.baseline, **q.QUIET

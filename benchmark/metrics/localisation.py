@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,16 +28,11 @@ class RelevanceRankAccuracy(Metric):
     family: ClassVar[str] = "localisation"
     channels: ClassVar[str] = "sum"
 
-    def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
-        """A reason where the dataset has no masks."""
-        if dataset is None or dataset.masks:
-            return None
-        return "relevance-rank-accuracy needs masks of where the evidence is; this dataset has none"
-
-    def score(self, explained: Explained) -> NDArray[np.float64]:
+    def score(self, given: Explained) -> NDArray[np.float64]:
         """(N,) in [0, 1]."""
         from benchmark.metrics import _quantus as q
 
+        explained = q.arrays(given)
         pooled = explained.attributions.astype(np.float64).sum(1, keepdims=True)
         if explained.masks is None:
             return np.full(len(pooled), np.nan)

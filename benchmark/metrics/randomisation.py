@@ -43,10 +43,12 @@ class EfficientMprt(Metric):
             return None
         return "efficient-mprt re-initialises layers by their reset_parameters; this network has none that can be"
 
-    def score(self, explained: Explained) -> NDArray[np.float64]:
+    def score(self, given: Explained) -> NDArray[np.float64]:
         """(N,) relative rise."""
         from benchmark.metrics import _quantus as q
         from benchmark.seeds import global_seed
+
+        explained = q.arrays(given)
 
         def entropy(a: NDArray[Any], x: Any, n_bins: int) -> float:
             if not q.usable(a[None], constant=False)[0]:

@@ -36,9 +36,11 @@ class MaxSensitivity(Metric):
     nr_samples: int = Field(default=10, ge=1)
     radius: float = Field(default=0.2, gt=0)
 
-    def score(self, explained: Explained) -> NDArray[np.float64]:
+    def score(self, given: Explained) -> NDArray[np.float64]:
         """(N,) >= 0."""
         from benchmark.metrics import _quantus as q
+
+        explained = q.arrays(given)
 
         def largest(rows: NDArray[np.intp]) -> Any:
             draws = explained.generator.subset([int(row) for row in rows])

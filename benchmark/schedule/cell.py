@@ -11,15 +11,12 @@ import numpy as np
 
 from benchmark.data.base import Batch
 from benchmark.errors import AssayError, NotApplicableError
-from benchmark.explainers.base import explainers
-from benchmark.metrics.base import Explained, metrics
 from benchmark.schedule.attacking import attack_cell, fit, generate_cell
 from benchmark.schedule.context import Context
+from benchmark.schedule.explaining import explain_cell, score_cell
 from benchmark.schedule.parts import (
     Artefacts,
     Outcome,
-    clean_rows,
-    draws,
     joined,
     skip_if_asked,
     slices,
@@ -103,71 +100,13 @@ def _clean(cell: Cell, context: Context, model: Model, spec: Any, batch_size: in
     return rows, Artefacts({"clean": {"samples": names, **left}} if left else {}), batch_size
 
 
-def _explain(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
-    import torch
-
-    assert cell.explainer is not None
-    explainer = explainers.make(cell.explainer.use, cell.explainer.arguments())
-    skip_if_asked(explainer, cell, context, model, spec)
-    batch, clean = context.batch(cell), clean_rows(cell, context)
-    targets = np.array(task_of(cell).targets(clean) if cell.target == "prediction" else batch.labels, dtype=np.int64)
-    parts = []
-    for at in slices(len(batch), batch_size):
-        inputs, _ = tensors(batch, at, context.device)
-        chosen = torch.as_tensor(targets[at], device=context.device)
-        relevance = explainer.explain(model, inputs, chosen, generator=draws(cell, at))
-        if relevance.shape != inputs.shape:
-            raise AssayError(
-                f"explainer {explainer.name!r} returned shape {tuple(relevance.shape)},"
-                f" expected the input's {tuple(inputs.shape)}"
-            )
-        parts.append(relevance.detach().float().cpu().numpy())
-    attributions = np.concatenate(parts)
-    finite = np.isfinite(attributions).reshape(len(attributions), -1).all(1)
-    rows = {
-        "sample": strings(cell.samples),
-        "target": np.asarray(targets),
-        "status": strings(np.where(finite, "ok", "nan")),
-    }
-    return rows, Artefacts({"attributions": {"attributions": attributions}}), batch_size
-
-
-def _score(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
-    assert cell.plugin is not None
-    assert cell.explainer is not None
-    metric = metrics.make(cell.plugin.use, cell.plugin.arguments())
-    explainer = explainers.make(cell.explainer.use, cell.explainer.arguments())
-    skip_if_asked(metric, cell, context, model, spec)
-    batch = context.batch(cell)
-    attributions = context.results.artefact(cell.needs["explain"], "attributions")["attributions"]
-    targets = np.asarray(context.results.rows(cell.needs["explain"])["target"], dtype=np.int64)
-    values = []
-    for at in slices(len(batch), batch_size):
-        explained = Explained(
-            model=model,
-            inputs=batch.inputs[at],
-            labels=batch.labels[at],
-            targets=targets[at],
-            attributions=attributions[at],
-            masks=None if batch.masks is None else batch.masks[at],
-            explainer=explainer,
-            generator=draws(cell, at),
-        )
-        values.append(np.asarray(metric.score(explained), dtype=np.float64))
-    value = np.concatenate(values)
-    if value.shape != (len(batch),):
-        raise AssayError(f"metric {metric.name!r} returned {value.shape[0]} values for {len(batch)} samples")
-    status = strings(np.where(np.isfinite(value), "ok", "nan"))
-    return {"sample": strings(cell.samples), "value": value, "status": status}, Artefacts(), batch_size
-
-
 _KINDS: dict[str, Callable[[Cell, Context, Any, Any, int], Outcome]] = {
     "clean": _clean,
     "fit": fit,
     "attack": attack_cell,
     "generate": generate_cell,
-    "explain": _explain,
-    "score": _score,
+    "explain": explain_cell,
+    "score": score_cell,
 }
 
 

@@ -15,6 +15,7 @@ from benchmark.spec.cell import Cell
 from benchmark.tasks.base import tasks
 
 if TYPE_CHECKING:
+    from benchmark.metrics.base import Explained
     from benchmark.models.wrap import Model
 
 
@@ -55,6 +56,8 @@ class Context:
         results: where needed results are read.
         device: ``"cpu"``, ``"cuda:0"``, …
         loader: builds a cell's model.
+        evidence: what metrics look at, of the last explain cells.
+        outputs: clean outputs of the last samples, shared by the metrics of all explainers.
     """
 
     results: Results
@@ -64,6 +67,8 @@ class Context:
     _failed: dict[str, BaseException] = field(default_factory=dict)
     _datasets: dict[str, Dataset] = field(default_factory=dict)
     _batches: OrderedDict[tuple[Any, ...], Batch] = field(default_factory=OrderedDict)
+    evidence: OrderedDict[tuple[Any, ...], Explained] = field(default_factory=OrderedDict)
+    outputs: OrderedDict[tuple[Any, ...], dict[str, Any]] = field(default_factory=OrderedDict)
 
     def model(self, cell: Cell) -> tuple[Model, Any]:
         """The cell's model and entry spec; one model stays loaded."""
@@ -72,6 +77,8 @@ class Context:
             raise self._failed[key]
         if self._model is None or self._model[0] != key:
             self._model = None
+            self.evidence.clear()  # it holds the model
+            self.outputs.clear()
             try:
                 model, spec = self.loader(cell, self.device)
             except Exception as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -10,7 +10,7 @@ from benchmark.attacks.base import Attack
 from benchmark.data.base import Grid
 from benchmark.errors import DataError, EntryError, SpecError
 from benchmark.explainers.base import explainers
-from benchmark.metrics.base import metrics
+from benchmark.metrics.base import Metric, metrics
 from benchmark.schedule.plan import (
     Plan,
     PlannedEntry,
@@ -22,7 +22,7 @@ from benchmark.schedule.plan import (
     threat_of,
 )
 from benchmark.spec.cell import Cell, DatasetRef
-from benchmark.spec.suite import AttackProbe, ExplainerProbe, SuiteSpec, show_eps
+from benchmark.spec.suite import AttackProbe, ExplainerProbe, MetricProbe, SuiteSpec, show_eps
 from benchmark.tasks.base import tasks
 
 KEEP_ALL_MB = 1e6  # what other cells read is kept whole
@@ -47,6 +47,7 @@ class _Planner:
         self.cells: list[Cell] = []
         self.planned: set[tuple[str, str, str]] = set()
         self.fits: dict[str, Cell] = {}
+        self.explained: dict[tuple[str, str], list[Cell]] = {}
 
     def dataset_ref(self, split: str) -> DatasetRef:
         spec = self.suite.dataset
@@ -96,6 +97,7 @@ class _Planner:
                         self.attack(entry, probe, attack, clean)
                 for explain in self.suite.explainers:
                     self.explain(entry, explain, clean)
+            self.score_jointly(entry)
         return Plan(self.suite, self.entries, self.index, self.samples, self.cells, self.dataset.facts())
 
     def add(self, cell: Cell) -> Cell:
@@ -297,11 +299,36 @@ class _Planner:
         }
         cell = Cell(kind="explain", needs={"clean": clean.hash}, **common)
         self.cells.append(cell)
-        for metric in self.suite.metrics:
-            if probe.metrics is None or metric.name in probe.metrics:
-                plugin = metrics.make(metric.use, metric.params, f"suite {self.suite.name!r}, metric {metric.name!r}")
+        self.explained.setdefault((entry.name, probe.name), []).append(cell)
+        for metric, plugin in self.metrics_of(probe):
+            if not plugin.joint:
                 needs = {"explain": cell.hash}
                 self.cells.append(Cell(kind="score", plugin=ref(plugin), needs=needs, metric=metric.name, **common))
+
+    def metrics_of(self, probe: ExplainerProbe) -> Iterator[tuple[MetricProbe, Metric]]:
+        """The metrics that score an explainer."""
+        for metric in self.suite.metrics:
+            if probe.metrics is None or metric.name in probe.metrics:
+                yield (
+                    metric,
+                    metrics.make(metric.use, metric.params, f"suite {self.suite.name!r}, metric {metric.name!r}"),
+                )
+
+    def score_jointly(self, entry: PlannedEntry) -> None:
+        """Cells of metrics that must see all samples at once: one for all explain cells of an explainer."""
+        for probe in self.suite.explainers:
+            cells = self.explained.get((entry.name, probe.name), [])
+            for metric, plugin in self.metrics_of(probe):
+                if cells and plugin.joint:
+                    own = {name: getattr(cells[0], name) for name in Cell.model_fields}
+                    own |= {
+                        "kind": "score",
+                        "plugin": ref(plugin),
+                        "metric": metric.name,
+                        "samples": tuple(name for cell in cells for name in cell.samples),
+                        "needs": {f"explain:{i}": cell.hash for i, cell in enumerate(cells)},
+                    }
+                    self.cells.append(Cell(**own))
 
 
 def make_plan(suite: SuiteSpec, entries: Sequence[PlannedEntry]) -> Plan:

@@ -39,9 +39,9 @@ def batch(model, rows=slice(None), explainer="smoothgrad"):
     seeds = [101, 102, 103, 104, 105, 106][rows]
     targets = torch.tensor([0, 1, 0, 1, 1, 0])[rows]
     method = explainers.make(explainer)
-    attributions = method.explain(model, inputs, targets, generator=Draws(seeds)).numpy()
-    masks = (np.random.default_rng(0).random((6, 1, 8, 8)) > 0.6)[rows]
-    arrays = (inputs.numpy(), targets.numpy(), targets.numpy(), attributions)
+    attributions = method.explain(model, inputs, targets, generator=Draws(seeds))
+    masks = torch.as_tensor(np.random.default_rng(0).random((6, 1, 8, 8)) > 0.6)[rows]
+    arrays = (inputs, targets, targets, attributions)
     return Explained(model, *arrays, masks, method, Draws([seed + 50 for seed in seeds]))
 
 
@@ -52,7 +52,7 @@ def test_metric(name, network, capsys):
     model, metric = networks(network), metrics.make(name)
     whole = batch(model)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    arrays = [array.copy() for array in (whole.inputs, whole.targets, whole.attributions, whole.masks)]
+    arrays = [array.clone() for array in (whole.inputs, whole.targets, whole.attributions, whole.masks)]
     states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
 
     scores = metric.score(whole)
@@ -65,7 +65,7 @@ def test_metric(name, network, capsys):
     assert torch.equal(torch.get_rng_state(), states[2])
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     for array, given in zip((whole.inputs, whole.targets, whole.attributions, whole.masks), arrays, strict=True):
-        assert np.array_equal(array, given)
+        assert torch.equal(array, given)
     assert capsys.readouterr() == ("", "")
     np.testing.assert_array_equal(metric.score(batch(model)), scores)
     alone = [metric.score(batch(model, slice(row, row + 1)))[0] for row in range(6)]

@@ -21,11 +21,11 @@ def explained(model, inputs, attributions=None, *, explainer="saliency", targets
         attributions = method.explain(model, x, targets, generator=Draws(seeds)).numpy()
     return Explained(
         model=model,
-        inputs=x.numpy(),
-        labels=targets.numpy(),
-        targets=targets.numpy(),
-        attributions=np.asarray(attributions, dtype=np.float32),
-        masks=masks,
+        inputs=x,
+        labels=targets,
+        targets=targets,
+        attributions=torch.as_tensor(np.asarray(attributions, dtype=np.float32)),
+        masks=None if masks is None else torch.as_tensor(masks),
         explainer=method,
         generator=Draws(seeds),
     )

@@ -28,9 +28,11 @@ def test_complexity_of_known_attributions(known):
 @pytest.mark.parametrize(("name", "method"), [("sparseness", "Sparseness"), ("complexity", "Complexity")])
 def test_parity_with_quantus(cnn, explain, name, method):
     batch = explain(cnn, torch.rand(5, 1, 8, 8))
-    values = batch.attributions.astype(float) / np.abs(batch.attributions).max((1, 2, 3), keepdims=True)
+    values = batch.attributions.numpy().astype(float) / np.abs(batch.attributions.numpy()).max((1, 2, 3), keepdims=True)
     direct = getattr(quantus, method)(abs=True, normalise=False, disable_warnings=True)
-    wanted = direct(model=cnn, x_batch=batch.inputs, y_batch=batch.targets, a_batch=values, channel_first=True)
+    wanted = direct(
+        model=cnn, x_batch=batch.inputs.numpy(), y_batch=batch.targets.numpy(), a_batch=values, channel_first=True
+    )
     np.testing.assert_allclose(metrics.make(name).score(batch), wanted, atol=1e-7)
 
 
@@ -38,5 +40,5 @@ def test_parity_with_quantus(cnn, explain, name, method):
 def test_scale_does_not_matter(cnn, explain, name):
     batch = explain(cnn, torch.rand(5, 1, 8, 8))
     before = metrics.make(name).score(batch)
-    batch.attributions *= np.array([1e-4, 1, 1e3, 1e6, 7], np.float32).reshape(5, 1, 1, 1)
+    batch.attributions *= torch.tensor([1e-4, 1, 1e3, 1e6, 7]).reshape(5, 1, 1, 1)
     np.testing.assert_allclose(metrics.make(name).score(batch), before, atol=1e-5)

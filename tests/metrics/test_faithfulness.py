@@ -55,11 +55,11 @@ def test_direction_the_perfect_attribution_beats_random(linear, explain, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_parity_with_quantus(cnn, explain, name):
     batch = explain(cnn, torch.rand(6, 1, 8, 8), explainer="input-x-gradient")
-    given = {"model": cnn, "x_batch": batch.inputs, "y_batch": batch.targets, "channel_first": True}
-    values = per_sample(batch.attributions)
+    given = {"model": cnn, "x_batch": batch.inputs.numpy(), "y_batch": batch.targets.numpy(), "channel_first": True}
+    values = per_sample(batch.attributions.numpy())
     if name == "pixel-flipping":
         curves = quantus.PixelFlipping(features_in_step=4, **QUIET)(**given, a_batch=values)
-        start = cnn(torch.tensor(batch.inputs)).softmax(1).numpy()[np.arange(6), batch.targets]
+        start = cnn(torch.tensor(batch.inputs.numpy())).softmax(1).numpy()[np.arange(6), batch.targets.numpy()]
         wanted = np.trapezoid(np.column_stack([start, curves]), dx=1 / 16, axis=1)
         found = metrics.make(name, {"features_in_step": 4}).score(batch)
     elif name == "faithfulness-estimate":

@@ -33,9 +33,9 @@ def test_parity_with_quantus(masked, cnn, explain):
     direct = quantus.RelevanceRankAccuracy(abs=False, normalise=False, disable_warnings=True)
     wanted = direct(
         model=cnn,
-        x_batch=batch.inputs,
-        y_batch=batch.targets,
-        a_batch=batch.attributions,
+        x_batch=batch.inputs.numpy(),
+        y_batch=batch.targets.numpy(),
+        a_batch=batch.attributions.numpy(),
         s_batch=masks,
         channel_first=True,
     )
@@ -43,10 +43,10 @@ def test_parity_with_quantus(masked, cnn, explain):
 
 
 def test_channels_are_summed_before_ranking(masked):
-    wanted = masked.attributions[:, 0]
+    wanted = masked.attributions[:, 0].numpy()
     noise = np.random.default_rng(0).integers(-9, 9, wanted.shape)
     parts = np.stack([noise, wanted - noise, np.zeros_like(wanted)], 1)
-    masked.attributions = parts.astype(np.float32)
+    masked.attributions = torch.as_tensor(parts.astype(np.float32))
     np.testing.assert_allclose(metrics.make("relevance-rank-accuracy").score(masked), [1, 0, 1 / 3, np.nan])
 
 

@@ -27,9 +27,9 @@ def test_parity_with_quantus(cnn, explain):
     with global_seed(0):
         wanted = direct(
             model=cnn,
-            x_batch=batch.inputs,
-            y_batch=batch.targets,
-            a_batch=batch.attributions,
+            x_batch=batch.inputs.numpy(),
+            y_batch=batch.targets.numpy(),
+            a_batch=batch.attributions.numpy(),
             channel_first=True,
             explain_func=again,
         )

@@ -50,9 +50,9 @@ def test_parity_with_quantus_on_the_same_noise(cnn, explain):
     direct = quantus.MaxSensitivity(nr_samples=10, perturb_func=noisy, disable_warnings=True)
     wanted = direct(
         model=cnn,
-        x_batch=batch.inputs,
-        y_batch=batch.targets,
-        a_batch=batch.attributions,
+        x_batch=batch.inputs.numpy(),
+        y_batch=batch.targets.numpy(),
+        a_batch=batch.attributions.numpy(),
         channel_first=True,
         explain_func=again,
     )
