@@ -1,0 +1,5 @@
+"""Faithfulness."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,5 @@
+"""Robustness."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
