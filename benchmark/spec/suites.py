@@ -22,7 +22,7 @@ def find_suites() -> dict[str, Path]:
 
 
 def load_suite(name: str) -> SuiteSpec:
-    """A suite by name (``deepfool``, a variant as ``deepfool-mnist``), or by path where it ends in ``.toml``.
+    """A suite by name (``deepfool``, a variant or a part as ``deepfool-mnist``), or by path where it ends in ``.toml``.
 
     Raises:
         UnknownNameError: no such suite, with the near matches.
@@ -37,7 +37,7 @@ def load_suite(name: str) -> SuiteSpec:
         base = next((known for known in sorted(suites, key=len, reverse=True) if name.startswith(f"{known}-")), "")
         if name not in suites and base:  # a variant by its results' name
             suite, label = load_suite(base), name.removeprefix(f"{base}-")
-            if label in suite.variants:
+            if label in {**suite.variants, **suite.parts}:
                 return variant(suite, label)
         if name not in suites:
             where = ", ".join(str(folder) for folder in folders("suites"))
@@ -51,7 +51,7 @@ def load_suite(name: str) -> SuiteSpec:
     except ValueError as error:
         raise SpecError(f"{file}: {error}, got {file.stem!r}") from None
     suite = suite.model_copy(update={"name": file.stem})
-    for label in suite.variants:
+    for label in {**suite.variants, **suite.parts}:
         variant(suite, label)  # refused now, not when somebody has the data
     return suite
 
@@ -91,15 +91,22 @@ def with_data(suite: SuiteSpec, data: Mapping[str, Path]) -> SuiteSpec:
     return suite.model_copy(update={"dataset": suite.dataset.model_copy(update={"path": path})})
 
 
+def parts(suite: SuiteSpec) -> list[SuiteSpec]:
+    """The parts of a suite, in its order."""
+    return [variant(suite, label) for label in suite.parts]
+
+
 def variant(suite: SuiteSpec, label: str) -> SuiteSpec:
-    """The suite on other data, called ``<suite>-<label>``; its dataset answers to ``--data <label>=PATH``.
+    """A variant or a part of the suite, called ``<suite>-<label>``; a variant's dataset answers to
+    ``--data <label>=PATH``.
 
     Raises:
-        SpecError: the variant's keys do not make a valid suite.
+        SpecError: its keys do not make a valid suite.
     """
-    base = suite.model_dump(mode="json", exclude={"variants"}) | suite.variants[label]
+    kind = "variants" if label in suite.variants else "parts"
+    base = suite.model_dump(mode="json", exclude={"variants", "parts"}) | getattr(suite, kind)[label]
     base["name"] = f"{suite.name}-{label}"
-    found = validate(base, SuiteSpec, f"suite {suite.name!r}, [variants.{label}]")
-    if found.dataset.label != label:
+    found = validate(base, SuiteSpec, f"suite {suite.name!r}, [{kind}.{label}]")
+    if kind == "variants" and found.dataset.label != label:
         found = found.model_copy(update={"dataset": found.dataset.model_copy(update={"name": label})})
     return found
