@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmark.errors import SpecError, UnknownNameError, UsageError
 from benchmark.resources import folders
@@ -104,9 +105,21 @@ def variant(suite: SuiteSpec, label: str) -> SuiteSpec:
         SpecError: its keys do not make a valid suite.
     """
     kind = "variants" if label in suite.variants else "parts"
-    base = suite.model_dump(mode="json", exclude={"variants", "parts"}) | getattr(suite, kind)[label]
-    base["name"] = f"{suite.name}-{label}"
-    found = validate(base, SuiteSpec, f"suite {suite.name!r}, [{kind}.{label}]")
+    where = f"suite {suite.name!r}, [{kind}.{label}]"
+    base = suite.model_dump(mode="json", exclude={"variants", "parts"})
+    own = {key: _chosen(base, key, value, where) for key, value in getattr(suite, kind)[label].items()}
+    found = validate({**base, **own, "name": f"{suite.name}-{label}"}, SuiteSpec, where)
     if kind == "variants" and found.dataset.label != label:
         found = found.model_copy(update={"dataset": found.dataset.model_copy(update={"name": label})})
     return found
+
+
+def _chosen(base: dict[str, Any], key: str, value: Any, where: str) -> Any:
+    """Of the suite's probes or metrics those that are named; any other value as it is."""
+    if key not in ("attacks", "explainers", "metrics") or not isinstance(value, list):
+        return value
+    known = {probe["name"]: probe for probe in base[key]}
+    for name in value:
+        if isinstance(name, str) and name not in known:
+            raise UnknownNameError(key, name, known, where)
+    return [known[name] if isinstance(name, str) else name for name in value]
