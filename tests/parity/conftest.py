@@ -84,9 +84,7 @@ class Case:
         """The same in float32 (the inputs are float32 numbers already)."""
         import copy
 
-        return Case(
-            copy.deepcopy(self.model).float(), self.inputs.float(), self.targets, self.attributions.float()
-        )
+        return Case(copy.deepcopy(self.model).float(), self.inputs.float(), self.targets, self.attributions.float())
 
 
 def make_case(model: Model, channels: int = 3, side: int = 8, n: int = 6, seed: int = 0) -> Case:
