@@ -113,19 +113,45 @@ class Narrow:
         return self.function(model, torch.as_tensor(inputs, dtype=torch.float32), torch.as_tensor(targets)).numpy()
 
 
+def shift_all(arr, input_shift, **_):
+    return arr + input_shift
+
+
 @pytest.mark.parametrize(("function", "invariant"), [(plain_gradient, True), (gradient, False)])
 def test_input_invariance(function, invariant):
-    """Quantus answers yes or no (equal within 1e-4); yes where our residual is 0, no where it is not."""
-    model = flat_network().float()
-    case = make_case(model).single()
+    """Quantus answers yes or no (equal within 1e-4); yes where our residual is 0, no where it is not.
+
+    It is given a shift of every element: its own leaves the first one out (below).
+    """
+    case = make_case(flat_network()).single()
+    model = case.model
     attributions = function(model, case.inputs, case.targets)
     case = Case(model, case.inputs, case.targets, attributions)
-    metric = quantus.InputInvariance(abs=False, **QUIET)
+    metric = quantus.InputInvariance(abs=False, perturb_func=shift_all, **QUIET)
     wanted = theirs(metric, case, explain=Narrow(function), a_batch=attributions.numpy())
     found = input_invariance(function, model, case.inputs, case.targets, attributions)
     assert np.all(wanted) == invariant
     assert np.any(wanted) == invariant
     assert (found.max() < 1e-5) if invariant else (found.min() > 0.1)
+
+
+def test_input_invariance_of_quantus_does_not_shift_the_first_element():
+    """Its compensated network then sees another image: the gradient, invariant by definition, is called variant."""
+    case, seen = make_case(flat_network()).single(), []
+
+    def watching(model, inputs, targets):
+        seen.append(inputs)
+        return plain_gradient(model, inputs, targets)
+
+    attributions = plain_gradient(case.model, case.inputs, case.targets)
+    metric = quantus.InputInvariance(abs=False, **QUIET)
+    wanted = theirs(metric, case, explain=Narrow(watching), a_batch=attributions.numpy())
+    moved = (seen[0] - case.inputs).flatten(1)
+    torch.testing.assert_close(moved[:, 1:], torch.full_like(moved[:, 1:], -1))
+    assert (moved[:, 0] == 0).all()
+    assert not np.all(wanted)
+    found = input_invariance(plain_gradient, case.model, case.inputs, case.targets, attributions)
+    np.testing.assert_allclose(found, 0, atol=1e-6)
 
 
 def test_input_invariance_of_gradient_times_input_in_closed_form():
