@@ -20,6 +20,7 @@ with a true attribute ``random`` says that the same call may give another result
 """
 
 Noise = Callable[[Draws, Sequence[int]], torch.Tensor]
+Measure = Callable[["Copies", torch.Tensor], torch.Tensor]
 
 
 @dataclass
@@ -103,3 +104,35 @@ def norms(values: torch.Tensor) -> torch.Tensor:
     """(M,) Euclidean norm of each row of (M, ...)."""
     norm: torch.Tensor = torch.linalg.vector_norm(values.flatten(1), dim=1)
     return norm
+
+
+def measured(
+    explain: Explain,
+    model: Any,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    generator: Draws,
+    nr_samples: int,
+    noise: Noise,
+    measure: Measure,
+) -> torch.Tensor:
+    """(copies, N) of ``measure(copies, their attributions)``."""
+    values = []
+    for at in blocks(inputs):
+        for batch in noisy_copies(inputs, at, nr_samples, noise, generator):
+            found = explain_copies(explain, model, batch, targets)
+            values.append((at, batch.back(measure(batch, found))))
+    return assembled(values)
+
+
+def assembled(values: Sequence[tuple[slice, torch.Tensor]]) -> torch.Tensor:
+    """(copies, N) from parts (samples, (some copies, those samples)) in the order of blocks."""
+    columns: dict[int, list[torch.Tensor]] = {}
+    for at, part in values:
+        columns.setdefault(at.start, []).append(part)
+    return torch.cat([torch.cat(parts) for parts in columns.values()], dim=1)
+
+
+def seen(attributions: torch.Tensor) -> torch.Tensor:
+    """An element that is not finite counts as infinite: the sample becomes NaN, whatever its other copies say."""
+    return torch.where(attributions.isfinite(), attributions, torch.full_like(attributions, torch.inf))

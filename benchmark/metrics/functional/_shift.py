@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 from typing import Any
 
 import torch
@@ -52,7 +54,8 @@ def compensated(model: nn.Module, inputs: torch.Tensor, shift: float) -> nn.Modu
     for parent, name in replaced:
         setattr(parent, name, fresh)
     with torch.no_grad():
-        wanted, found = model(inputs[:1]), twin(inputs[:1] + shift)
+        other = 1 - inputs[:1]  # not the input from which the compensation was taken
+        wanted, found = model(other), twin(other + shift)
     if not torch.allclose(found, wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max())):
         raise NotApplicableError(
             "input-invariance: the network with a compensated first layer differs from the original"
@@ -67,56 +70,49 @@ def _first_layer(model: nn.Module, inputs: torch.Tensor, shift: float) -> tuple[
 
     def hook(module: nn.Module, given: tuple[Any, ...]) -> None:
         seen.append((module, given[0].detach().clone()))
+        raise _Enough
 
     layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     handles = [module.register_forward_pre_hook(hook) for module in layers]
-    counts = []
-    with torch.no_grad():
+    try:
         for x in (inputs, inputs + shift):
-            counts.append(len(seen))
-            model(x)
-    for handle in handles:
-        handle.remove()
+            with torch.no_grad(), contextlib.suppress(_Enough):
+                model(x)
+    finally:
+        for handle in handles:
+            handle.remove()
     if not seen:
         raise NotApplicableError("input-invariance needs a convolution or linear layer; this network has none")
-    (first, before), (_, after) = seen[0], seen[counts[1]]
+    (first, before), (_, after) = seen
     return first, after - before
 
 
-def _linear(layer: nn.Linear, difference: torch.Tensor) -> nn.Linear:
-    fresh = nn.Linear(layer.in_features, layer.out_features, device=layer.weight.device, dtype=layer.weight.dtype)
-    shift = difference.flatten(0, -2)[0]
-    with torch.no_grad():
-        fresh.weight.copy_(layer.weight)
-        fresh.bias.copy_(_bias(layer) - layer.weight @ shift)
-    return fresh.requires_grad_(False).eval()
+class _Enough(Exception):  # noqa: N818
+    """The first layer has been reached: no need to go on."""
 
 
-def _convolution(layer: nn.Conv2d, difference: torch.Tensor) -> nn.Module:
+def _linear(layer: nn.Linear, difference: torch.Tensor) -> Any:
+    return _with_bias(layer, _bias(layer) - layer.weight @ difference.flatten(0, -2)[0])
+
+
+def _convolution(layer: nn.Conv2d, difference: torch.Tensor) -> Any:
     shift = difference.mean((0, 2, 3))
-    fresh = nn.Conv2d(
-        layer.in_channels,
-        layer.out_channels,
-        layer.kernel_size,  # type: ignore[arg-type]
-        stride=layer.stride,  # type: ignore[arg-type]
-        padding=0 if layer.padding_mode == "zeros" else layer.padding,  # type: ignore[arg-type]
-        dilation=layer.dilation,  # type: ignore[arg-type]
-        groups=layer.groups,
-        padding_mode=layer.padding_mode,
-        device=layer.weight.device,
-        dtype=layer.weight.dtype,
-    )
     each = shift.view(layer.groups, 1, -1, 1, 1)
     response = (layer.weight.view(layer.groups, -1, *layer.weight.shape[1:]) * each).sum((2, 3, 4)).flatten()
-    with torch.no_grad():
-        fresh.weight.copy_(layer.weight)
-        assert fresh.bias is not None
-        fresh.bias.copy_(_bias(layer) - response)
-    fresh = fresh.requires_grad_(False).eval()
+    fresh = _with_bias(layer, _bias(layer) - response)
     pad = layer._reversed_padding_repeated_twice
     if layer.padding_mode != "zeros" or not any(pad):
         return fresh
+    fresh.padding = (0, 0)
+    fresh._reversed_padding_repeated_twice = [0, 0, 0, 0]
     return nn.Sequential(ShiftedPad(pad, shift), fresh).eval()
+
+
+def _with_bias(layer: nn.Module, bias: torch.Tensor) -> Any:
+    """A copy with that bias (a new layer would draw its weights from the global generator)."""
+    fresh = copy.deepcopy(layer)
+    fresh.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+    return fresh
 
 
 def _bias(layer: Any) -> torch.Tensor:

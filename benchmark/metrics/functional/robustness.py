@@ -7,28 +7,29 @@ their signs over all of (C, H, W). A sample whose attribution is all zero or not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from benchmark.metrics.functional._again import (
     Copies,
     Explain,
-    Noise,
+    assembled,
     blocks,
     explain_copies,
     gaussian,
-    noisy_copies,
+    measured,
     norms,
+    seen,
     uniform,
 )
 from benchmark.metrics.functional._common import Network, only, per_sample_max, usable
-from benchmark.metrics.functional._layers import Representations
+from benchmark.metrics.functional._relative import (
+    relative_input_stability,
+    relative_output_stability,
+    relative_representation_stability,
+)
 from benchmark.seeds import Draws
-
-Measure = Callable[[Copies, torch.Tensor], torch.Tensor]
 
 
 def max_sensitivity(
@@ -121,136 +122,11 @@ def local_lipschitz_estimate(
     clean = scaled(attributions)
 
     def slope(batch: Copies, found: torch.Tensor) -> torch.Tensor:
-        moved = norms(_seen(scaled(found)) - batch.repeat(clean))
+        moved = norms(seen(scaled(found)) - batch.repeat(clean))
         return moved / norms(batch.inputs - batch.repeat(inputs))
 
-    slopes = _measured(explain, model, inputs, targets, generator, nr_samples, gaussian(std), slope)
+    slopes = measured(explain, model, inputs, targets, generator, nr_samples, gaussian(std), slope)
     return only(usable(attributions, constant=True), slopes.amax(0))
-
-
-def relative_input_stability(
-    explain: Explain,
-    model: Network,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
-    attributions: torch.Tensor,
-    *,
-    generator: Draws,
-    logits: torch.Tensor | None = None,
-    nr_samples: int = 10,
-    std: float = 0.05,
-    eps_min: float = 1e-6,
-) -> torch.Tensor:
-    """Relative change of the explanation over that of the input (Agarwal et al. 2022, eq. 2, p = 2), Gaussian noise.
-
-    max over copies of ||(a - a') / a|| / max(||(x - x') / x||, eps_min), element by element; a zero in a denominator
-    counts as ``eps_min``. Copies whose predicted class differs are left out, as in the paper; NaN where none is left.
-    Lower is better, >= 0, and has no upper bound: an attribution near zero in one element makes it large.
-
-    Args:
-        logits: (N, K) clean outputs, where known.
-        std: of the noise, in input units.
-        eps_min: least denominator.
-
-    >>> x = torch.ones(1, 1, 2, 2)
-    >>> model = lambda x: x.flatten(1)
-    >>> found = relative_input_stability(lambda model, x, y: x, model, x, torch.zeros(1), x, generator=Draws([3]))
-    >>> round(float(found), 4)
-    1.0
-    """
-    clean = _outputs(model, inputs) if logits is None else logits
-
-    def ratio(batch: Copies, found: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            outputs = model(batch.inputs)
-        changed = outputs.argmax(1) != batch.repeat(clean).argmax(1)
-        x = batch.repeat(inputs)
-        below = norms(_relative(x, batch.inputs, eps_min))
-        return _ratio(batch.repeat(attributions), found, below, changed, eps_min)
-
-    return _relative_stability(explain, model, inputs, targets, attributions, generator, nr_samples, std, ratio)
-
-
-def relative_output_stability(
-    explain: Explain,
-    model: Network,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
-    attributions: torch.Tensor,
-    *,
-    generator: Draws,
-    logits: torch.Tensor | None = None,
-    nr_samples: int = 10,
-    std: float = 0.05,
-    eps_min: float = 1e-6,
-) -> torch.Tensor:
-    """Relative change of the explanation over the change of the logits (Agarwal et al. 2022, eq. 5, p = 2).
-
-    max over copies of ||(a - a') / a|| / max(||h(x) - h(x')||, eps_min); the rest as
-    :func:`relative_input_stability`.
-
-    >>> x = torch.ones(1, 1, 2, 2)
-    >>> model = lambda x: 2 * x.flatten(1)
-    >>> found = relative_output_stability(lambda model, x, y: x, model, x, torch.zeros(1), x, generator=Draws([3]))
-    >>> round(float(found), 4)
-    0.5
-    """
-    clean = _outputs(model, inputs) if logits is None else logits
-
-    def ratio(batch: Copies, found: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            outputs = model(batch.inputs)
-        before = batch.repeat(clean)
-        below = (outputs - before).norm(dim=1)
-        return _ratio(batch.repeat(attributions), found, below, outputs.argmax(1) != before.argmax(1), eps_min)
-
-    return _relative_stability(explain, model, inputs, targets, attributions, generator, nr_samples, std, ratio)
-
-
-def relative_representation_stability(
-    explain: Explain,
-    model: nn.Module,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
-    attributions: torch.Tensor,
-    *,
-    generator: Draws,
-    layers: Sequence[str] = (),
-    nr_samples: int = 10,
-    std: float = 0.05,
-    eps_min: float = 1e-6,
-) -> torch.Tensor:
-    """Relative change of the explanation over that of the hidden layers (Agarwal et al. 2022, eq. 3, p = 2).
-
-    max over copies of ||(a - a') / a|| / max(||(L(x) - L(x')) / L(x)||, eps_min), L the outputs of ``layers`` in one
-    vector; the rest as :func:`relative_input_stability`. Outputs are read before an in-place operation changes them.
-
-    Args:
-        layers: dotted names of modules of ``model``; default: all without children.
-
-    Raises:
-        AssayError: a layer is not in the model, or none gave a tensor.
-
-    >>> x = torch.ones(1, 1, 2, 2)
-    >>> model = nn.Sequential(nn.Flatten())
-    >>> found = relative_representation_stability(
-    ...     lambda model, x, y: x, model, x, torch.zeros(1), x, generator=Draws([3])
-    ... )
-    >>> round(float(found), 4)
-    1.0
-    """
-    values = []
-    with Representations(model, layers, eps_min) as hidden:
-        for at in blocks(inputs):
-            clean = hidden.keep(inputs[at])
-            for batch in noisy_copies(inputs, at, nr_samples, gaussian(std), generator):
-                outputs, below = hidden.compare(batch.inputs)
-                changed = outputs.argmax(1) != clean.argmax(1).repeat(len(batch.copies))
-                with hidden.away():
-                    found = explain_copies(explain, model, batch, targets)
-                ratio = _ratio(batch.repeat(attributions), found, below, changed, eps_min)
-                values.append((at, batch.back(ratio)))
-    return only(usable(attributions, constant=True), _largest_left(_assembled(values)))
 
 
 def continuity(
@@ -283,38 +159,11 @@ def continuity(
             moved = torch.full_like(inputs[at], baseline)
             moved[..., shift:] = inputs[at][..., :-shift]
             batch = Copies(at, range(k, k + 1), moved)
-            found = per_sample_max(_seen(explain_copies(explain, model, batch, targets)))
+            found = per_sample_max(seen(explain_copies(explain, model, batch, targets)))
             below = norms(moved - inputs[at])
             ratio = (found - clean[at]).flatten(1).abs().sum(1) / below
             values.append((at, torch.where(below > 0, ratio, torch.full_like(ratio, -torch.inf))[None]))
-    return only(usable(attributions, constant=True), _assembled(values).amax(0))
-
-
-def _measured(
-    explain: Explain,
-    model: Any,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
-    generator: Draws,
-    nr_samples: int,
-    noise: Noise,
-    measure: Measure,
-) -> torch.Tensor:
-    """(copies, N) of ``measure(copies, their attributions)``."""
-    values = []
-    for at in blocks(inputs):
-        for batch in noisy_copies(inputs, at, nr_samples, noise, generator):
-            found = explain_copies(explain, model, batch, targets)
-            values.append((at, batch.back(measure(batch, found))))
-    return _assembled(values)
-
-
-def _assembled(values: Sequence[tuple[slice, torch.Tensor]]) -> torch.Tensor:
-    """(copies, N) from parts (samples, (some copies, those samples)) in the order of blocks."""
-    columns: dict[int, list[torch.Tensor]] = {}
-    for at, part in values:
-        columns.setdefault(at.start, []).append(part)
-    return torch.cat([torch.cat(parts) for parts in columns.values()], dim=1)
+    return only(usable(attributions, constant=True), assembled(values).amax(0))
 
 
 def _relative_changes(
@@ -331,56 +180,13 @@ def _relative_changes(
 
     def change(batch: Copies, found: torch.Tensor) -> torch.Tensor:
         clean = batch.repeat(attributions)
-        return norms(_seen(found) - clean) / norms(clean)
+        return norms(seen(found) - clean) / norms(clean)
 
-    return _measured(explain, model, inputs, targets, generator, nr_samples, uniform(radius), change)
-
-
-def _relative_stability(
-    explain: Explain,
-    model: Any,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
-    attributions: torch.Tensor,
-    generator: Draws,
-    nr_samples: int,
-    std: float,
-    ratio: Measure,
-) -> torch.Tensor:
-    ratios = _measured(explain, model, inputs, targets, generator, nr_samples, gaussian(std), ratio)
-    return only(usable(attributions, constant=True), _largest_left(ratios))
-
-
-def _ratio(
-    clean: torch.Tensor, found: torch.Tensor, below: torch.Tensor, changed: torch.Tensor, eps_min: float
-) -> torch.Tensor:
-    """(M,) relative change of attributions over ``below``; -inf where the predicted class changed."""
-    above = norms(_relative(clean, _seen(found), eps_min))
-    ratio = above / below.clamp_min(eps_min)
-    return torch.where(changed, torch.full_like(ratio, -torch.inf), ratio)
-
-
-def _largest_left(ratios: torch.Tensor) -> torch.Tensor:
-    """(N,) largest over copies; infinite (later NaN) where all were left out."""
-    return ratios.amax(0)
-
-
-def _relative(before: torch.Tensor, after: torch.Tensor, eps_min: float) -> torch.Tensor:
-    return (before - after) / torch.where(before == 0, torch.full_like(before, eps_min), before)
-
-
-def _seen(attributions: torch.Tensor) -> torch.Tensor:
-    """An element that is not finite counts as infinite: the sample becomes NaN, whatever its other copies say."""
-    return torch.where(attributions.isfinite(), attributions, torch.full_like(attributions, torch.inf))
+    return measured(explain, model, inputs, targets, generator, nr_samples, uniform(radius), change)
 
 
 def _same(values: torch.Tensor) -> torch.Tensor:
     return values
-
-
-def _outputs(model: Network, inputs: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        return torch.cat([model(inputs[at]) for at in blocks(inputs)])
 
 
 __all__ = [
