@@ -47,4 +47,4 @@ def drawn(seed: int, split: str, number: int) -> tuple[NDArray[np.int64], int, f
 
 def image(background: NDArray[np.int64], true: NDArray[np.bool_], false: NDArray[np.bool_]) -> NDArray[np.float32]:
     """(16, 16) in [0, 1]: background, stripe and shade added."""
-    return ((background + STRIPE * true + SHADE * false) / LEVELS).astype(np.float32)
+    return np.asarray((background + STRIPE * true + SHADE * false) / LEVELS, np.float32)

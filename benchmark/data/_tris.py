@@ -77,7 +77,7 @@ class Recipe:
         return 1 if self.size == 8 else 4 if self.scenario == "transrot" else 8
 
     def put(self, *parts: tuple[NDArray[np.float64], tuple[int, int], int]) -> NDArray[np.float64]:
-        """(size, size): tetrominoes (in blocks) at (top, left) with a sign; 1 inside, soft edges where they are large."""
+        """(size, size): tetrominoes (in blocks) at (top, left) with a sign: 1, with soft edges where large."""
         found = np.zeros((self.size, self.size))
         for shape, (top, left), sign in parts:
             block = np.kron(shape, np.ones((self.scale, self.scale)))

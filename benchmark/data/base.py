@@ -195,7 +195,7 @@ class Dataset(Plugin):
         ``Index.artefacts`` is True."""
         raise DataError(f"dataset {self.name!r} has no masks of false structures")
 
-    def structures(self, split: Split, grid: Grid) -> Structures | None:  # noqa: ARG002
+    def structures(self, split: Split, grid: Grid) -> Structures | None:
         """Patterns of the true and of the false structure on the grid, where the images are made of them.
 
         None where the dataset knows none, or where a split's images do not all carry their own class's false one.

@@ -79,13 +79,14 @@ class Stripes(Dataset):
         from benchmark.data import _stripes as made
 
         true = made.stripes()
-        return [true[self._label(name), made.drawn(self.seed, split, self._number(name))[1]] for name in ids]
+        places = [made.drawn(self.seed, split, self._number(name))[1] for name in ids]
+        return list(true[[self._label(name) for name in ids], places])
 
     def read_artefacts(self, split: Split, ids: Sequence[str]) -> list[NDArray[np.bool_]]:
         """(16, 16), True in the four corners."""
         from benchmark.data import _stripes as made
 
-        corners = made.shades().any(0)
+        corners = np.asarray(made.shades().any(0))
         return [corners for _ in ids]
 
     def structures(self, split: Split, grid: Grid) -> Structures | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import nn
 
@@ -16,7 +17,7 @@ def mlp(size: int = 8, classes: int = 2, hidden: Sequence[int] = (64, 32)) -> nn
     """Perceptron with ReLU: (N, 1, size, size) to logits (N, classes)."""
     layers: list[nn.Module] = [nn.Flatten()]
     widths = [size * size, *hidden]
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         layers += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-1], classes))
 
@@ -28,7 +29,7 @@ def cnn(size: int = 8, classes: int = 2, channels: Sequence[int] = (16, 32), hid
     """
     layers: list[nn.Module] = []
     widths, side = [1, *channels], size
-    for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (before, after) in enumerate(pairwise(widths)):
         layers += [nn.Conv2d(before, after, 3, stride=1 if i == 0 else 2, padding=1), nn.ReLU()]
         side = side if i == 0 else side // 2
     layers += [nn.Flatten(), nn.Linear(widths[-1] * side * side, hidden), nn.ReLU(), nn.Linear(hidden, classes)]

@@ -61,7 +61,7 @@ def test_a_network_of_the_true_structure_alone_has_no_reliance(data):
 def test_a_network_of_the_false_structure_alone_follows_it(data):
     """A shade is 28 levels above noise whose mean over nine pixels deviates by 6: nearly always found."""
     network = Matched(made.shades()[:, None])
-    columns, rows, outputs = run("structure-conflict", network, data)
+    columns, rows, _ = run("structure-conflict", network, data)
     assert np.nanmean(columns["reliance"]) > 0.9
     assert columns["acc"].mean() < 0.1
     assert (rows["param_false_class"] != data[1].labels).all()
@@ -131,7 +131,7 @@ def test_deepfool_along_a_structure_is_the_closed_form_of_a_linear_network(data,
     """min over classes of |f_k - f_own| / ||P (w_k - w_own)||, times 1 + overshoot, P made by least squares here."""
     weight = np.random.default_rng(0).normal(size=(4, 256))
     network = Affine(weight)
-    source, batch = data
+    _, batch = data
     patterns = made.stripes().reshape(64, 256) if structure == "true" else made.shades().reshape(4, 256)
     per_class = len(patterns) // 4
     span = np.stack([a - b for i, a in enumerate(patterns * 1.0) for j, b in enumerate(patterns * 1.0)

@@ -1,4 +1,4 @@
-"""Stripes. Oracles: the generator's own formula bit by bit, closed forms of means and shares, properties of the split."""
+"""Stripes. Oracles: the generator's formula bit by bit, closed forms of means and shares, properties of splits."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def load(split="test", **params):
 
 def test_masks_say_where_the_stripe_and_the_shades_are():
     """Taking both patterns away leaves the background, which lies in its bounds and is integer in levels."""
-    data, batch = load()
+    _, batch = load()
     assert batch.masks.sum((1, 2, 3)).tolist() == [made.WIDTH * made.SIZE] * 80
     assert (batch.artefacts.sum((1, 2, 3)) == 4 * made.CORNER**2).all()
     shades = made.shades()[batch.labels]
@@ -65,7 +65,7 @@ def test_structures_follow_the_images_onto_the_grid(grid):
 @pytest.mark.parametrize(("rate", "expected"), [(1.0, 1.0), (0.25, 0.25), (0.0, 0.0)])
 def test_share_of_training_images_whose_shade_agrees(rate, expected):
     """Within 4 standard errors of a binomial share; where the rate is 0.25 every shade is as likely in every class."""
-    data, batch = load("train", rate=rate, train=2000)
+    _, batch = load("train", rate=rate, train=2000)
     corners = np.stack([batch.inputs[:, 0][:, shade].mean(1) for shade in made.shades()], axis=1)
     shade = corners.argmax(1)  # a mean of nine pixels: noise 0.024, a stripe may cover some
     background = [made.drawn(0, "train", i) for i in range(2000)]

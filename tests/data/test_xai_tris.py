@@ -1,4 +1,4 @@
-"""XAI-TRIS. Oracles: scipy's Gaussian filter, closed forms of the optimal accuracy, and independence by construction."""
+"""XAI-TRIS. Oracles: scipy's Gaussian filter, closed forms of the optimal accuracy, independence by construction."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_the_optimal_accuracy_of_the_linear_scenario():
 
 def test_no_pixel_of_xor_tells_the_class_but_two_together_do():
     """Every pixel's mean and variance agree over the classes within 5 standard errors; products at T and L do not."""
-    data, batch = load(scenario="xor")
+    _, batch = load(scenario="xor")
     x = batch.inputs[:, 0].astype(float) - 0.5
     same, different = x[batch.labels == 0], x[batch.labels == 1]
     for power in (1, 2):
@@ -104,8 +104,8 @@ def test_turned_and_moved_tetrominoes_are_where_the_mask_is():
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_suppressors_tell_nothing_alone_but_the_noise_of_a_tetromino(scenario):
-    """At alpha = 0: a suppressor's squared correlation with some informative pixel is 0.9 or more, other pixels' less."""
-    data, batch = load(scenario=scenario, background="correlated", alpha=0.0, n=3000)
+    """At alpha = 0 a suppressor's squared correlation with an informative pixel is 0.9 or more, others' less."""
+    _, batch = load(scenario=scenario, background="correlated", alpha=0.0, n=3000)
     x = batch.inputs[:, 0].reshape(3000, -1).astype(float)
     squared = np.corrcoef(x.T) ** 2
     assert not (batch.artefacts & batch.masks).any()
@@ -137,7 +137,8 @@ def test_large_images(scenario):
     assert abs(np.abs(signal).sum() - 4 * scale**2 * (2 if scenario == "xor" else 1)) < 1e-9
     _, batch = load(scenario=scenario, background="correlated", size=64, n=6)
     assert batch.inputs.shape == (6, 1, 64, 64)
-    assert (0 < batch.inputs.min()) and (batch.inputs.max() < 1)
+    assert batch.inputs.min() > 0
+    assert batch.inputs.max() < 1
     assert (batch.masks.sum((1, 2, 3)) > 4 * scale**2).all()  # soft edges
 
 
