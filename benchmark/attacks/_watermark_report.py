@@ -13,6 +13,7 @@ from benchmark.attacks._pictures import as_picture
 from benchmark.attacks.base import Extras, ProbeResults
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 EXAMPLES = 8
@@ -128,8 +129,16 @@ def draw(mark: ProbeResults, control: ProbeResults | None, kept: dict[str, dict[
             )
         line[0].text(-0.15, 0.5, probe.name, transform=line[0].transAxes, ha="right", va="center", fontsize=9)
     for axes in panels.ravel():
-        axes.set_axis_off()
+        frame(axes)
     return figure
+
+
+def frame(axes: Axes) -> None:
+    """A thin grey frame, so that a white mark does not run into the white page."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for side in axes.spines.values():
+        side.set(color="#999999", linewidth=0.6)
 
 
 def chosen(mark: ProbeResults, known: set[str]) -> list[str]:

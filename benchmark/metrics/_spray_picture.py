@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import AssayError
+from benchmark.errors import UsageError
 from benchmark.metrics._spray import Spectrum, analyse, pooled
 
 if TYPE_CHECKING:
@@ -59,14 +59,14 @@ def of_class(
         carries: sample id to whether it has the known false structure, or None.
 
     Raises:
-        AssayError: the class has too few usable attributions.
+        UsageError: the class has too few usable attributions.
     """
     samples, targets, attributions = known
     maps = pooled(attributions, pool)
     rows = np.flatnonzero((targets == k) & np.isfinite(maps).all((1, 2)))
     if len(rows) < 2 * neighbours:
         large = [int(c) for c in np.unique(targets) if (targets == c).sum() >= 2 * neighbours]
-        raise AssayError(
+        raise UsageError(
             f"{title}: {len(rows)} usable attributions, SpRAy with {neighbours} neighbours needs {2 * neighbours};"
             f" explain more samples, or choose another class (large enough by number: {large or 'none'})"
         )
@@ -128,6 +128,7 @@ def _eigenvalues(axes: Axes, spectrum: Spectrum) -> None:
     )
     axes.set_xlabel("number", fontsize=8)
     axes.set_ylim(bottom=-0.03)
+    axes.set_xticks(range(2, len(values) + 1, 2))
     axes.tick_params(labelsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -151,7 +152,12 @@ def _cluster(block: Any, shown: Shown, cluster: int, lines: int) -> None:
             picture = image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
             panel.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     for panel in panels.ravel():
-        panel.set_axis_off()
+        panel.set_xticks([])
+        panel.set_yticks([])
+        for side in panel.spines.values():
+            side.set(color="#aaaaaa", linewidth=0.6)
+        if not panel.has_data():
+            panel.set_axis_off()
     said = f"cluster {cluster}: n = {len(at)}, mean suspicion {spectrum.suspicion[at].mean():.2f}"
     if shown.carries is not None:
         said += f", {int(shown.carries[at].sum())} carry the mark"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.data.base import Grid, datasets
+from benchmark.data.base import Batch, Grid, datasets
 from benchmark.errors import AssayError
 from benchmark.metrics.base import Metric, metrics
 from benchmark.report.probes import filled, with_clean
@@ -49,8 +49,9 @@ class ExplainedView:
         return attributions(self.results, model, self.explainer)
 
     def inputs(self, samples: Sequence[str]) -> NDArray[Any] | None:
-        """See :func:`inputs`."""
-        return inputs(self.results, tuple(samples))
+        """See :func:`samples_at_hand`."""
+        batch = samples_at_hand(self.results, samples)
+        return None if batch is None else batch.inputs
 
 
 def attributions(
@@ -77,16 +78,21 @@ def attributions(
     return samples, np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
 
 
-@lru_cache(maxsize=8)
-def inputs(results: Results, samples: tuple[str, ...]) -> NDArray[np.float32] | None:
-    """Inputs (N, C, H, W) on the suite's grid; None where the data are not at hand, or have changed since."""
+def samples_at_hand(results: Results, samples: Sequence[str], where: Mapping[str, Path] | None = None) -> Batch | None:
+    """Samples on the suite's grid, with masks where known; None where the data are not at hand, or have changed since.
+
+    Args:
+        results: of the suite.
+        samples: ids.
+        where: paths given by ``--data``, by the dataset's label.
+    """
     spec = results.suite.dataset
-    path = {} if spec.path is None else {"path": spec.path}
+    path = (where or {}).get(spec.label)
     try:
-        dataset = datasets.make(spec.use, {**spec.params, **path})
+        dataset = datasets.make(spec.use, {**spec.params, **({} if path is None else {"path": path})})
         if dataset.index(spec.split).digest != results.plan["dataset"]["digest"]:
             return None
-        return dataset.load(spec.split, samples, Grid(size=spec.size, channels=spec.channels)).inputs
+        return dataset.load(spec.split, samples, Grid(size=spec.size, channels=spec.channels), masks=True)
     except (AssayError, OSError):
         return None
 
