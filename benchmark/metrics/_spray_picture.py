@@ -167,7 +167,7 @@ def _cluster(block: Any, shown: Shown, cluster: int, lines: int) -> None:
 def _heat(panel: Axes, relevance: NDArray[Any]) -> None:
     """Red for, blue against; each on its own scale."""
     most = float(np.abs(relevance).max()) or 1.0
-    panel.imshow(relevance, cmap="seismic", vmin=-most, vmax=most, interpolation="nearest")
+    panel.imshow(relevance, cmap="bwr", vmin=-most, vmax=most, interpolation="nearest")
 
 
 def _colour(cluster: int) -> str:
