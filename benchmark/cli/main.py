@@ -9,6 +9,7 @@ import typer
 from benchmark.cli.check import check
 from benchmark.cli.compare import compare
 from benchmark.cli.list import list_
+from benchmark.cli.metrics import metrics
 from benchmark.cli.new import new
 from benchmark.cli.report import report
 from benchmark.cli.run import run
@@ -36,6 +37,7 @@ for _name, _command in (
     ("new", new),
     ("check", check),
     ("train", train),
+    ("metrics", metrics),
 ):
     app.command(_name)(_command)
 

@@ -106,6 +106,7 @@ class Metric(Plugin):
         family: faithfulness, robustness, randomisation, complexity, localisation or axiomatic.
         channels: how channels are used, ``"abs-sum"``, ``"sum"`` or ``"each"``.
         range: of the values, in words such as ``"[0, 1]"``.
+        quantus: what Quantus 0.6 does under this name, where that differs from what we do.
         joint: True where it must see all samples of the suite at once (clustering), not a chunk of them.
     """
 
@@ -116,6 +117,7 @@ class Metric(Plugin):
     family: ClassVar[str] = ""
     channels: ClassVar[str] = "each"
     range: ClassVar[str] = ""
+    quantus: ClassVar[str] = ""
     joint: ClassVar[bool] = False
 
     def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
