@@ -39,6 +39,7 @@ class Spray(Metric):
     family: ClassVar[str] = "localisation"
     channels: ClassVar[str] = "sum"
     range: ClassVar[str] = "[0, 1]"
+    quantus: ClassVar[str] = "absent"
     joint: ClassVar[bool] = True
 
     neighbours: int = Field(default=10, ge=2)

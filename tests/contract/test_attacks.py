@@ -63,6 +63,8 @@ TABLE = [
     Row("patch", {"steps": 3, "batch": 4}),
     Row("patch", {"steps": 3, "batch": 4, "target": 5, "shape": "square"}, 3),
     Row("patch-random"),
+    Row("watermark", {"target": 3}),
+    Row("watermark", {"corner": "bottom-right", "value": 0.5, "elsewhere": True}, 3),
     *[
         Row(f"foolbox:{prefix}{name}", S)
         for prefix in ("L1", "L2", "Linf")
