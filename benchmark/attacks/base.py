@@ -165,6 +165,17 @@ class ProbeResults(Protocol):
     def sources(self) -> Sequence[str]:
         """Entries whose fit was judged on others (a probe with ``transfer``), else empty."""
 
+    def minus(self, name: str, other: ProbeResults, model: str) -> tuple[float, float, float]:
+        """A rate that both attacks declare, this probe's minus another's on the samples that both have: the paired
+        difference and its 95 % interval (Newcombe). Both without a budget."""
+
+    def summary(self, name: str, model: str) -> tuple[float, float, float]:
+        """A column that the task declares of clean rows (``clean_acc``): value and 95 % interval; NaN where it has none."""
+
+    def scores(self, model: str) -> pd.DataFrame:
+        """Rows of all metrics of a model's explanations: ``explainer``, ``metric``, ``sample``, ``value``, ``label``,
+        ``pred_clean`` and the metrics' own columns (``own_*``). Empty where nothing was explained."""
+
     def artefact(
         self, model: str, eps: str | None = None, *, kind: str = "attack", name: str = ""
     ) -> Mapping[str, NDArray[Any]] | None:

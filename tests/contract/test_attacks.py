@@ -71,6 +71,8 @@ TABLE = [
     Row("structure-absent", channels=3),
     Row("structure-deepfool", {"structure": "true"}),
     Row("structure-deepfool", {"overshoot": 0.1}, 3),
+    Row("watermark", {"target": 3}),
+    Row("watermark", {"corner": "bottom-right", "value": 0.5, "elsewhere": True}, 3),
     *[
         Row(f"foolbox:{prefix}{name}", S)
         for prefix in ("L1", "L2", "Linf")
