@@ -18,10 +18,12 @@ def spray(
         str, typer.Option("--class", help="Name or number of the explained class; default: the most suspicious one.")
     ] = "",
     neighbours: Annotated[int, typer.Option("--neighbours", min=2, help="Of each heatmap in the graph.")] = 10,
-    pool: Annotated[int, typer.Option("--pool", min=2, help="Pixels a side that heatmaps are averaged to at most.")] = 16,
-    picture: Annotated[Path | None, typer.Option("--picture", help="File to write; default: in the suite's figures.")] = (
-        None
-    ),
+    pool: Annotated[
+        int, typer.Option("--pool", min=2, help="Pixels a side that heatmaps are averaged to at most.")
+    ] = 16,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="File to write; default: in the suite's figures.")
+    ] = (None),
     data: Data = [],  # noqa: B006
     include: Include = [],  # noqa: B006
     out: Out = RESULTS,

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 NUMBERS = ["suspicion", "auc", "auc_low", "auc_high", "clusters", "silhouette", "eigengap"]
 CAPTION = (
-    "Spectral relevance analysis (SpRAy) of the heatmaps of one explained class. `suspicion`: mean of the most suspicious"
-    " cluster; `auc`: how well a sample's suspicion tells samples with the known false structure from those without"
-    " (Newcombe 2006). `silhouette` and `eigengap` are diagnostics: they do not tell a Clever Hans from an honest model."
+    "Spectral relevance analysis (SpRAy) of the heatmaps of one explained class. `suspicion`: mean of the most"
+    " suspicious cluster; `auc`: how well a sample's suspicion tells samples with the known false structure from those"
+    " without (interval: Newcombe 2006). `silhouette` and `eigengap` are diagnostics: they do not tell a Clever Hans"
+    " from an honest model."
 )
 
 
@@ -60,7 +61,12 @@ def table(probe: ExplainedResults, model: str) -> pd.DataFrame:
         return pd.DataFrame(found)
     for k, part in rows[rows["own_cluster"].notna()].groupby("own_target", sort=True):
         values = part["value"].to_numpy(dtype=float)
-        line = {"model": model, "explainer": probe.explainer, "class": probe.classes[int(float(str(k)))], "n": len(part)}
+        line = {
+            "model": model,
+            "explainer": probe.explainer,
+            "class": probe.classes[int(float(str(k)))],
+            "n": len(part),
+        }
         carries = part["own_carries"].to_numpy(dtype=float) == 1 if "own_carries" in part else np.zeros(len(part), bool)
         line["carriers"] = int(carries.sum())
         estimate, low, high = auc(values, carries)
