@@ -85,7 +85,10 @@ class Plan:
                 for probe in self.suite.explainers
             },
             "metrics": {
-                probe.name: {"use": probe.use, "higher_is_better": metrics.lookup(probe.use)[0].higher_is_better}
+                probe.name: {
+                    "use": probe.use,
+                    "higher_is_better": metrics.make(probe.use, probe.params).higher_is_better,
+                }
                 for probe in self.suite.metrics
             },
             "versions": self.versions(),
