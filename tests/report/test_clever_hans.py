@@ -53,6 +53,17 @@ def test_the_planted_watermark_is_found(table):
     assert poisoned["control_rate_high"] < 0.02
 
 
+def test_relevance_lies_on_the_mark_in_the_poisoned_network_alone(folder):
+    """Mass over area of LRP: 1 is chance; random heatmaps stay there."""
+    mass = pd.read_csv(folder / "explanations.csv").set_index(["model", "explainer"])
+    column = "artefact_relevance_mass"
+    poisoned, clean = mass.loc[("digits_watermarked", "lrp")], mass.loc[("digits_cnn", "lrp")]
+    assert poisoned[f"{column}_low"] > clean[f"{column}_high"]
+    assert poisoned[f"{column}_low"] > mass.loc[("digits_watermarked_pclarc", "lrp")][f"{column}_high"]
+    control = mass.loc[("digits_watermarked", "random")]
+    assert control[f"{column}_low"] < 1 < control[f"{column}_high"]
+
+
 def test_the_remedy_takes_the_flips_away(table):
     poisoned, mended = table.loc["digits_watermarked"], table.loc["digits_watermarked_pclarc"]
     assert mended["flip_rate_high"] < poisoned["flip_rate_low"]
