@@ -68,7 +68,9 @@ class Plan:
         task = tasks.make(self.suite.task, self.suite.task_params)
         return {
             "plan_version": PLAN_VERSION,
-            "suite": self.suite.model_dump(mode="json", exclude={"dataset": {"path": True}, "variants": True}),
+            "suite": self.suite.model_dump(
+                mode="json", exclude={"dataset": {"path": True}, "variants": True, "parts": True}
+            ),
             "task": task.identity(),
             "dataset": {
                 "digest": self.index.digest,
@@ -83,7 +85,10 @@ class Plan:
                 for probe in self.suite.explainers
             },
             "metrics": {
-                probe.name: {"use": probe.use, "higher_is_better": metrics.lookup(probe.use)[0].higher_is_better}
+                probe.name: {
+                    "use": probe.use,
+                    "higher_is_better": metrics.make(probe.use, probe.params).higher_is_better,
+                }
                 for probe in self.suite.metrics
             },
             "versions": self.versions(),
