@@ -115,9 +115,21 @@ def sweep(
     """(N, steps) the target's output after each step, which replaces ``inputs`` by ``filled`` where ``masks`` says."""
     outputs = torch.empty((len(inputs), steps), dtype=inputs.dtype, device=inputs.device)
     for some, part in batches(inputs, steps):
-        perturbed = torch.where(masks(some, part), filled[some, None], inputs[some, None]).flatten(0, 1)
+        perturbed = chosen(masks(some, part), filled[some, None], inputs[some, None]).flatten(0, 1)
         outputs[some, part] = repeated(model, perturbed, targets[some], softmax=softmax)
     return outputs
+
+
+def chosen(masks: torch.Tensor, there: torch.Tensor, elsewhere: torch.Tensor) -> torch.Tensor:
+    """``there`` where a mask is True, ``elsewhere`` where not: ``torch.where``, on a CPU without its branches.
+
+    On masks that look random, branches make it some eight times slower than choosing bits.
+    """
+    whole = {torch.float32: torch.int32, torch.float64: torch.int64}.get(there.dtype)
+    if there.device.type != "cpu" or whole is None:
+        return torch.where(masks, there, elsewhere)
+    before = elsewhere.view(whole)
+    return ((there.view(whole) ^ before) & -masks.to(whole)).bitwise_xor_(before).view(there.dtype)
 
 
 def batches(inputs: torch.Tensor, steps: int) -> list[tuple[slice, slice]]:

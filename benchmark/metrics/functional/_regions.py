@@ -9,6 +9,7 @@ from benchmark.metrics.functional._perturbing import (
     Fill,
     Masks,
     batches,
+    chosen,
     clean_outputs,
     patch_ranks,
     reference,
@@ -140,14 +141,14 @@ def infidelity(
     ...  for scaled in (True, False)]
     [0.0, 2.5]
     """
-    chosen: Masks = masks if callable(masks) else (lambda some, part: masks[some, part])
+    given: Masks = masks if callable(masks) else (lambda some, part: masks[some, part])
     filled = reference(inputs, fill)
     weights = attributions.double() * (inputs - filled).double()
     clean = clean_outputs(model, inputs, targets, logits, softmax=False)
     drops, sums = (torch.empty((len(inputs), steps), dtype=torch.float64, device=inputs.device) for _ in "ab")
     for some, part in batches(inputs, steps):
-        mask = chosen(some, part)
-        perturbed = torch.where(mask, filled[some, None], inputs[some, None]).flatten(0, 1)
+        mask = given(some, part)
+        perturbed = chosen(mask, filled[some, None], inputs[some, None]).flatten(0, 1)
         drops[some, part] = (clean[some, None] - repeated(model, perturbed, targets[some], softmax=False)).double()
         weight = weights[some].sum(1, keepdim=True) if mask.shape[2] == 1 else weights[some]
         sums[some, part] = torch.bmm(mask.flatten(2).double(), weight.flatten(1)[:, :, None])[:, :, 0]
