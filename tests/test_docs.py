@@ -284,7 +284,7 @@ def test_facts_of_metrics():
     for name, cls in own(metrics).items():
         better = {True: "higher", False: "lower", None: "–"}[cls.higher_is_better]
         needs = "masks" if cls.needs_masks else ""
-        row = rows[name]
+        row = rows[name + (":<Name>" if issubclass(cls, Family) else "")]
         assert [row["better"], row["needs"], row["random"], row["family"]] == [
             better, needs, yes(cls.random), cls.family
         ], name  # fmt: skip
