@@ -25,6 +25,7 @@ class Sparseness(Metric):
     source: ClassVar[str] = "Chalasani et al. 2020, eq. 11"
     higher_is_better: ClassVar[bool | None] = True
     family: ClassVar[str] = "complexity"
+    quantus: ClassVar[str] = "Sparseness: the same with abs; without it changes the caller's array"
     channels: ClassVar[str] = "each"
     range: ClassVar[str] = "[0, 1)"
 
@@ -46,6 +47,7 @@ class Complexity(Metric):
     source: ClassVar[str] = "Bhatt et al. 2020, eq. 5"
     higher_is_better: ClassVar[bool | None] = False
     family: ClassVar[str] = "complexity"
+    quantus: ClassVar[str] = "Complexity: the same with abs; without it changes the caller's array"
     channels: ClassVar[str] = "each"
     range: ClassVar[str] = "[0, log d]"
 
@@ -69,6 +71,9 @@ class EffectiveComplexity(Metric):
     source: ClassVar[str] = "Nguyen and Martínez 2020"
     higher_is_better: ClassVar[bool | None] = False
     family: ClassVar[str] = "complexity"
+    quantus: ClassVar[str] = (
+        "EffectiveComplexity: one sample's scale moves the others; ours is a share, normalised per sample"
+    )
     channels: ClassVar[str] = "each"
     range: ClassVar[str] = "(0, 1]"
 
