@@ -71,6 +71,10 @@ class PixelFlipping(Filling):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Bach et al. 2015, section Pixel-flipping"
+    quantus: ClassVar[str] = (
+        "PixelFlipping: its area grows with the number of steps, and its curve lacks the untouched input; "
+        "ours is the area over the fraction replaced, from 0 to 1"
+    )
     higher_is_better: ClassVar[bool | None] = False
     range: ClassVar[str] = "[0, 1]"
 
@@ -95,6 +99,7 @@ class Insertion(Filling):
     """
 
     source: ClassVar[str] = "Petsiuk et al. 2018"
+    quantus: ClassVar[str] = "absent (PixelFlipping deletes only)"
     higher_is_better: ClassVar[bool | None] = True
     range: ClassVar[str] = "[0, 1]"
 
@@ -122,6 +127,9 @@ class FaithfulnessCorrelation(Filling):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Bhatt et al. 2020, eq. 3"
+    quantus: ClassVar[str] = (
+        "FaithfulnessCorrelation: the same, its subsets drawn from NumPy's global stream; ours per sample"
+    )
     higher_is_better: ClassVar[bool | None] = True
     random: ClassVar[bool] = True
     range: ClassVar[str] = "[-1, 1]"
@@ -153,6 +161,7 @@ class SensitivityN(Filling):
     """
 
     source: ClassVar[str] = "Ancona et al. 2018"
+    quantus: ClassVar[str] = "SensitivityN: uses the first batch only, one value for all; ours per sample"
     higher_is_better: ClassVar[bool | None] = True
     random: ClassVar[bool] = True
     range: ClassVar[str] = "[-1, 1]"
@@ -183,6 +192,7 @@ class FaithfulnessEstimate(Filling):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Alvarez-Melis and Jaakkola 2018"
+    quantus: ClassVar[str] = "FaithfulnessEstimate: the same"
     higher_is_better: ClassVar[bool | None] = True
     range: ClassVar[str] = "[-1, 1]"
 
@@ -210,6 +220,7 @@ class RegionPerturbation(Filling):
     """
 
     source: ClassVar[str] = "Samek et al. 2017"
+    quantus: ClassVar[str] = "RegionPerturbation: returns the drop but declares that lower is better; higher is"
     higher_is_better: ClassVar[bool | None] = True
     range: ClassVar[str] = "[-1, 1]"
 
@@ -239,6 +250,7 @@ class Selectivity(Filling):
     """
 
     source: ClassVar[str] = "Montavon et al. 2018"
+    quantus: ClassVar[str] = "Selectivity: the same curve, its area not normalised"
     higher_is_better: ClassVar[bool | None] = False
     range: ClassVar[str] = "[0, 1]"
 
@@ -267,6 +279,10 @@ class Infidelity(Filling):
     """
 
     source: ClassVar[str] = "Yeh et al. 2019, eq. 1"
+    quantus: ClassVar[str] = (
+        "Infidelity: repeats are identical, it depends on the attribution's scale and crashes where the patch "
+        "does not divide the image; ours draws squares per sample and fits the scale"
+    )
     higher_is_better: ClassVar[bool | None] = False
     random: ClassVar[bool] = True
     range: ClassVar[str] = "[0, ∞)"
@@ -305,6 +321,7 @@ class Road(Faithfulness):
     """
 
     source: ClassVar[str] = "Rong et al. 2022"
+    quantus: ClassVar[str] = "ROAD: IndexError on colour, scores the first batch only; ours per sample, any channels"
     higher_is_better: ClassVar[bool | None] = False
     random: ClassVar[bool] = True
     channels: ClassVar[str] = "sum"

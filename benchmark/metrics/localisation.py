@@ -53,6 +53,10 @@ class RelevanceRankAccuracy(Localisation):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Arras et al. 2022, eq. 2"
+    quantus: ClassVar[str] = (
+        "RelevanceRankAccuracy: the same with one channel; it ranks channels against a mask of one, ours sums "
+        "them first"
+    )
 
     def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(N,) in [0, 1]."""
@@ -70,6 +74,7 @@ class RelevanceMassAccuracy(Localisation):
     """
 
     source: ClassVar[str] = "Arras et al. 2022"
+    quantus: ClassVar[str] = "RelevanceMassAccuracy: signed attributions leave [0, 1]; ours takes the positive part"
 
     def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(N,) in [0, 1]."""
@@ -90,6 +95,7 @@ class TopKIntersection(Localisation):
     """
 
     source: ClassVar[str] = "Theiner et al. 2022"
+    quantus: ClassVar[str] = "TopKIntersection: the same"
 
     k: int | None = Field(default=None, ge=1)
 
@@ -110,6 +116,7 @@ class PointingGame(Localisation):
     """
 
     source: ClassVar[str] = "Zhang et al. 2018"
+    quantus: ClassVar[str] = "PointingGame: an empty mask counts as a hit, weighted crashes; ours is NaN there"
 
     def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(N,) of 0 and 1."""
@@ -127,6 +134,7 @@ class LocalisationAuc(Localisation):
     """
 
     source: ClassVar[str] = "Fawcett 2006"
+    quantus: ClassVar[str] = "AUC: the same; ours gives ties their mid-rank"
 
     def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(N,) in [0, 1]."""
@@ -144,6 +152,7 @@ class ArtefactRelevanceMass(Localisation):
     """
 
     source: ClassVar[str] = "own, after Arras et al. 2022"
+    quantus: ClassVar[str] = "absent"
     higher_is_better: ClassVar[bool | None] = False
     needs_masks: ClassVar[bool] = False
     needs_artefacts: ClassVar[bool] = True

@@ -50,6 +50,7 @@ class MaxSensitivity(_Stability):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Yeh et al. 2019"
+    quantus: ClassVar[str] = "MaxSensitivity: the same, a copy at a time"
 
     nr_samples: int = Field(default=10, ge=1)
     radius: float = Field(default=0.2, gt=0)
@@ -71,6 +72,7 @@ class AvgSensitivity(_Stability):
     """
 
     source: ClassVar[str] = "Yeh et al. 2019"
+    quantus: ClassVar[str] = "AvgSensitivity: the same, a copy at a time"
 
     nr_samples: int = Field(default=10, ge=1)
     radius: float = Field(default=0.2, gt=0)
@@ -96,6 +98,7 @@ class LocalLipschitz(_Stability):
     """
 
     source: ClassVar[str] = "Alvarez-Melis and Jaakkola 2018"
+    quantus: ClassVar[str] = "LocalLipschitzEstimate: depends on the batch, by whose maximum it divides"
 
     nr_samples: int = Field(default=10, ge=1)
     std: float = Field(default=0.1, gt=0)
@@ -198,6 +201,7 @@ class Continuity(_Stability):
 
     random: ClassVar[bool] = False
     source: ClassVar[str] = "Montavon et al. 2018"
+    quantus: ClassVar[str] = "Continuity: crashes with NumPy 2"
 
     nr_steps: int = Field(default=8, ge=1)
     baseline: float = 0.0
