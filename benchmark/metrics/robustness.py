@@ -117,6 +117,10 @@ class _Relative(_Stability):
     """Relative stabilities: copies whose predicted class differs are left out."""
 
     source: ClassVar[str] = "Agarwal et al. 2022"
+    quantus: ClassVar[str] = (
+        "Relative…Stability: one copy that changes the class makes all NaN; ours leaves such copies out, as the paper "
+        "says; its default noise is never negative"
+    )
 
     nr_samples: int = Field(default=10, ge=1)
     std: float = Field(default=0.05, gt=0)
