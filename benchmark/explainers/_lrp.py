@@ -135,8 +135,8 @@ def relevance(
 ) -> torch.Tensor:
     """Relevance of the target's logit on the suite's grid, (N, C, H, W).
 
-    With ``unit`` it starts at 1, whatever the logit. It is computed on ``core`` (default: the model's) at the normalised
-    input, exactly as for the bare network. Normalisation passes it through unchanged; the geometry by
+    With ``unit`` it starts at 1, whatever the logit. It is computed on ``core`` (default: the model's) at the
+    normalised input, exactly as for the bare network. Normalisation passes it through unchanged; the geometry by
     :func:`through_geometry`.
 
     Raises:
