@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from benchmark.attacks.base import Extras, ProbeResults
 from benchmark.report import stats
+from benchmark.report.gallery import gallery
 from benchmark.report.probes import artefact, views
 from benchmark.report.results import Results
 from benchmark.report.scores import gates, headline_probes, mean, score_budgets, score_name, scored
@@ -91,10 +92,11 @@ class TaskView:
 
 
 def extras(results: Results) -> Extras:
-    """Tables and pictures of the task and of all attacks."""
+    """Tables and pictures of the task, of the explanations and of all attacks."""
     found, known = Extras(), views(results)
     makers: list[tuple[str, Callable[[], Extras]]] = [
-        (results.task.name, partial(results.task.extras, TaskView(results)))
+        (results.task.name, partial(results.task.extras, TaskView(results))),
+        ("explanations", partial(gallery, results)),
     ]
     for cls in dict.fromkeys(type(view.attack) for view in known):
         makers.append((cls.use, partial(cls.extras, [view for view in known if type(view.attack) is cls])))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SHOWN = 5  # samples that a picture shows
 
 
-def similarity_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
+def similarity_cell(cell: Cell, context: Context, _model: Model, _spec: Any, batch_size: int) -> Outcome:
     """A row a pair of explainers; explain cells that failed or were skipped are left out.
 
     ``sample`` is ``<a>|<b>``, ``value`` the mean of Spearman's rho over the samples, ``lowest`` and ``highest`` its

@@ -36,20 +36,20 @@ def here(workplace, monkeypatch):
 
 def test_the_whole_way_by_the_command_line(workplace):
     first = workplace.assay("run", "tiny")
-    assert "32 to compute" in first.stdout
-    assert "computed 32, known 0, failed 0, skipped 0" in first.stdout
+    assert "36 to compute" in first.stdout
+    assert "computed 36, known 0, failed 0, skipped 0" in first.stdout
     assert "Warning" not in first.stderr
     before = workplace.times()
     second = workplace.assay("run", "tiny")
-    assert "computed 0, known 32" in second.stdout
+    assert "computed 0, known 36" in second.stdout
     assert workplace.times() == before
     (workplace.root / "probe.py").write_text(WITHOUT_TORCH)
     for command in (["report", "tiny"], ["status", "tiny"], ["run", "tiny", "--dry-run"], ["run", "tiny"]):
         done = workplace.python("probe.py", *command)
         assert done.returncode == 0, done.stderr
     status = workplace.assay("status", "tiny").stdout
-    assert "32 of 32 cells" in status
-    assert "one: 16 done" in status
+    assert "36 of 36 cells" in status
+    assert "one: 18 done" in status
     folder = workplace.root / "results/tiny"
     board = list(csv.DictReader((folder / "leaderboard.csv").read_text().splitlines()))
     assert {row["model"] for row in board} == {"one", "two"}
@@ -137,7 +137,7 @@ def test_models_and_only_compute_their_cells_alone(here):
     assert benchmark.run("tiny", models="one", only="deepfool").counts["done"] == 4  # two clean, two attack cells
     board = benchmark.run("tiny", models="one").leaderboard.set_index("model")
     assert board.loc["one", "missing"] == 0
-    assert board.loc["two", "missing"] == 16
+    assert board.loc["two", "missing"] == 18
     assert pd.isna(board.loc["two", "rank"])
 
 
@@ -146,7 +146,7 @@ def test_an_entry_from_elsewhere_joins_and_stays(here, tmp_path):
     before = here.times()
     write_entry(tmp_path / "mine" / "three", extra="kwargs = { seed = 3 }")
     joined = here.assay("run", "tiny", "--entries", tmp_path / "mine", "--models", "three")
-    assert "computed 16, known 0" in joined.stdout
+    assert "computed 18, known 0" in joined.stdout
     assert {name: time for name, time in here.times().items() if name in before} == before
     again = benchmark.run("tiny")  # without --entries: its row stays, from its records
     assert set(again.leaderboard["model"]) == {"one", "two", "three"}

@@ -21,9 +21,11 @@ def test_ranks_and_correlations_are_scipys_with_ties_too():
 
 
 def test_what_has_no_order_has_no_correlation():
-    rows = np.stack([np.arange(4.0), np.ones(4), [0, 1, np.nan, 2], -np.arange(4.0) ** 3]).astype(np.float32)
+    rows = np.stack([np.arange(4.0), np.ones(4), [0, 1, np.nan, 2], -(np.arange(4.0) ** 3)]).astype(np.float32)
     found = correlations(rows)
-    assert np.array_equal(np.isnan(found), [[False, True, True, False], [True] * 4, [True] * 4, [False, True, True, False]])
+    assert np.array_equal(
+        np.isnan(found), [[False, True, True, False], [True] * 4, [True] * 4, [False, True, True, False]]
+    )
     assert found[0, 3] == pytest.approx(-1, abs=1e-12)
 
 
