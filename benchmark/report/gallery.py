@@ -25,8 +25,8 @@ COLOURS = "RdBu_r"  # red above zero, blue below
 CAPTION = (
     "The input, then what each explainer gives its elements, summed over channels. Red: for the explained class;"
     " blue: against it; white: zero. Every panel has a scale of its own that ends at its largest magnitude, which"
-    " stands below it. Where the dataset knows where the evidence is, that is outlined. On the left: label, and the explained"
-    " class where it is another."
+    " stands below it. Where the dataset knows where the evidence is, that is outlined. On the left: label, and the"
+    " explained class where it is another."
 )
 
 
