@@ -29,7 +29,7 @@ def directed(results: Results) -> list[str]:
     return [name for name in known if known[name]["higher_is_better"] is not None]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def values(results: Results, model: str, metric: str) -> dict[str, NDArray[np.float64]]:
     """Scores of each explainer of a model on the same samples in the same order; without those that have none."""
     rows = score_rows(results)
@@ -44,6 +44,7 @@ def values(results: Results, model: str, metric: str) -> dict[str, NDArray[np.fl
     return found
 
 
+@lru_cache(maxsize=4)
 def explainer_ranks(results: Results) -> pd.DataFrame:
     """One row a model and explainer that is no control: rank on each metric with a direction, and their mean.
 
@@ -69,8 +70,7 @@ def explainer_ranks(results: Results) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     if not len(table):
         return table
-    ranks = [name for name in table if str(name).startswith("rank_")]
-    table[ranks] = table[ranks].astype("Int64")
+    table = table.astype({str(name): "Int64" for name in table if str(name).startswith("rank_")})
     order = {model: i for i, model in enumerate(results.models)}
     table = table.assign(_model=table["model"].map(order)).sort_values(["_model", "mean_rank"], kind="stable")
     return table.drop(columns="_model").reset_index(drop=True)
@@ -83,7 +83,8 @@ def _ranked(results: Results, model: str, metric: str, methods: list[list[str]])
     return {name: float(rank) for name, rank in stats.ranks_by_values(first, higher_is_better=higher).items()}
 
 
-def control_lines(results: Results) -> list[str]:
+@lru_cache(maxsize=4)
+def control_lines(results: Results) -> tuple[str, ...]:
     """In words, for each metric with a direction: on which models every control is worse than the best explainer.
 
     The best explainer is that of the best mean. A control is worse where a paired Wilcoxon test says so after Holm's
@@ -91,7 +92,7 @@ def control_lines(results: Results) -> list[str]:
     """
     real, controls = real_explainers(results), control_explainers(results)
     if not len(similarity(results)) or not real or not controls:
-        return []
+        return ()
     lines = []
     for metric in directed(results):
         good, bad = [], []
@@ -112,7 +113,7 @@ def control_lines(results: Results) -> list[str]:
             said += "; " if good and bad else ""
             said += f"does not separate {'; '.join(bad)}" if bad else ""
             lines.append(f"{metric}: {said}.")
-    return lines
+    return tuple(lines)
 
 
 def separates(results: Results, model: str, metric: str) -> tuple[str, list[str], list[str]] | None:

@@ -56,7 +56,7 @@ def _explain_counts(results: Results, model: str, probe: str) -> dict[str, int]:
 @lru_cache(maxsize=4)
 def score_rows(results: Results) -> pd.DataFrame:
     """Rows of score cells, those alone that the suite's ``[explaining]`` lets count."""
-    scores = results.rows[results.rows["kind"] == "score"]
+    scores: pd.DataFrame = results.rows[results.rows["kind"] == "score"]
     rule = results.suite.explaining
     if rule is None or not len(scores):
         return scores

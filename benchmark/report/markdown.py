@@ -283,8 +283,7 @@ def _explain_part(results: Results, explained: pd.DataFrame) -> list[str]:
     lines += [*_table(explained, ["model", "explainer", "control", *names], arrows(results)), ""]
     alike, ranked, controls = one_method(results), explainer_ranks(results), control_lines(results)
     if len(similarity(results)):
-        said = alike or ["No two explainers are one method here."]
-        lines += [f"- {line}" for line in said]
+        lines += [f"- {line}" for line in alike or ["No two explainers are one method here."]]
         lines += ["", "Mean rank correlation of their attributions (Spearman) above 0.99, either sign: one method."]
         lines[-1] += " All pairs: `explainer_similarity.csv`."
         lines += [""]

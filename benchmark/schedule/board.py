@@ -85,8 +85,8 @@ class Board:
         """A comparison that lacks pairs, since attributions came, or come now, that were not there when it ran."""
         if not cell.optional or head["status"] == "failed":
             return False
-        there = sum(not self._blocks(need) for role, need in cell.needs.items() if need in cell.optional)
-        return there * (there - 1) // 2 > head.get("rows", {}).get("n", 0)
+        there = sum(not self._blocks(need) for need in cell.needs.values() if need in cell.optional)
+        return there * (there - 1) // 2 > int(head.get("rows", {}).get("n", 0))
 
     def _blocks(self, need: str) -> bool:
         """The need ended for good, and not well; or nothing will make it."""
