@@ -10,10 +10,11 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from benchmark.errors import ExplainerError
-from benchmark.explainers._captum import target_gradient
+from benchmark.explainers._captum import network_input, target_gradient
 from benchmark.models.wrap import Model
 
 Rule = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+WITHOUT = "would be the plain gradient: the network runs no ReLU (torch.nn.ReLU, F.relu, torch.relu, Tensor.relu)"
 _RELUS = (torch.relu, torch.relu_, F.relu, F.relu_, torch.Tensor.relu, torch.Tensor.relu_)
 
 
@@ -70,6 +71,16 @@ class _Replaced(TorchFunctionMode):
         return x.copy_(found) if inplace else found
 
 
+def no_relu(model: Model, entry: Any, name: str) -> str | None:
+    """A reason where a black input meets no ReLU in the network, for ``skip``; None where the input is not known."""
+    black = network_input(model, entry)
+    if black is None:
+        return None
+    with _Replaced(guided) as replaced, torch.no_grad():
+        model.core(black)
+    return None if replaced.count else f"{name} {WITHOUT}"
+
+
 def modified_gradient(model: Model, inputs: torch.Tensor, targets: torch.Tensor, rule: Rule, name: str) -> torch.Tensor:
     """Gradient of the target's logit with ``rule`` at every ReLU, (N, C, H, W).
 
@@ -79,8 +90,5 @@ def modified_gradient(model: Model, inputs: torch.Tensor, targets: torch.Tensor,
     with _Replaced(rule) as replaced:
         found = target_gradient(model, inputs, targets)
     if not replaced.count:
-        raise ExplainerError(
-            f"{name}: the network runs no ReLU that can be seen (torch.nn.ReLU, F.relu, Tensor.relu), so this would be"
-            f" the plain gradient; write its ReLUs so, or leave {name} out for this entry"
-        )
+        raise ExplainerError(f"{name} {WITHOUT}; leave {name} out for this entry")
     return found

@@ -6,7 +6,7 @@ captum's and zennit's hooks see modules only, and silently give the plain gradie
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -19,8 +19,20 @@ if TYPE_CHECKING:
     from benchmark.seeds import Draws
 
 
+class ReluExplainer(Explainer):
+    """What changes ReLUs says so where there is none."""
+
+    def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
+        """A reason where the network runs no ReLU."""
+        if model is None:
+            return None
+        from benchmark.explainers._backprop import no_relu
+
+        return no_relu(model, entry, self.name)
+
+
 @explainers.register("guided-backprop")
-class GuidedBackprop(Explainer):
+class GuidedBackprop(ReluExplainer):
     """Gradient that passes a ReLU only where input and gradient are positive (Springenberg et al. 2015, section 3.4).
 
     It recovers the image more than the reason (Adebayo et al. 2018): look at its randomisation scores.
@@ -40,7 +52,7 @@ class GuidedBackprop(Explainer):
 
 
 @explainers.register("deconvolution")
-class Deconvolution(Explainer):
+class Deconvolution(ReluExplainer):
     """Gradient that passes a ReLU where it is positive, whatever the input was (Zeiler and Fergus 2014, section 2)."""
 
     source: ClassVar[str] = "Zeiler and Fergus 2014 (own code, as captum's Deconvolution)"
@@ -57,7 +69,7 @@ class Deconvolution(Explainer):
 
 
 @explainers.register("beta-smooth")
-class BetaSmooth(Explainer):
+class BetaSmooth(ReluExplainer):
     """Gradient with the derivative of softplus(beta x) / beta at every ReLU (Dombrowski et al. 2019, section 3.3).
 
     The forward pass keeps its ReLUs, as in zennit's BetaSmooth.

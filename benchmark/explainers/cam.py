@@ -153,6 +153,15 @@ class GuidedGradCam(SpatialExplainer):
 
     source: ClassVar[str] = "Selvaraju et al. 2017 (own code, as captum's GuidedGradCam)"
 
+    def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
+        """A reason where no layer has a spatial output after a convolution, or the network runs no ReLU."""
+        reason = super().skip(model, entry, dataset)
+        if model is None or reason:
+            return reason
+        from benchmark.explainers._backprop import no_relu
+
+        return no_relu(model, entry, self.name)
+
     def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
         """(N, C, H, W).
 

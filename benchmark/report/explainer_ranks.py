@@ -78,9 +78,10 @@ def explainer_ranks(results: Results) -> pd.DataFrame:
 
 def _ranked(results: Results, model: str, metric: str, methods: list[list[str]]) -> dict[str, float]:
     scores = values(results, model, metric)
-    first = {group[0]: scores[group[0]] for group in methods if group[0] in scores}
+    scored = {group[0]: next((scores[name] for name in group if name in scores), None) for group in methods}
+    known = {name: column for name, column in scored.items() if column is not None}
     higher = bool(results.plan["metrics"][metric]["higher_is_better"])
-    return {name: float(rank) for name, rank in stats.ranks_by_values(first, higher_is_better=higher).items()}
+    return {name: float(rank) for name, rank in stats.ranks_by_values(known, higher_is_better=higher).items()}
 
 
 @lru_cache(maxsize=4)
