@@ -231,6 +231,7 @@ KEYS = [
     ("suites.md", "### `[[attacks]]`", suite_spec.AttackProbe),
     ("suites.md", "### `[[explainers]]`", suite_spec.ExplainerProbe),
     ("suites.md", "### `[[metrics]]`", suite_spec.MetricProbe),
+    ("suites.md", "### `[explaining]`", suite_spec.ExplainingSpec),
     ("suites.md", "### `[[published]]`", suite_spec.Published),
     ("entries.md", "### The entry itself", entry_spec.EntrySpec),
     ("entries.md", "### `[preprocessing]`", entry_spec.Preprocessing),

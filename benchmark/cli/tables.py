@@ -6,6 +6,8 @@ import pandas as pd
 
 from benchmark.attacks.base import Extras
 from benchmark.cli.console import table_console
+from benchmark.report.explainer_ranks import control_lines, explainer_ranks
+from benchmark.report.explanations import one_method, scoring_lines
 from benchmark.report.flags import flags
 from benchmark.report.leaderboard import verdicts
 from benchmark.report.markdown import MANY, arrows, cell_text, own_names, query_names, shown_columns
@@ -31,6 +33,7 @@ def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame,
         _print_own(console, stem, found.shown.get(stem, whole))
     if len(explained):
         _print_explanations(console, results, explained)
+        _print_ranks(console, results)
     for label, status, reason in results.reasons():
         console.print(f"  {status}: {label}: {reason}", markup=False)
 
@@ -121,3 +124,31 @@ def _print_explanations(console: object, results: Results, explained: pd.DataFra
         values = ["–" if pd.isna(row[name]) else f"{row[name]:.3f}" for name in heads]
         table.add_row(shown, row["explainer"] + (" (control)" if row["control"] else ""), *values)
     console.print(table)
+
+
+def _print_ranks(console: object, results: Results) -> None:
+    """Which explainers are one method, their ranks, and what the controls say of the metrics."""
+    from rich.console import Console
+    from rich.table import Table
+
+    assert isinstance(console, Console)
+    for line in (*scoring_lines(results), *one_method(results)):
+        console.print(f"  {line}", markup=False)
+    ranked = explainer_ranks(results)
+    if len(ranked):
+        table = Table(title="Ranks of explainers (1 + methods that are significantly better)", title_justify="left")
+        names = [str(name) for name in ranked if name not in ("model", "explainer", "one_method_with")]
+        for name in ("model", "explainer"):
+            table.add_column(name, no_wrap=True)
+        for name in names:
+            table.add_column(name.removeprefix("rank_").replace("_", " "), justify="right")
+        last = None
+        for _, row in ranked.iterrows():
+            if last not in (None, row["model"]):
+                table.add_section()
+            shown, last = row["model"] if row["model"] != last else "", row["model"]
+            ranks = ["–" if pd.isna(row[name]) else f"{row[name]:.3g}" for name in names]
+            table.add_row(shown, row["explainer"], *ranks)
+        console.print(table)
+    for line in control_lines(results):
+        console.print(f"  {line}", markup=False)

@@ -10,8 +10,10 @@ from benchmark.attacks.base import Extras
 from benchmark.registry import digest
 from benchmark.report.curves import Curves, curves
 from benchmark.report.draw import DRAWING, as_png, picture_note
+from benchmark.report.explainer_ranks import explainer_ranks
+from benchmark.report.explanations import explanations, similarity
 from benchmark.report.extras import extras
-from benchmark.report.leaderboard import explanations, leaderboard
+from benchmark.report.leaderboard import leaderboard
 from benchmark.report.markdown import markdown
 from benchmark.report.probes import fitted
 from benchmark.report.results import Results
@@ -53,6 +55,8 @@ def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame, Ext
             del found.figures[stem]
     write_atomic(folder / "leaderboard.md", markdown(results, board, explained, found, drawn).encode())
     _write_or_remove(folder / "explanations.csv", explained)
+    _write_or_remove(folder / "explainer_similarity.csv", similarity(results))
+    _write_or_remove(folder / "explainer_ranks.csv", explainer_ranks(results))
     return results, board, explained, found
 
 
