@@ -88,7 +88,7 @@ def _say_plan(prepared: Prepared) -> None:
         estimate = f"about {seconds:.0f} s of one worker" if unknown < board.total else "unknown (nothing like it yet)"
         extra = f", and {unknown} cells without an earlier record" if 0 < unknown < board.total else ""
         typer.echo(f"estimated time: {estimate}{extra}")
-    for kind in ("clean", "fit", "attack", "generate", "explain", "score"):
+    for kind in ("clean", "fit", "attack", "generate", "explain", "score", "drift"):
         cells = [cell for cell in prepared.selected if cell.kind == kind]
         if cells:
             todo = sum(cell.hash in board.attempts for cell in cells)

@@ -1,0 +1,85 @@
+"""How alike two attributions are: rank correlation and structural similarity, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch.nn import functional as F
+
+from benchmark.metrics.functional._common import pearson, per_sample_max
+
+Similarity = Literal["spearman", "ssim"]
+
+
+def ranks(values: torch.Tensor) -> torch.Tensor:
+    """Ranks along the last axis, 0 the smallest, ties sharing their mean; float64.
+
+    >>> ranks(torch.tensor([[3.0, 1.0, 3.0, 2.0]]))
+    tensor([[2.5000, 0.0000, 2.5000, 1.0000]], dtype=torch.float64)
+    """
+    ordered, order = values.sort(dim=-1)
+    place = torch.arange(values.shape[-1], device=values.device).expand(values.shape)
+    new = torch.ones_like(ordered, dtype=torch.bool)
+    new[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    last = torch.ones_like(new)
+    last[..., :-1] = new[..., 1:]
+    n = values.shape[-1]
+    first_of = torch.where(new, place, 0).cummax(-1).values
+    last_of = torch.where(last, place, n - 1).flip(-1).cummin(-1).values.flip(-1)
+    return torch.empty_like(ordered, dtype=torch.float64).scatter_(-1, order, (first_of + last_of).double() / 2)
+
+
+def similar_to(attributions: torch.Tensor, kind: Similarity) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A function of other attributions (N, C, H, W): (N,) their similarity to these, in [-1, 1].
+
+    1 where nothing changed at all, even for a constant; NaN where either is not finite, all zero, or (for the rank
+    correlation) constant.
+    """
+    measure = {"spearman": _spearman, "ssim": _ssim}[kind](attributions)
+
+    def similarity(others: torch.Tensor) -> torch.Tensor:
+        a, b = attributions.flatten(1), others.flatten(1)
+        fine = a.isfinite().all(1) & b.isfinite().all(1) & (a != 0).any(1) & (b != 0).any(1)
+        found = torch.where((a == b).all(1), torch.ones_like(fine, dtype=torch.float64), measure(others))
+        return torch.where(fine, found, torch.full_like(found, torch.nan))
+
+    return similarity
+
+
+def ssim(a: torch.Tensor, b: torch.Tensor, window: int = 7) -> torch.Tensor:
+    """Mean structural similarity (Wang et al. 2004) of images (N, C, H, W), averaged over channels; (N,) float64.
+
+    Uniform window, sample covariance, constants 0.01 and 0.03, only windows inside the image, as scikit-image; the
+    range is that of each pair. The window shrinks to the largest odd side that fits.
+
+    >>> x = torch.arange(64.0).view(1, 1, 8, 8)
+    >>> ssim(x, x)
+    tensor([1.], dtype=torch.float64)
+    """
+    a, b = a.double(), b.double()
+    side = min(window, *a.shape[2:])
+    side -= 1 - side % 2
+    both = torch.cat([a.flatten(1), b.flatten(1)], 1)
+    span = (both.amax(1) - both.amin(1)).view(-1, 1, 1, 1)
+    ma, mb, aa, bb, ab = (F.avg_pool2d(v, side, 1) for v in (a, b, a * a, b * b, a * b))
+    correction = side * side / max(1, side * side - 1)
+    va, vb, cov = (correction * v for v in (aa - ma * ma, bb - mb * mb, ab - ma * mb))
+    c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
+    found = (2 * ma * mb + c1) * (2 * cov + c2) / ((ma * ma + mb * mb + c1) * (va + vb + c2))
+    mean: torch.Tensor = found.mean((1, 2, 3))
+    return mean
+
+
+def _spearman(attributions: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    known = ranks(attributions.flatten(1))
+    return lambda others: pearson(known, ranks(others.flatten(1)))
+
+
+def _ssim(attributions: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    known = per_sample_max(attributions)
+    return lambda others: ssim(known, per_sample_max(others))
+
+
+__all__ = ["Similarity", "ranks", "similar_to", "ssim"]
