@@ -35,17 +35,17 @@ class ExplanationManipulation(Attack):
 
     A ReLU network's gradient is piecewise constant, so its second derivative says nothing: the gradient of the
     objective is taken on a copy with softplus in place of each ``nn.ReLU``, beta rising from ``beta[0]`` to ``beta[1]``
-    by powers (Dombrowski et al.'s code; theirs is 10 to 100). Every iterate is judged on the network itself: a step after which the class
-    is another, or its probability has moved by more than ``keep``, is taken back and the sample's next step is half as
-    long. Of the admissible iterates the one with the best objective, measured on the network itself, is returned; the
-    clean input, where none is better.
+    by powers (Dombrowski et al.'s code; theirs is 10 to 100). Every iterate is judged on the network itself: a step
+    after which the class is another, or its probability has moved by more than ``keep``, is taken back and the sample's
+    next step is half as long. Of the admissible iterates the one with the best objective, measured on the network
+    itself, is returned; the clean input, where none is better.
 
     Attributes:
         method: the explanation that is moved; ``"integrated-gradients"`` starts at black.
         objective: see above.
-        target: the map that ``"target"`` aims at: ``"turned"``, the sample's own clean map turned by 180 degrees (the same values
-            elsewhere; another image's map would make a result depend on what else is in the batch), or ``"frame"``, all
-            relevance on the outermost eighth of the image.
+        target: the map that ``"target"`` aims at: ``"turned"``, the sample's own clean map turned by 180 degrees (the
+            same values elsewhere; another image's map would make a result depend on what else is in the batch), or
+            ``"frame"``, all relevance on the outermost eighth of the image.
         share: the elements whose relevance ``"topk"`` drives out.
         norm: of the budget.
         steps: gradient steps.

@@ -35,6 +35,7 @@ def run(
 ) -> None:
     """Run a suite; the same command resumes it, and computes only what is not known yet."""
     from benchmark.cli.progress import watcher_for
+    from benchmark.cli.report import combine, results_folders
     from benchmark.registry import include as include_files
     from benchmark.schedule.run import Options, resolve_all
     from benchmark.spec.suites import parse_pairs
@@ -57,6 +58,8 @@ def run(
     watcher = watcher_for()
     whole = resolve_all(suite, options)
     fine = [_run_one(spec, own, watcher, dry_run) for spec, own in whole]
+    if not dry_run:
+        combine(results_folders(suite, out, whole[0][0].name))
     if not all(fine):
         raise typer.Exit(1)
 

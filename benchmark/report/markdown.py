@@ -10,6 +10,7 @@ import pandas as pd
 
 from benchmark.attacks.base import Extras
 from benchmark.report.curves import WORST, Curves, describe
+from benchmark.report.drift import SAYS, SHOWN, attacked_explanations, compact
 from benchmark.report.flags import flags
 from benchmark.report.leaderboard import verdicts
 from benchmark.report.probes import declared, published, unshown
@@ -170,6 +171,7 @@ def markdown(
         names = [name.replace("-", "_") for name in results.plan["metrics"]]
         lines += ["## Explanations", "", "Means over samples; an arrow says which direction is better.", ""]
         lines += [*_table(explained, ["model", "explainer", "control", *names], arrows(results)), ""]
+    lines += _drift_part(results)
     reasons = results.reasons()
     if reasons:
         lines += ["## Failed and skipped", ""]
@@ -205,6 +207,15 @@ def _flag_part(results: Results) -> list[str]:
         return []
     lines = ["Flags: what in this evaluation makes a robustness claim doubtful.", ""]
     return [*lines, *[f"- {flag.model}: **{flag.name}**: {_plain(flag.words)}" for flag in raised], ""]
+
+
+def _drift_part(results: Results) -> list[str]:
+    """What the attacks did to the attributions."""
+    table = compact(attacked_explanations(results))
+    if not len(table):
+        return []
+    lines = ["## Explanations under attack", "", SAYS, "", *_table(table, list(SHOWN)), ""]
+    return [*lines, "The whole table: `explanations_attacked.csv`.", ""]
 
 
 def query_names(results: Results, board: pd.DataFrame) -> list[str]:

@@ -10,6 +10,7 @@ from benchmark.attacks.base import Extras
 from benchmark.registry import digest
 from benchmark.report.curves import Curves, curves
 from benchmark.report.draw import DRAWING, as_png, picture_note
+from benchmark.report.drift import attacked_explanations
 from benchmark.report.extras import extras
 from benchmark.report.leaderboard import explanations, leaderboard
 from benchmark.report.markdown import markdown
@@ -53,6 +54,7 @@ def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame, Ext
             del found.figures[stem]
     write_atomic(folder / "leaderboard.md", markdown(results, board, explained, found, drawn).encode())
     _write_or_remove(folder / "explanations.csv", explained)
+    _write_or_remove(folder / "explanations_attacked.csv", attacked_explanations(results))
     return results, board, explained, found
 
 

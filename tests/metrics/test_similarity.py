@@ -52,9 +52,9 @@ def test_structural_similarity_is_scikit_images(seed):
     a, b = pair(seed)
     expected = []
     for x, y in zip(a.double().sum(1).numpy(), b.double().sum(1).numpy(), strict=True):
-        x, y = 1 + x / np.abs(x).max(), 1 + y / np.abs(y).max()
-        span = max(x.max(), y.max()) - min(x.min(), y.min())
-        expected.append(reference(x, y, data_range=span))
+        first, second = 1 + x / np.abs(x).max(), 1 + y / np.abs(y).max()
+        span = max(first.max(), second.max()) - min(first.min(), second.min())
+        expected.append(reference(first, second, data_range=span))
     np.testing.assert_allclose(structural_similarity(a, b).numpy(), expected, atol=1e-9)
 
 

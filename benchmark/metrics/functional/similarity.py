@@ -45,7 +45,7 @@ def top_k_intersection(a: torch.Tensor, b: torch.Tensor, share: float = 0.1) -> 
 
 
 def structural_similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """(N,) in [-1, 1]: SSIM (Wang et al. 2004) of the maps: summed over channels, each divided by its largest magnitude.
+    """(N,) in [-1, 1]: SSIM (Wang et al. 2004) of the maps, summed over channels, divided by their largest magnitude.
 
     Uniform window of 7x7 (or the largest odd one that fits), range of the pair, as scikit-image computes it. SSIM is
     made for images, which are not negative: in signed maps the product of two negative factors (means and structure)
