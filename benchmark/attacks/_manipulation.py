@@ -98,7 +98,8 @@ def explained(
     along = x.new_tensor((nodes + 1) / 2).view(-1, 1, 1, 1, 1)
     points = (along * x).flatten(0, 1) if graph else (along * x).flatten(0, 1).detach().requires_grad_()
     gradient = _gradient(network, points, classes.repeat(path), graph).view(path, *x.shape)
-    return x * (x.new_tensor(weights / 2).view(-1, 1, 1, 1, 1) * gradient).sum(0)
+    mean: torch.Tensor = (x.new_tensor(weights / 2).view(-1, 1, 1, 1, 1) * gradient).sum(0)
+    return x * mean
 
 
 def _gradient(network: Network, x: torch.Tensor, classes: torch.Tensor, graph: bool) -> torch.Tensor:

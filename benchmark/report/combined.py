@@ -151,7 +151,7 @@ def combined_markdown(found: Combined) -> str:
     lines = [f"# {TITLE}", "", SAYS, "", "| " + " | ".join(heads.values()) + " |", "|" + "---|" * len(heads)]
     for _, row in found.table.iterrows():
         lines.append("| " + " | ".join(cell_text(row, name) for name in heads) + " |")
-    best = [name for name in found.table if str(name).startswith("best_")]
+    best = [str(name) for name in found.table if str(name).startswith("best_")]
     if best:
         lines += ["", "The best explainer of each metric:", "", "| suite | model | " + " | ".join(best) + " |"]
         lines += ["|" + "---|" * (len(best) + 2)]

@@ -44,7 +44,7 @@ def correlations(table: pd.DataFrame, robust: str, directions: Mapping[str, bool
     for over, part in groups.items():
         if part[robust].isna().all():
             continue
-        found = []
+        found: list[dict[str, Any]] = []
         for quality, higher in directions.items():
             both = part[["suite", robust, quality]].dropna()
             n, rho, p = rank_correlation(
@@ -52,7 +52,14 @@ def correlations(table: pd.DataFrame, robust: str, directions: Mapping[str, bool
                 both[quality].to_numpy(dtype=float) * (1 if higher else -1),
                 both["suite"].to_numpy(dtype=object),
             )
-            row = {"over": over, "quality": quality, "higher_is_better": higher, "n": n, "rho": rho, "p": p}
+            row: dict[str, Any] = {
+                "over": over,
+                "quality": quality,
+                "higher_is_better": higher,
+                "n": n,
+                "rho": rho,
+                "p": p,
+            }
             found.append(row)
         for row, p in zip(found, stats.holm([1.0 if isnan(row["p"]) else row["p"] for row in found]), strict=True):
             rows.append({**row, "p_holm": nan if isnan(row["p"]) else p, "words": _words(row, p)})

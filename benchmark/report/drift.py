@@ -15,6 +15,10 @@ from benchmark.spec.suite import parse_eps, show_eps
 
 MEASURES = {"spearman": "value", "topk": "own_topk", "ssim": "own_ssim"}
 CHANGED = ("all", "no", "yes")
+SHOWN = (
+    *("model", "explainer", "attack", "eps"),
+    *("n_kept", "spearman_kept", "topk_kept", "ssim_kept", "n_changed", "spearman_changed"),
+)
 TITLE = "Explanations under attack (1: the same attribution as on the clean input)"
 SAYS = (
     "The attribution of the clean class on the perturbed input against that on the clean one: Spearman's correlation"
@@ -101,7 +105,3 @@ def _bound_last(name: str) -> str:
         if middle:
             return f"{start}_{end}_{side}"
     return name
-
-
-SHOWN = ("model", "explainer", "attack", "eps", "n_kept", "spearman_kept", "topk_kept", "ssim_kept", "n_changed")
-SHOWN += ("spearman_changed",)
