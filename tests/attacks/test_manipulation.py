@@ -1,13 +1,14 @@
 """The attack on explanations.
 
 Oracles: captum's attributions (what is differentiated is what the explainers give), closed forms (a linear network's
-gradient does not move; softplus against ReLU; a two-layer network's Hessian), the verifier, and the control: noise of the
-same norm.
+gradient does not move; softplus against ReLU; a two-layer network's Hessian), the verifier, and the control: noise of
+the same norm.
 """
 
 from types import MappingProxyType
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -128,8 +129,6 @@ def test_explanations_move_farther_than_under_noise_while_the_prediction_stays(d
         np.testing.assert_allclose(rows["param_change"], (after - before).abs().detach(), atol=1e-6)
         np.testing.assert_allclose(rows["param_after"], values[use], atol=1e-5)
         column = next(column for column in attack.columns() if column.name == "manipulated")
-        import pandas as pd
-
         assert np.nanmean(column.values(pd.DataFrame(rows))) > 0.9
     assert values["explanation-manipulation"].mean() < values["noise-linf"].mean() - 0.02
     if objective == "ranks":

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import permutation_test, spearmanr
 
+import benchmark
 from benchmark.report.combined import FILES, combined, write_combined
 from benchmark.report.correlation import correlations, rank_correlation
 
@@ -165,17 +166,18 @@ def test_the_correlations_of_a_group_are_corrected_for_one_another():
     assert "do not decide" in found.loc["other", "words"]
 
 
-def test_run_and_report_write_it_and_print_it(workplace):
+def test_run_and_report_write_it_and_print_it(workplace, monkeypatch):
     workplace.edit('use = "sparseness"', 'use = "faithfulness-correlation"')
     part = '\n[parts.few]\nentries = ["one"]\ndataset = { use = "digits", samples = 8 }\n'
     file = workplace.root / "suites" / "tiny.toml"
     file.write_text(file.read_text().replace('name = "sparseness"', 'name = "faith"') + part)
-    out = workplace.assay("run", "tiny").stdout
-    assert "Robustness and explanation quality" in out
-    assert "over 2 models nothing can be decided" in out
+    monkeypatch.chdir(workplace.root)
+    benchmark.run("tiny")
     base = workplace.root / "results" / "tiny"
     before = {name: (base / name).read_bytes() for name in FILES}
     assert pd.read_csv(base / "combined.csv")["suite"].tolist() == ["tiny", "tiny", "tiny-few"]
     (base / "combined.csv").unlink()
-    assert "Robustness and explanation quality" in workplace.assay("report", "tiny").stdout
+    out = workplace.assay("report", "tiny").stdout
+    assert "Robustness and explanation quality" in out
+    assert "over 2 models nothing can be decided" in out
     assert {name: (base / name).read_bytes() for name in FILES} == before
