@@ -60,9 +60,12 @@ def run(suite: str, *, device: str = "cpu", watcher: Watcher | None = None, **op
     Raises:
         UsageError: an unknown suite, entry, probe, or option.
     """
+    from benchmark.report.combined import write_combined
+
     runs = []
     for spec, own in resolve_all(suite, _options(options)):
         runs.append(_run(spec, device, watcher or Watcher(), own, None))
+    write_combined([run.folder for run in runs])
     return replace(runs[0], parts=tuple(runs[1:]))
 
 

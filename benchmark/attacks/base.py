@@ -39,7 +39,8 @@ class Threat(BaseModel):
         norm: norm of the perturbation, ``"none"`` where it has none (rotation, sticker).
         kind: ``"fixed"`` budget, ``"minimal"`` norm (no budget given), or ``"none"`` (neither: identity).
         knowledge: what the adversary knows of the model.
-        domain: where the perturbation lives, ``"image"``, ``"measurement"`` or ``"acquisition"`` (mask, noise).
+        domain: where the perturbation lives, ``"image"``, ``"measurement"`` or ``"acquisition"`` (mask, noise); or
+            ``"explanation"``: on the image, but the prediction is to stay.
         targeted: the adversary wants one class, not any wrong one.
         relative: the budget is a share of the norm of what is perturbed.
     """
@@ -218,6 +219,8 @@ class Attack(Plugin):
         judges_fit: True where what was fitted is also judged on the training samples (a training rate).
         generates: True where :meth:`generate` makes one input a class, from nothing; :meth:`run` is then not called.
         needs_structures: True where it must know the dataset's true and false structures (:meth:`knowing`).
+        breaks: False where the prediction is meant to stay (an attack on the explanation): there is then no robust
+            accuracy and no success rate under it. Its threat has a domain of its own.
         tabled: True where :meth:`extras` has a table of all results: their columns then stand in the CSV file alone.
         cost: calls a sample in words, for ``assay list``.
     """
@@ -232,6 +235,7 @@ class Attack(Plugin):
     judges_fit: ClassVar[bool] = False
     generates: ClassVar[bool] = False
     needs_structures: ClassVar[bool] = False
+    breaks: ClassVar[bool] = True
     tabled: ClassVar[bool] = False
     cost: ClassVar[str] = ""
 

@@ -16,6 +16,7 @@ def report(suite: SuiteName, include: Include = [], out: Out = RESULTS) -> None:
     include_files(include)
     for folder in [results_folder(suite, out), *parts_folders(suite, out)]:
         _report_one(folder)
+    combine(results_folders(suite, out))
 
 
 def _report_one(folder: Path) -> None:
@@ -58,3 +59,20 @@ def parts_folders(suite: str, out: Path) -> list[Path]:
     except UsageError:  # results that somebody handed in, of a suite that is not here
         return []
     return [out / name for name in names if (out / name / "plan.json").is_file()]
+
+
+def results_folders(suite: str, out: Path, name: str = "") -> list[Path]:
+    """The results folder of a suite and those of its parts; ``name`` is that of a variant that was run instead."""
+    folders = [results_folder(suite, out), *parts_folders(suite, out)]
+    known = not name or name in [folder.name for folder in folders]
+    return folders if known else [out / name]
+
+
+def combine(folders: list[Path]) -> None:
+    """Write and print robustness beside explanation quality, where the suite has both."""
+    from benchmark.cli.tables import print_combined
+    from benchmark.report.combined import write_combined
+
+    found = write_combined(folders) if folders[0].is_dir() else None
+    if found is not None:
+        print_combined(found)

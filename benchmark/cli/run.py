@@ -35,6 +35,7 @@ def run(
 ) -> None:
     """Run a suite; the same command resumes it, and computes only what is not known yet."""
     from benchmark.cli.progress import watcher_for
+    from benchmark.cli.report import combine, results_folders
     from benchmark.registry import include as include_files
     from benchmark.schedule.run import Options, resolve_all
     from benchmark.spec.suites import parse_pairs
@@ -57,6 +58,8 @@ def run(
     watcher = watcher_for()
     whole = resolve_all(suite, options)
     fine = [_run_one(spec, own, watcher, dry_run) for spec, own in whole]
+    if not dry_run:
+        combine(results_folders(suite, out, whole[0][0].name))
     if not all(fine):
         raise typer.Exit(1)
 
@@ -88,7 +91,7 @@ def _say_plan(prepared: Prepared) -> None:
         estimate = f"about {seconds:.0f} s of one worker" if unknown < board.total else "unknown (nothing like it yet)"
         extra = f", and {unknown} cells without an earlier record" if 0 < unknown < board.total else ""
         typer.echo(f"estimated time: {estimate}{extra}")
-    for kind in ("clean", "fit", "attack", "generate", "explain", "score", "similarity"):
+    for kind in ("clean", "fit", "attack", "generate", "explain", "score", "similarity", "drift"):
         cells = [cell for cell in prepared.selected if cell.kind == kind]
         if cells:
             todo = sum(cell.hash in board.attempts for cell in cells)

@@ -6,11 +6,15 @@ import pandas as pd
 
 from benchmark.attacks.base import Extras
 from benchmark.cli.console import table_console
+from benchmark.report.combined import TITLE as COMBINED
+from benchmark.report.combined import Combined, words
+from benchmark.report.combined import shown_columns as combined_columns
+from benchmark.report.drift import SHOWN, TITLE, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
 from benchmark.report.explanations import one_method, scoring_lines
 from benchmark.report.flags import flags
 from benchmark.report.leaderboard import verdicts
-from benchmark.report.markdown import MANY, arrows, cell_text, own_names, query_names, shown_columns
+from benchmark.report.markdown import MANY, arrows, cell_text, number, own_names, query_names, shown_columns
 from benchmark.report.probes import published
 from benchmark.report.results import Results
 
@@ -34,6 +38,7 @@ def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame,
     if len(explained):
         _print_explanations(console, results, explained)
         _print_ranks(console, results)
+    _print_drift(console, compact(attacked_explanations(results)))
     for label, status, reason in results.reasons():
         console.print(f"  {status}: {label}: {reason}", markup=False)
 
@@ -151,4 +156,46 @@ def _print_ranks(console: object, results: Results) -> None:
             table.add_row(shown, row["explainer"], *ranks)
         console.print(table)
     for line in control_lines(results):
+        console.print(f"  {line}", markup=False)
+
+
+def _print_drift(console: object, attacked: pd.DataFrame) -> None:
+    """What the attacks did to the attributions; nothing where no explainer names one."""
+    from rich.console import Console
+    from rich.table import Table
+
+    assert isinstance(console, Console)
+    if not len(attacked) or len(attacked) > MOST_ROWS:
+        return
+    table = Table(title=TITLE, title_justify="left")
+    for name in SHOWN:
+        table.add_column(name.replace("_", " "), no_wrap=name in ("model", "explainer", "attack"))
+    for _, row in attacked.iterrows():
+        cells = {name: number(row[name]) for name in SHOWN} | {"spearman_kept": cell_text(row, "spearman_kept")}
+        cells["explainer"] += " (control)" if row["control"] else ""
+        table.add_row(*[cells[name] for name in SHOWN])
+    console.print(table)
+
+
+def print_combined(found: Combined) -> None:
+    """Robustness beside explanation quality, a row a quantity and a column a model; of many models a row a model."""
+    from rich.table import Table
+
+    console, heads, several = table_console(), combined_columns(found), found.table["suite"].nunique() > 1
+    table = Table(title=COMBINED, title_justify="left")
+    rows = [row for _, row in found.table.iterrows()]
+    if len(rows) > MANY:
+        for name, head in heads.items():
+            table.add_column(head.replace("_", " "), no_wrap=name in ("suite", "model"))
+        for row in rows:
+            table.add_row(*[number(row[name]) for name in heads])
+    else:
+        table.add_column("")
+        for row in rows:
+            table.add_column(f"{row['model']}\n{row['suite']}" if several else row["model"], justify="right")
+        for name, head in heads.items():
+            if name not in ("suite", "model"):
+                table.add_row(head.replace("_", " "), *[cell_text(row, name) for row in rows])
+    console.print(table)
+    for line in words(found):
         console.print(f"  {line}", markup=False)

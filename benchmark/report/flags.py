@@ -208,7 +208,7 @@ def _pairs(results: Results) -> Iterator[tuple[ProbeView, ProbeView]]:
         settings = _settings(view.attack)
         effort = {key: float(value) for key, value in settings.items() if key in EFFORT and _is_number(value)}
         rest = {key: value for key, value in settings.items() if key not in effort}
-        if view.attack.threat.norm in NORMS and not view.attack.control:
+        if view.attack.threat.norm in NORMS and not view.attack.control and view.attack.breaks:
             alike.setdefault(f"{view.attack.name} {sorted(rest.items(), key=str)}", []).append((effort, view))
     for group in alike.values():
         group.sort(key=lambda pair: sorted(pair[0].items()))
@@ -253,7 +253,7 @@ def _unbounded(results: Results, model: str) -> Iterator[Flag]:
 
 def unbounded(probe: AttackProbe, threat: dict[str, Any]) -> Condition | None:
     """Where a white-box probe has no effective budget: minimal norm, or linf with eps of 1 and more; else None."""
-    if threat.get("knowledge") != "white-box" or threat.get("control"):
+    if threat.get("knowledge") != "white-box" or threat.get("control") or not threat.get("breaks", True):
         return None
     if threat.get("kind") == "minimal" and threat["norm"] in ("linf", "l2", "l1"):
         return Condition(probe.name, None)

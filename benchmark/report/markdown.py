@@ -10,6 +10,7 @@ import pandas as pd
 
 from benchmark.attacks.base import Extras
 from benchmark.report.curves import WORST, Curves, describe
+from benchmark.report.drift import SAYS, SHOWN, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
 from benchmark.report.explanations import one_method, scoring_lines, similarity
 from benchmark.report.flags import flags
@@ -173,6 +174,7 @@ def markdown(
     if 0 < len(classes) <= 8:
         lines += ["## Per class", "", *_table(board, ["model", *classes]), ""]
     lines += _explain_part(results, explained)
+    lines += _drift_part(results)
     reasons = results.reasons()
     if reasons:
         lines += ["## Failed and skipped", ""]
@@ -208,6 +210,15 @@ def _flag_part(results: Results) -> list[str]:
         return []
     lines = ["Flags: what in this evaluation makes a robustness claim doubtful.", ""]
     return [*lines, *[f"- {flag.model}: **{flag.name}**: {_plain(flag.words)}" for flag in raised], ""]
+
+
+def _drift_part(results: Results) -> list[str]:
+    """What the attacks did to the attributions."""
+    table = compact(attacked_explanations(results))
+    if not len(table):
+        return []
+    lines = ["## Explanations under attack", "", SAYS, "", *_table(table, list(SHOWN)), ""]
+    return [*lines, "The whole table: `explanations_attacked.csv`.", ""]
 
 
 def query_names(results: Results, board: pd.DataFrame) -> list[str]:

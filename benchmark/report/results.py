@@ -106,11 +106,14 @@ class Results:
         return {probe: dict(threat) for probe, threat in zip(cells["probe"], cells["threat"], strict=True)}
 
     def conditions(self) -> list[Condition]:
-        """Every judged condition, in the suite's order; a minimal-norm probe also has one without a budget."""
+        """Every judged condition, in the suite's order; a minimal-norm probe also has one without a budget.
+
+        Attacks that do not mean to break a prediction have none.
+        """
         found = []
         for probe in self.suite.attacks:
             threat = self.threat(probe.name)
-            if not threat:
+            if not threat or not threat.get("breaks", True):
                 continue
             if threat.get("kind") != "fixed":
                 found.append(Condition(probe.name, None))

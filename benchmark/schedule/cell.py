@@ -13,6 +13,7 @@ from benchmark.data.base import Batch
 from benchmark.errors import AssayError, NotApplicableError
 from benchmark.schedule.attacking import attack_cell, fit, generate_cell
 from benchmark.schedule.context import Context
+from benchmark.schedule.drifting import drift_cell
 from benchmark.schedule.explaining import explain_cell, score_cell
 from benchmark.schedule.parts import (
     Artefacts,
@@ -109,6 +110,7 @@ _KINDS: dict[str, Callable[[Cell, Context, Any, Any, int], Outcome]] = {
     "explain": explain_cell,
     "score": score_cell,
     "similarity": similarity_cell,
+    "drift": drift_cell,
 }
 
 

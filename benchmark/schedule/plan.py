@@ -168,6 +168,8 @@ def ref(plugin: Plugin) -> PluginRef:
 def threat_of(attack: Attack) -> dict[str, Any]:
     """The threat model as a plan holds it."""
     found = attack.threat.model_dump() | {"control": attack.control}
+    if not attack.breaks:
+        found["breaks"] = False
     if not found["relative"]:
         del found["relative"]
     return found

@@ -44,6 +44,8 @@ class _Planner:
         self.task = tasks.make(suite.task, suite.task_params, f"suite {suite.name!r}, [task_params]")
         self.task.check_grid(Grid(size=suite.dataset.size, channels=suite.dataset.channels))
         self.read = {probe.of for probe in suite.attacks if probe.of}
+        self.read |= {name for probe in suite.explainers for name in probe.attacked}
+        self.perturbed: dict[tuple[str, str, Fraction | None], Cell] = {}  # of the chunk that is being planned
         self.cells: list[Cell] = []
         self.planned: set[tuple[str, str, str]] = set()
         self.fits: dict[str, Cell] = {}
@@ -181,7 +183,9 @@ class _Planner:
                     needs["fit"] = self.fit(source, probe, attack, None if eps is None else str(eps)).hash
                 for name in probe.sources:
                     needs[f"found:{name}"] = self.found(name, probe.of, eps, clean.samples).hash
-                self.attacked(entry, probe, attack, eps, samples, needs, source)
+                cell = self.attacked(entry, probe, attack, eps, samples, needs, source)
+                if source in ("", probe.source or entry.name):
+                    self.perturbed[entry.name, probe.name, eps] = cell
 
     def run_at(self, probe: AttackProbe, attack: Attack) -> Sequence[Fraction | None]:
         """The budgets that get a cell, in the order in which they run."""
@@ -305,6 +309,33 @@ class _Planner:
             if not plugin.joint:
                 needs = {"explain": cell.hash}
                 self.cells.append(Cell(kind="score", plugin=ref(plugin), needs=needs, metric=metric.name, **common))
+        self.drift(entry, probe, cell, clean)
+
+    def drift(self, entry: PlannedEntry, probe: ExplainerProbe, explain: Cell, clean: Cell) -> None:
+        """What each attack that the explainer names does to its attributions, a cell a budget."""
+        for name in probe.attacked:
+            attack_probe, attack = self.probes[name]
+            if attack.generates or attack.views() > 1:
+                made = "makes inputs from nothing" if attack.generates else "judges each sample under several views"
+                raise SpecError(
+                    f"suite {self.suite.name!r}, explainer {probe.name!r}: attacked names {name!r}, but"
+                    f" {attack_probe.use!r} {made}; name attacks that leave one perturbed input a sample"
+                )
+            for eps in self.run_at(attack_probe, attack):
+                attacked = self.perturbed.get((entry.name, name, eps))
+                samples = self.within(explain.samples, attack_probe.samples)
+                if attacked is None or not samples:
+                    continue
+                own = {field: getattr(explain, field) for field in Cell.model_fields}
+                own |= {
+                    "kind": "drift",
+                    "samples": samples,
+                    "plugin": attacked.plugin,
+                    "eps": attacked.eps,
+                    "needs": {"clean": clean.hash, "explain": explain.hash, "attack": attacked.hash},
+                    "metric": name,
+                }
+                self.cells.append(Cell(**own))
 
     def similarity(self, entry: PlannedEntry, clean: Cell) -> None:
         """One cell that compares the attributions of this chunk's samples, where two explainers or more have them."""

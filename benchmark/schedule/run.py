@@ -17,7 +17,7 @@ from benchmark.models.weights import ensure_weights
 from benchmark.schedule.board import Board, with_needs
 from benchmark.schedule.engine import Job, Watcher
 from benchmark.schedule.plan import Plan, PlannedEntry
-from benchmark.schedule.planner import make_plan
+from benchmark.schedule.planner import KEEP_ALL_MB, make_plan
 from benchmark.schedule.pool import run_pool
 from benchmark.spec.cell import Cell
 from benchmark.spec.suite import SuiteSpec
@@ -187,6 +187,7 @@ def prepare(
     ]
     selected = with_needs(selected, plan.cells)
     heads = usable(store, store.heads(cell.hash for cell in plan.cells))
+    heads = {cell: head for cell, head in heads.items() if cell not in kept_too_little(plan.cells, heads)}
     return Prepared(plan, store, selected, Board(selected, heads, options.retry_failed))
 
 
@@ -199,6 +200,17 @@ def usable(store: Store, heads: dict[str, dict[str, Any]]) -> dict[str, dict[str
         if ("rows" not in head or f"{cell}.parquet" in files) and all(path.is_file() for path in artefacts):
             kept[cell] = head
     return kept
+
+
+def kept_too_little(cells: Sequence[Cell], heads: Mapping[str, dict[str, Any]]) -> set[str]:
+    """Attack cells that others now read, whose record (of a plan in which nobody did) kept only some inputs."""
+    return {
+        cell.hash
+        for cell in cells
+        if cell.kind == "attack" and cell.keep_inputs == "all" and cell.keep_inputs_mb >= KEEP_ALL_MB
+        if heads.get(cell.hash, {}).get("status") == "done"
+        if heads[cell.hash]["spec"]["keep_inputs"] != "all" or heads[cell.hash]["spec"]["keep_inputs_mb"] < KEEP_ALL_MB
+    }
 
 
 def merged_plan(plan: Plan, old: dict[str, Any] | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pydantic import Field
 from benchmark.registry import digest
 from benchmark.spec.entry import Strict
 
-CellKind = Literal["clean", "fit", "attack", "generate", "explain", "score", "similarity"]
+CellKind = Literal["clean", "fit", "attack", "generate", "explain", "score", "similarity", "drift"]
 HASH_VERSION = 1  # raise when the meaning of a hashed field changes
 
 
@@ -52,7 +52,8 @@ class Cell(Strict):
 
     Attributes:
         kind: ``clean`` (predictions), ``fit`` (an artefact from training samples), ``attack``, ``generate`` (inputs
-            from nothing, one a class), ``explain`` (attributions), ``score`` (one metric of one explain cell) or
+            from nothing, one a class), ``explain`` (attributions), ``score`` (one metric of one explain cell),
+            ``drift`` (attributions of clean against perturbed inputs, of one explain cell and one attack cell), or
             ``similarity`` (rank correlations between explainers).
         entry: digest of the model entry.
         samples: sample ids, in order; of a generate cell ``class-0``, ``class-1``, …
@@ -63,8 +64,8 @@ class Cell(Strict):
         needs: role (``clean``, ``fit``, ``explain``, …) to the hash of the cell whose result is read; of a similarity
             cell ``explain:<probe>``, whose names stand in its rows.
 
-    The rest is not hashed: labels (``model``, ``probe``, ``metric``; ``source``: the entry that an attack was fitted
-    on), where things lie, and how to run.
+    The rest is not hashed: labels (``model``, ``probe``, ``metric``: of a drift cell the attack's name; ``source``:
+    the entry that an attack was fitted on), where things lie, and how to run.
     """
 
     kind: CellKind

@@ -140,6 +140,8 @@ class ExplainerProbe(Strict):
         use: explainer plugin.
         params: parameters of the plugin.
         metrics: names of the suite's metrics to score it by; default: all of them.
+        attacked: names of attack probes whose perturbed inputs are explained too, to see what an attack, at each of
+            its budgets, does to the attribution.
         target: the explained class: the clean ``"prediction"`` or the ``"label"``.
         samples: at most this many of the suite's samples.
         time_limit: seconds a cell, instead of the suite's.
@@ -149,6 +151,7 @@ class ExplainerProbe(Strict):
     use: str
     params: dict[str, Any] = Field(default_factory=dict)
     metrics: tuple[str, ...] | None = None
+    attacked: tuple[str, ...] = ()
     target: Literal["prediction", "label"] = "prediction"
     samples: int | None = Field(default=None, ge=1)
     time_limit: float | None = Field(default=None, gt=0)
@@ -242,7 +245,11 @@ class SuiteSpec(Strict):
             if label in self.variants:
                 raise ValueError(f"{label!r} is a variant and a part; each needs its own name")
         known = {metric.name for metric in self.metrics}
+        attacks = {attack.name for attack in self.attacks}
         for probe in self.explainers:
+            for name in probe.attacked:
+                if name not in attacks:
+                    raise ValueError(f"explainer {probe.name!r}: attacked names {name!r}, which has no [[attacks]]")
             for name in probe.metrics or ():
                 if name not in known:
                     raise ValueError(f"explainer {probe.name!r} names the metric {name!r}, which has no [[metrics]]")

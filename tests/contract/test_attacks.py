@@ -37,6 +37,8 @@ class Row(NamedTuple):
 S = {"steps": 3}
 TABLE = [
     Row("identity"),
+    *[Row("explanation-manipulation", {"steps": 3, "norm": n, "method": "input-x-gradient"}) for n in ("linf", "l2")],
+    Row("explanation-manipulation", {"steps": 3, "objective": "topk", "method": "integrated-gradients"}, 3),
     Row("noise-linf"),
     Row("noise-linf", {"draws": 3}),
     Row("noise-l2"),

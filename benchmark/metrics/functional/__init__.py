@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-MODULES = ("faithfulness", "robustness", "localisation", "complexity", "randomisation", "axiomatic")
+MODULES = ("faithfulness", "robustness", "localisation", "complexity", "randomisation", "axiomatic", "similarity")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,190 @@
+"""Robustness beside explanation quality, a row a model, and whether the two go together over models.
+
+Made from the tables that other parts of a report wrote, of one suite's folders or of several suites'.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmark.report.correlation import correlations
+from benchmark.report.markdown import cell_text
+from benchmark.report.write import to_csv
+from benchmark.spec.suite import SuiteSpec, show_eps
+from benchmark.store.atomic import write_atomic
+from benchmark.tasks.base import tasks
+
+ROBUST = "robust_acc_worst"
+KEPT, NOISE = "attacked_spearman", "noise_spearman"
+_SIDES = ("", "_low", "_high")
+FILES = ("combined.csv", "combined_correlation.csv", "combined.md")
+TITLE = "Robustness and explanation quality"
+SAYS = (
+    "A row a model: worst-case robust accuracy beside each metric's mean over the explainers that are no controls (an"
+    f" arrow says which way is better). `{KEPT}`: Spearman's correlation of attributions before and after the attacks,"
+    f" where the prediction stayed; `{NOISE}`: the same of the control's noise."
+)
+
+
+@dataclass
+class Combined:
+    """Robustness and explanation quality of several models.
+
+    Attributes:
+        table: a row a suite and model. ``suite``, ``model``, ``n``, ``threat`` (such as ``linf 0.1``), ``clean_acc``
+            and ``robust_acc_worst`` with ``_low`` and ``_high``; of each metric that has a direction the mean over the
+            explainers that are no controls, and ``best_<metric>``, the best of these; ``attacked_spearman``: the
+            correlation of attributions before and after the attacks, where the prediction stayed, a mean over the same
+            explainers and all attacks that are no controls, and ``noise_spearman`` over the controls.
+        correlation: a row a group of models (each suite; ``all``: all suites, ranks within each) and quality, see
+            :func:`benchmark.report.correlation.correlations`.
+        directions: quality column to whether higher is better.
+    """
+
+    table: pd.DataFrame
+    correlation: pd.DataFrame
+    directions: dict[str, bool]
+
+
+def combined(folders: Sequence[Path]) -> Combined | None:
+    """Read the tables of these results folders.
+
+    Args:
+        folders: ``results/<suite>`` of one suite, of it and its parts, or of several suites; those without a
+            leaderboard or of a task without verdicts are left out.
+
+    Returns:
+        None where no folder has explainers, or nothing is left to stand beside anything: one folder without attacks.
+    """
+    rows: list[dict[str, Any]] = []
+    directions: dict[str, bool] = {}
+    for folder in dict.fromkeys(folders):
+        rows += _of_folder(folder, directions)
+    table = pd.DataFrame(rows)
+    if not directions or not len(table) or (len(set(table["suite"])) == 1 and table[ROBUST].isna().all()):
+        return None
+    heads = ["suite", "model", "n", "threat", *(f"{name}{side}" for name in ("clean_acc", ROBUST) for side in _SIDES)]
+    qualities = [name for name in directions if name in table]
+    best = [f"best_{name}" for name in qualities if f"best_{name}" in table]
+    table = table.reindex(columns=[*heads, *qualities, *([NOISE] if NOISE in table else []), *best])
+    return Combined(table, correlations(table, ROBUST, {name: directions[name] for name in qualities}), directions)
+
+
+def _of_folder(folder: Path, directions: dict[str, bool]) -> list[dict[str, Any]]:
+    """The rows of one suite; adds the directions of its qualities."""
+    if not (folder / "leaderboard.csv").is_file() or not (folder / "plan.json").is_file():
+        return []
+    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    suite = SuiteSpec.model_validate(plan["suite"])
+    task = tasks.make(suite.task, suite.task_params)
+    if not task.verdicts:
+        return []
+    board = pd.read_csv(folder / "leaderboard.csv", keep_default_na=True)
+    explained, attacked = (_read(folder / f"{name}.csv") for name in ("explanations", "explanations_attacked"))
+    known = {
+        name.replace("-", "_"): bool(metric["higher_is_better"])
+        for name, metric in plan["metrics"].items()
+        if metric["higher_is_better"] is not None
+    }
+    directions |= known | ({KEPT: True} if len(attacked) else {})
+    controls = {
+        cell["probe"]
+        for cell in plan["cells"]
+        if cell["kind"] == "attack" and (cell.get("threat") or {}).get("control")
+    }
+    first = task.columns(plan["dataset"]["classes"])[0].name
+    threat = "" if suite.threat is None else f"{suite.threat.norm} {show_eps(suite.threat.eps)}"
+    rows = []
+    for _, line in board.iterrows():
+        row = {"suite": folder.name, "model": line["model"], "n": line["n"], "threat": threat}
+        for ours, theirs in (("clean_acc", first), (ROBUST, f"{task.robust_name}_worst")):
+            row |= {f"{ours}{side}": line.get(f"{theirs}{side}", nan) for side in _SIDES}
+        row |= _quality(explained, line["model"], known) | _kept(attacked, line["model"], controls)
+        rows.append(row)
+    return rows
+
+
+def _read(file: Path) -> pd.DataFrame:
+    return pd.read_csv(file) if file.is_file() else pd.DataFrame()
+
+
+def _quality(explained: pd.DataFrame, model: str, known: dict[str, bool]) -> dict[str, Any]:
+    """Of each metric the mean over real explainers, and the best of them."""
+    if not len(explained):
+        return {}
+    real = explained[(explained["model"] == model) & ~explained["control"].astype(bool)].set_index("explainer")
+    row: dict[str, Any] = {}
+    for name, higher in known.items():
+        values = real[name].dropna() if name in real else pd.Series(dtype=float)
+        row[name] = float(values.mean()) if len(values) else nan
+        row[f"best_{name}"] = "" if not len(values) else str(values.idxmax() if higher else values.idxmin())
+    return row
+
+
+def _kept(attacked: pd.DataFrame, model: str, controls: set[str]) -> dict[str, float]:
+    """Mean Spearman before and after attacks where the prediction stayed: of attacks, and of controls."""
+    if not len(attacked):
+        return {}
+    real = attacked[(attacked["model"] == model) & ~attacked["control"].astype(bool) & (attacked["changed"] == "no")]
+    by_control = real["attack"].isin(controls)
+    return {KEPT: float(real[~by_control]["spearman"].mean()), NOISE: float(real[by_control]["spearman"].mean())}
+
+
+def shown_columns(found: Combined) -> dict[str, str]:
+    """Columns for people, and how they are headed: with the direction that is better."""
+    names = ["suite", "model", "clean_acc", ROBUST, *found.directions, NOISE]
+    names = [name for name in names if name in found.table and found.table[name].notna().any()]
+    names = names[1:] if found.table["suite"].nunique() == 1 else names
+    return {name: name + {True: " ↑", False: " ↓", None: ""}[found.directions.get(name)] for name in names}
+
+
+def combined_markdown(found: Combined) -> str:
+    """combined.md: the table and what the correlations allow to say."""
+    heads = shown_columns(found)
+    lines = [f"# {TITLE}", "", SAYS, "", "| " + " | ".join(heads.values()) + " |", "|" + "---|" * len(heads)]
+    for _, row in found.table.iterrows():
+        lines.append("| " + " | ".join(cell_text(row, name) for name in heads) + " |")
+    best = [str(name) for name in found.table if str(name).startswith("best_")]
+    if best:
+        lines += ["", "The best explainer of each metric:", "", "| suite | model | " + " | ".join(best) + " |"]
+        lines += ["|" + "---|" * (len(best) + 2)]
+        for _, row in found.table.iterrows():
+            lines.append("| " + " | ".join(cell_text(row, name) for name in ("suite", "model", *best)) + " |")
+    lines += ["", "## Do they go together?", ""]
+    lines += [
+        "Spearman's correlation over models, turned so that positive means: the more robust, the better explained."
+    ]
+    lines += ["", *[f"- {line}" for line in words(found)]]
+    return "\n".join(lines) + "\n"
+
+
+def words(found: Combined) -> list[str]:
+    """What the correlations allow to say, a line a group and quality."""
+    several = found.table["suite"].nunique() > 1
+    lines = found.correlation.to_dict("records")
+    return [(f"{line['over']}: " if several else "") + str(line["words"]) for line in lines]
+
+
+def write_combined(folders: Sequence[Path], into: Path | None = None) -> Combined | None:
+    """Write ``combined.csv``, ``combined_correlation.csv`` and ``combined.md``, or remove those of an earlier suite.
+
+    Args:
+        folders: see :func:`combined`.
+        into: where the files go; default: the first folder.
+    """
+    found, into = combined(folders), into or folders[0]
+    if found is None:
+        for name in FILES:
+            (into / name).unlink(missing_ok=True)
+        return None
+    contents = (to_csv(found.table), to_csv(found.correlation), combined_markdown(found).encode())
+    for name, content in zip(FILES, contents, strict=True):
+        write_atomic(into / name, content)
+    return found
