@@ -79,7 +79,7 @@ def _graph(output: torch.Tensor) -> Iterator[str]:
 
 
 def explained(
-    network: Network, x: torch.Tensor, classes: torch.Tensor, method: Method, path: int, *, graph: bool
+    network: Network, x: torch.Tensor, classes: torch.Tensor, method: Method, points: int, *, graph: bool
 ) -> torch.Tensor:
     """Attributions of inputs (N, C, H, W) for the logit of a class each, as the explainers of these names give them.
 
@@ -88,23 +88,24 @@ def explained(
         x: with ``graph`` it must require its gradient: the attributions can then be differentiated by it.
         classes: (N,) int64.
         method: which attribution.
-        path: Gauss-Legendre points between black and the input.
+        points: Gauss-Legendre points between black and the input.
         graph: keep what is needed to differentiate once more.
     """
     if method != "integrated-gradients":
         gradient = _gradient(network, x if graph else x.detach().requires_grad_(), classes, graph)
         return gradient if method == "saliency" else x * gradient
-    nodes, weights = np.polynomial.legendre.leggauss(path)
+    nodes, weights = np.polynomial.legendre.leggauss(points)
     along = x.new_tensor((nodes + 1) / 2).view(-1, 1, 1, 1, 1)
-    points = (along * x).flatten(0, 1) if graph else (along * x).flatten(0, 1).detach().requires_grad_()
-    gradient = _gradient(network, points, classes.repeat(path), graph).view(path, *x.shape)
+    inputs = (along * x).flatten(0, 1) if graph else (along * x).flatten(0, 1).detach().requires_grad_()
+    gradient = _gradient(network, inputs, classes.repeat(points), graph).view(points, *x.shape)
     mean: torch.Tensor = (x.new_tensor(weights / 2).view(-1, 1, 1, 1, 1) * gradient).sum(0)
     return x * mean
 
 
 def _gradient(network: Network, x: torch.Tensor, classes: torch.Tensor, graph: bool) -> torch.Tensor:
     chosen = network(x).gather(1, classes.view(-1, 1)).sum()
-    return torch.autograd.grad(chosen, x, create_graph=graph)[0]
+    gradient: torch.Tensor = torch.autograd.grad(chosen, x, create_graph=graph)[0]
+    return gradient
 
 
 def frame(like: torch.Tensor) -> torch.Tensor:
@@ -171,7 +172,7 @@ def manipulate(
         before = model(inputs).softmax(1)
     classes = before.argmax(1)
     sure = _of_class(before, classes)
-    clean = explained(model, inputs, classes, attack.method, attack.path, graph=False).detach()
+    clean = explained(model, inputs, classes, attack.method, attack.points, graph=False).detach()
     objective = Objective.of(attack, clean)
     first = objective(clean)
     x, best, lowest, change = inputs.clone(), inputs.clone(), first.clone(), torch.zeros_like(first)
@@ -187,7 +188,7 @@ def manipulate(
         x = torch.where(fine.view(-1, 1, 1, 1), candidate, x)
         length = torch.where(fine, (1.2 * length).clamp(max=attack.step * eps), length / 2)
         length = length.clamp(min=SHORTEST * attack.step * eps)
-        value = objective(explained(model, candidate, classes, attack.method, attack.path, graph=False).detach())
+        value = objective(explained(model, candidate, classes, attack.method, attack.points, graph=False).detach())
         better = fine & (value < lowest)
         best = torch.where(better.view(-1, 1, 1, 1), candidate, best)
         lowest, change = torch.where(better, value, lowest), torch.where(better, moved, change)
@@ -222,7 +223,7 @@ def _direction(
         AttackError: with ``check``, where the explanation's part of the objective has no gradient.
     """
     x = x.detach().requires_grad_()
-    moving = objective(explained(copied, x, classes, attack.method, attack.path, graph=True)).sum()
+    moving = objective(explained(copied, x, classes, attack.method, attack.points, graph=True)).sum()
     found = torch.autograd.grad(moving, x, allow_unused=True)[0] if moving.requires_grad else None
     gradient = torch.zeros_like(x) if found is None else found
     if check:

@@ -53,11 +53,11 @@ class ExplanationManipulation(Attack):
         beta: softplus' beta at the first and the last step.
         gamma: weight of the second term.
         keep: how far the probability of the class may move.
-        path: points of the quadrature of ``"integrated-gradients"``.
+        points: of the quadrature of ``"integrated-gradients"``.
     """
 
     source: ClassVar[str] = "Dombrowski et al. 2019; Ghorbani et al. 2019"
-    cost: ClassVar[str] = "2 forwards and 3 backwards a step; times `path` for integrated-gradients"
+    cost: ClassVar[str] = "2 forwards and 3 backwards a step; times `points` for integrated-gradients"
     breaks: ClassVar[bool] = False
 
     method: Literal["saliency", "input-x-gradient", "integrated-gradients"] = "saliency"
@@ -70,7 +70,7 @@ class ExplanationManipulation(Attack):
     beta: tuple[float, float] = (5.0, 50.0)
     gamma: float = Field(default=1.0, ge=0)
     keep: float = Field(default=0.05, ge=0, le=1)
-    path: int = Field(default=8, ge=2)
+    points: int = Field(default=8, ge=2)
 
     @model_validator(mode="after")
     def _rising(self) -> Self:

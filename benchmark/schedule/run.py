@@ -187,7 +187,8 @@ def prepare(
     ]
     selected = with_needs(selected, plan.cells)
     heads = usable(store, store.heads(cell.hash for cell in plan.cells))
-    heads = {cell: head for cell, head in heads.items() if cell not in kept_too_little(plan.cells, heads)}
+    too_little = kept_too_little(plan.cells, heads)
+    heads = {cell: head for cell, head in heads.items() if cell not in too_little}
     return Prepared(plan, store, selected, Board(selected, heads, options.retry_failed))
 
 

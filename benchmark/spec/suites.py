@@ -108,7 +108,7 @@ def variant(suite: SuiteSpec, label: str) -> SuiteSpec:
     where = f"suite {suite.name!r}, [{kind}.{label}]"
     base = suite.model_dump(mode="json", exclude={"variants", "parts"})
     own = {key: _chosen(base, key, value, where) for key, value in getattr(suite, kind)[label].items()}
-    found = validate({**base, **own, "name": f"{suite.name}-{label}"}, SuiteSpec, where)
+    found = validate(_narrowed({**base, **own, "name": f"{suite.name}-{label}"}, base), SuiteSpec, where)
     if kind == "variants" and found.dataset.label != label:
         found = found.model_copy(update={"dataset": found.dataset.model_copy(update={"name": label})})
     return found
@@ -123,3 +123,23 @@ def _chosen(base: dict[str, Any], key: str, value: Any, where: str) -> Any:
         if isinstance(name, str) and name not in known:
             raise UnknownNameError(key, name, known, where)
     return [known[name] if isinstance(name, str) else name for name in value]
+
+
+def _narrowed(data: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """Explainers no longer ask for attacks and metrics of the suite that the part left out."""
+
+    def names(of: dict[str, Any], key: str) -> set[Any]:
+        return {probe.get("name") for probe in of[key] if isinstance(probe, dict)}
+
+    gone = {key: names(base, key) - names(data, key) for key in ("attacks", "metrics")}
+    own = {"attacked": "attacks", "metrics": "metrics"}
+
+    def kept(probe: Any) -> Any:
+        lists = {
+            key: [name for name in probe[key] if name not in gone[of]]
+            for key, of in own.items()
+            if isinstance(probe, dict) and probe.get(key)
+        }
+        return {**probe, **lists} if lists else probe
+
+    return {**data, "explainers": [kept(probe) for probe in data["explainers"]]}
