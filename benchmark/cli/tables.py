@@ -17,15 +17,25 @@ from benchmark.report.leaderboard import verdicts
 from benchmark.report.markdown import MANY, arrows, cell_text, number, own_names, query_names, shown_columns
 from benchmark.report.probes import published
 from benchmark.report.results import Results
+from benchmark.report.worth import worth
 
 MOST_ROWS = 40  # of an attack's own table
 ACROSS = 7  # columns of a table with many models
 
 
-def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame, found: Extras) -> None:
-    """Print the leaderboard, one row a quantity and one column a model, then the attacks' tables, the explanations."""
+def print_report(
+    results: Results, board: pd.DataFrame, explained: pd.DataFrame, found: Extras, *, part: bool = False
+) -> None:
+    """Print the leaderboard, one row a quantity and one column a model, then the attacks' tables, the explanations.
+
+    Of a suite's ``part`` the leaderboard alone: the rest stands in its leaderboard.md.
+    """
     console = table_console()
     _print_board(console, results, board)
+    if part:
+        for line in (*scoring_lines(results)[1:], *(f"{who}: {why}: {what}" for who, why, what in results.reasons())):
+            console.print(f"  {line}", markup=False)
+        return
     for line in verdicts(results):
         console.print(f"  {line}", markup=False)
     for flag in flags(results):
@@ -137,7 +147,7 @@ def _print_ranks(console: object, results: Results) -> None:
     from rich.table import Table
 
     assert isinstance(console, Console)
-    for line in (*scoring_lines(results), *one_method(results)):
+    for line in (*scoring_lines(results), *(f"metrics {said}" for said in worth(results)), *one_method(results)):
         console.print(f"  {line}", markup=False)
     ranked = explainer_ranks(results)
     if len(ranked):

@@ -18,6 +18,7 @@ from benchmark.report.leaderboard import verdicts
 from benchmark.report.probes import declared, published, unshown
 from benchmark.report.results import Results
 from benchmark.report.scores import score_budgets, score_name
+from benchmark.report.worth import worth
 from benchmark.spec.suite import AttackProbe, SuiteSpec
 
 WIDE = 16  # columns of a table that fit a page
@@ -292,6 +293,8 @@ def _explain_part(results: Results, explained: pd.DataFrame) -> list[str]:
     for said in scoring_lines(results):
         lines[2] += f" {said}"
     lines += [*_table(explained, ["model", "explainer", "control", *names], arrows(results)), ""]
+    lines += ["What these metrics are worth, as measured on other models (docs/metrics.md says how):", ""]
+    lines += [*[f"- {line}" for line in worth(results)], ""]
     alike, ranked, controls = one_method(results), explainer_ranks(results), control_lines(results)
     if len(similarity(results)):
         lines += [f"- {line}" for line in alike or ["No two explainers are one method here."]]
