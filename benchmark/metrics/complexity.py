@@ -23,6 +23,7 @@ class Sparseness(Metric):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Chalasani et al. 2020, eq. 11"
+    quantus: ClassVar[str] = "adds 1e-7 to every magnitude; without abs it changes the caller's array"
     higher_is_better: ClassVar[bool | None] = True
     family: ClassVar[str] = "complexity"
     channels: ClassVar[str] = "each"
@@ -44,6 +45,7 @@ class Complexity(Metric):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Bhatt et al. 2020, eq. 5"
+    quantus: ClassVar[str] = "adds 1e-12 inside the logarithm; without abs it changes the caller's array"
     higher_is_better: ClassVar[bool | None] = False
     family: ClassVar[str] = "complexity"
     channels: ClassVar[str] = "each"
@@ -67,6 +69,7 @@ class EffectiveComplexity(Metric):
     """
 
     source: ClassVar[str] = "Nguyen and Martínez 2020"
+    quantus: ClassVar[str] = "a count above an absolute threshold, after division by the batch's maximum"
     higher_is_better: ClassVar[bool | None] = False
     family: ClassVar[str] = "complexity"
     channels: ClassVar[str] = "each"

@@ -53,6 +53,7 @@ class RelevanceRankAccuracy(Localisation):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Arras et al. 2022, eq. 2"
+    quantus: ClassVar[str] = "ranks channels against a mask of one channel"
 
     def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(N,) in [0, 1]."""
@@ -70,6 +71,7 @@ class RelevanceMassAccuracy(Localisation):
     """
 
     source: ClassVar[str] = "Arras et al. 2022"
+    quantus: ClassVar[str] = "shares of a signed sum, which leave [0, 1]"
 
     def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(N,) in [0, 1]."""
@@ -90,6 +92,7 @@ class TopKIntersection(Localisation):
     """
 
     source: ClassVar[str] = "Theiner et al. 2022"
+    quantus: ClassVar[str] = "ranks channels against a mask of one channel; k = 1000"
 
     k: int | None = Field(default=None, ge=1)
 
@@ -110,6 +113,7 @@ class PointingGame(Localisation):
     """
 
     source: ClassVar[str] = "Zhang et al. 2018"
+    quantus: ClassVar[str] = "an empty mask is a hit; fails where weighted"
 
     def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(N,) of 0 and 1."""
@@ -127,6 +131,7 @@ class LocalisationAuc(Localisation):
     """
 
     source: ClassVar[str] = "Fawcett 2006"
+    quantus: ClassVar[str] = "AUC: the same on grey images, but NaN only for an empty mask"
 
     def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(N,) in [0, 1]."""
@@ -144,6 +149,7 @@ class ArtefactRelevanceMass(Localisation):
     """
 
     source: ClassVar[str] = "own, after Arras et al. 2022"
+    quantus: ClassVar[str] = "absent"
     higher_is_better: ClassVar[bool | None] = False
     needs_masks: ClassVar[bool] = False
     needs_artefacts: ClassVar[bool] = True
