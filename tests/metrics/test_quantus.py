@@ -6,7 +6,9 @@
 import gc
 import inspect
 import random
+import re
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,3 +215,15 @@ def test_a_random_explainer_draws_per_sample():
     alone = make("MaxSensitivity").score(given(explainer="random", rows=slice(2, 3)))
     np.testing.assert_allclose(alone, whole[2:3])
     assert whole.mean() == pytest.approx(1.5, abs=0.3)
+
+
+def test_the_page_lists_every_class_with_its_direction_and_needs():
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    shown = {name: row for row in rows for name in re.findall(r"`(\w+)`", row[0]) if name in TABLE}
+    assert set(shown) == set(TABLE)
+    for name, (_, better, needs, returns, *_) in shown.items():
+        known = TABLE[name]
+        assert better == ("higher" if known.higher_is_better else "lower")
+        assert (needs.strip() == "masks") == known.needs_masks
+        assert returns == known.shape
