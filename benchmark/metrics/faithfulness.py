@@ -200,6 +200,38 @@ class FaithfulnessEstimate(Filling):
         return faithfulness_estimate(**given(explained), features_in_step=self.features_in_step, fill=self.fill)
 
 
+@metrics.register("monotonicity-correlation")
+class MonotonicityCorrelation(Faithfulness):
+    """Spearman's rho of magnitude and mean squared change of the target's probability (Nguyen and Martínez 2020).
+
+    Elements are set to random values in [0, 1], a step's together and without the others; drawn by us, each sample's
+    from its own seed. Magnitudes count, without their signs. Higher is better. NaN where nothing changes the
+    probability.
+
+    Attributes:
+        features_in_step: elements a step; default: so many that there are at most 32 steps.
+        nr_samples: random values a step.
+    """
+
+    source: ClassVar[str] = "Nguyen and Martínez 2020"
+    quantus: ClassVar[str] = "MonotonicityCorrelation: the same, drawn from NumPy's global stream"
+    higher_is_better: ClassVar[bool | None] = True
+    random: ClassVar[bool] = True
+    range: ClassVar[str] = "[-1, 1]"
+
+    features_in_step: int | None = Field(default=None, ge=1)
+    nr_samples: int = Field(default=4, ge=1)
+
+    def score(self, explained: Explained) -> torch.Tensor:
+        """(N,) rank correlation in [-1, 1]."""
+        from benchmark.metrics.functional.faithfulness import monotonicity_correlation
+
+        features = explained.inputs[0].numel()
+        step = self.features_in_step or ceil(features / 32)
+        values = explained.generator.uniform((ceil(features / step), self.nr_samples))
+        return monotonicity_correlation(**given(explained), values=values, features_in_step=step)
+
+
 @metrics.register("region-perturbation")
 class RegionPerturbation(Filling):
     """Mean drop of the target's probability while square regions are replaced, most relevant first (AOPC).

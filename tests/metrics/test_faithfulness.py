@@ -28,6 +28,7 @@ RANKING = [
     "faithfulness-correlation",
     "faithfulness-estimate",
     "sensitivity-n",
+    "monotonicity-correlation",
     "region-perturbation",
     "selectivity",
     "road",
@@ -234,7 +235,7 @@ def test_direction_the_gradient_beats_random(linear, explain, name, fill):
     effect = inputs - (perturbing.reference(inputs, fill) if name != "road" else inputs.mean((2, 3), keepdim=True))
     good = weights if name == "infidelity" else weights * effect
     noise = np.random.default_rng(0).uniform(-1, 1, inputs.shape)
-    params = {} if name == "road" else {"fill": fill}
+    params = {} if name in ("road", "monotonicity-correlation") else {"fill": fill}
     better, worse = (score(name, explain(model, inputs, values), **params).mean() for values in (good.numpy(), noise))
     assert (better > worse) == metrics.make(name).higher_is_better
     if name == "infidelity":
@@ -317,6 +318,13 @@ def test_an_unchanged_logit_is_nan(linear, explain):
     black = explain(model, torch.zeros(7, 1, 6, 6), perfect[:7])
     for name in ("faithfulness-correlation", "faithfulness-estimate", "sensitivity-n"):
         assert np.isnan(score(name, black)).all()
+
+
+def test_an_unchanged_probability_is_nan(explain):
+    model = Model(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 3)))
+    torch.nn.init.zeros_(model.network[1].weight)
+    batch = explain(model, torch.rand(3, 1, 6, 6), torch.rand(3, 1, 6, 6), targets=[0, 1, 2])
+    assert np.isnan(score("monotonicity-correlation", batch)).all()
 
 
 def test_on_digits_random_is_worse_than_gradients_and_lrp(explain):
