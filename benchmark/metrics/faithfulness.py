@@ -71,10 +71,7 @@ class PixelFlipping(Filling):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Bach et al. 2015, section Pixel-flipping"
-    quantus: ClassVar[str] = (
-        "PixelFlipping: its area grows with the number of steps, and its curve lacks the untouched input; "
-        "ours is the area over the fraction replaced, from 0 to 1"
-    )
+    quantus: ClassVar[str] = "PixelFlipping: its area grows with the number of steps; the untouched input is left out"
     higher_is_better: ClassVar[bool | None] = False
     range: ClassVar[str] = "[0, 1]"
 
@@ -99,7 +96,7 @@ class Insertion(Filling):
     """
 
     source: ClassVar[str] = "Petsiuk et al. 2018"
-    quantus: ClassVar[str] = "absent (PixelFlipping deletes only)"
+    quantus: ClassVar[str] = "absent"
     higher_is_better: ClassVar[bool | None] = True
     range: ClassVar[str] = "[0, 1]"
 
@@ -127,9 +124,7 @@ class FaithfulnessCorrelation(Filling):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Bhatt et al. 2020, eq. 3"
-    quantus: ClassVar[str] = (
-        "FaithfulnessCorrelation: the same, its subsets drawn from NumPy's global stream; ours per sample"
-    )
+    quantus: ClassVar[str] = "FaithfulnessCorrelation: draws from NumPy's global stream"
     higher_is_better: ClassVar[bool | None] = True
     random: ClassVar[bool] = True
     range: ClassVar[str] = "[-1, 1]"
@@ -161,7 +156,7 @@ class SensitivityN(Filling):
     """
 
     source: ClassVar[str] = "Ancona et al. 2018"
-    quantus: ClassVar[str] = "SensitivityN: uses the first batch only, one value for all; ours per sample"
+    quantus: ClassVar[str] = "SensitivityN: correlates over samples, along one order; only the first batch"
     higher_is_better: ClassVar[bool | None] = True
     random: ClassVar[bool] = True
     range: ClassVar[str] = "[-1, 1]"
@@ -192,7 +187,7 @@ class FaithfulnessEstimate(Filling):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Alvarez-Melis and Jaakkola 2018"
-    quantus: ClassVar[str] = "FaithfulnessEstimate: the same"
+    quantus: ClassVar[str] = "FaithfulnessEstimate: the same where features_in_step divides the image"
     higher_is_better: ClassVar[bool | None] = True
     range: ClassVar[str] = "[-1, 1]"
 
@@ -203,6 +198,38 @@ class FaithfulnessEstimate(Filling):
         from benchmark.metrics.functional.faithfulness import faithfulness_estimate
 
         return faithfulness_estimate(**given(explained), features_in_step=self.features_in_step, fill=self.fill)
+
+
+@metrics.register("monotonicity-correlation")
+class MonotonicityCorrelation(Faithfulness):
+    """Spearman's rho of magnitude and mean squared change of the target's probability (Nguyen and Martínez 2020).
+
+    Elements are set to random values in [0, 1], a step's together and without the others; drawn by us, each sample's
+    from its own seed. Magnitudes count, without their signs. Higher is better. NaN where nothing changes the
+    probability.
+
+    Attributes:
+        features_in_step: elements a step; default: so many that there are at most 32 steps.
+        nr_samples: random values a step.
+    """
+
+    source: ClassVar[str] = "Nguyen and Martínez 2020"
+    quantus: ClassVar[str] = "MonotonicityCorrelation: the same, drawn from NumPy's global stream"
+    higher_is_better: ClassVar[bool | None] = True
+    random: ClassVar[bool] = True
+    range: ClassVar[str] = "[-1, 1]"
+
+    features_in_step: int | None = Field(default=None, ge=1)
+    nr_samples: int = Field(default=4, ge=1)
+
+    def score(self, explained: Explained) -> torch.Tensor:
+        """(N,) rank correlation in [-1, 1]."""
+        from benchmark.metrics.functional.faithfulness import monotonicity_correlation
+
+        features = explained.inputs[0].numel()
+        step = self.features_in_step or ceil(features / 32)
+        values = explained.generator.uniform((ceil(features / step), self.nr_samples))
+        return monotonicity_correlation(**given(explained), values=values, features_in_step=step)
 
 
 @metrics.register("region-perturbation")
@@ -220,7 +247,7 @@ class RegionPerturbation(Filling):
     """
 
     source: ClassVar[str] = "Samek et al. 2017"
-    quantus: ClassVar[str] = "RegionPerturbation: returns the drop but declares that lower is better; higher is"
+    quantus: ClassVar[str] = "RegionPerturbation: returns the drops by step, declared lower is better"
     higher_is_better: ClassVar[bool | None] = True
     range: ClassVar[str] = "[-1, 1]"
 
@@ -250,7 +277,7 @@ class Selectivity(Filling):
     """
 
     source: ClassVar[str] = "Montavon et al. 2018"
-    quantus: ClassVar[str] = "Selectivity: the same curve, its area not normalised"
+    quantus: ClassVar[str] = "Selectivity: the curve; ours is its area, the untouched input first"
     higher_is_better: ClassVar[bool | None] = False
     range: ClassVar[str] = "[0, 1]"
 
@@ -280,8 +307,8 @@ class Infidelity(Filling):
 
     source: ClassVar[str] = "Yeh et al. 2019, eq. 1"
     quantus: ClassVar[str] = (
-        "Infidelity: repeats are identical, it depends on the attribution's scale and crashes where the patch "
-        "does not divide the image; ours draws squares per sample and fits the scale"
+        "Infidelity: one fixed walk over blocks, kept as it goes, repeated alike; depends on the attribution's "
+        "scale; the patch must divide the image"
     )
     higher_is_better: ClassVar[bool | None] = False
     random: ClassVar[bool] = True
@@ -321,7 +348,7 @@ class Road(Faithfulness):
     """
 
     source: ClassVar[str] = "Rong et al. 2022"
-    quantus: ClassVar[str] = "ROAD: IndexError on colour, scores the first batch only; ours per sample, any channels"
+    quantus: ClassVar[str] = "ROAD: fails on colour images; only the first batch; right or wrong, not the probability"
     higher_is_better: ClassVar[bool | None] = False
     random: ClassVar[bool] = True
     channels: ClassVar[str] = "sum"

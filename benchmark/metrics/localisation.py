@@ -53,10 +53,7 @@ class RelevanceRankAccuracy(Localisation):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Arras et al. 2022, eq. 2"
-    quantus: ClassVar[str] = (
-        "RelevanceRankAccuracy: the same with one channel; it ranks channels against a mask of one, ours sums "
-        "them first"
-    )
+    quantus: ClassVar[str] = "RelevanceRankAccuracy: ranks channels against a mask of one channel"
 
     def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(N,) in [0, 1]."""
@@ -74,7 +71,7 @@ class RelevanceMassAccuracy(Localisation):
     """
 
     source: ClassVar[str] = "Arras et al. 2022"
-    quantus: ClassVar[str] = "RelevanceMassAccuracy: signed attributions leave [0, 1]; ours takes the positive part"
+    quantus: ClassVar[str] = "RelevanceMassAccuracy: shares of a signed sum, which leave [0, 1]"
 
     def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(N,) in [0, 1]."""
@@ -95,7 +92,7 @@ class TopKIntersection(Localisation):
     """
 
     source: ClassVar[str] = "Theiner et al. 2022"
-    quantus: ClassVar[str] = "TopKIntersection: the same"
+    quantus: ClassVar[str] = "TopKIntersection: ranks channels against a mask of one channel; k = 1000"
 
     k: int | None = Field(default=None, ge=1)
 
@@ -116,7 +113,7 @@ class PointingGame(Localisation):
     """
 
     source: ClassVar[str] = "Zhang et al. 2018"
-    quantus: ClassVar[str] = "PointingGame: an empty mask counts as a hit, weighted crashes; ours is NaN there"
+    quantus: ClassVar[str] = "PointingGame: an empty mask is a hit; fails where weighted"
 
     def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(N,) of 0 and 1."""
@@ -134,7 +131,7 @@ class LocalisationAuc(Localisation):
     """
 
     source: ClassVar[str] = "Fawcett 2006"
-    quantus: ClassVar[str] = "AUC: the same; ours gives ties their mid-rank"
+    quantus: ClassVar[str] = "AUC: the same on grey images, but NaN only for an empty mask"
 
     def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(N,) in [0, 1]."""

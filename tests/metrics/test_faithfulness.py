@@ -28,6 +28,7 @@ RANKING = [
     "faithfulness-correlation",
     "faithfulness-estimate",
     "sensitivity-n",
+    "monotonicity-correlation",
     "region-perturbation",
     "selectivity",
     "road",
@@ -151,12 +152,28 @@ def test_imputed_pixels_are_means_of_their_neighbours_and_known_ones_stay():
     assert mask.float().mean() > 0.8
 
 
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float64, 1e-6), (torch.float32, 1e-3), (torch.float16, 2e-3)])
 @pytest.mark.parametrize("side", [2, 7, 64])
-def test_imputation_of_a_constant_is_that_constant(side):
-    x = torch.full((2, 1, 1, side, side), 0.7)
+@pytest.mark.parametrize("value", [0.0, 0.7])
+def test_imputation_of_a_constant_is_that_constant(side, dtype, atol, value):
+    """Even where a single pixel is known."""
+    x = torch.full((2, 1, 1, side, side), value, dtype=dtype)
     mask = torch.ones(2, 3, 1, side, side, dtype=torch.bool)
     mask[..., 0, 0] = False
-    torch.testing.assert_close(imputed(x, mask, torch.zeros_like(x)), x.expand(2, 3, 1, side, side), atol=1e-5, rtol=0)
+    found = imputed(x, mask, torch.zeros_like(x))
+    assert found.dtype == dtype
+    torch.testing.assert_close(found, x.expand(2, 3, 1, side, side), atol=atol, rtol=0)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_imputation_in_float32_is_that_of_float64(share):
+    """Far below the noise of 1e-2 that is added."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.nn.functional.interpolate(torch.rand(4, 3, 6, 6, generator=draw).double(), size=48, mode="bicubic")
+    relevance = torch.nn.functional.interpolate(torch.rand(4, 1, 6, 6, generator=draw), size=48, mode="bicubic")
+    mask = (relevance > relevance.flatten(1).quantile(1 - share, dim=1).view(4, 1, 1, 1))[:, None]
+    double, single = (imputed(y[:, None], mask, torch.zeros_like(y[:, None])) for y in (x, x.float()))
+    torch.testing.assert_close(single.double(), double, atol=2e-4, rtol=0)
 
 
 def test_road_refuses_percentages_that_do_not_rise():
@@ -234,7 +251,7 @@ def test_direction_the_gradient_beats_random(linear, explain, name, fill):
     effect = inputs - (perturbing.reference(inputs, fill) if name != "road" else inputs.mean((2, 3), keepdim=True))
     good = weights if name == "infidelity" else weights * effect
     noise = np.random.default_rng(0).uniform(-1, 1, inputs.shape)
-    params = {} if name == "road" else {"fill": fill}
+    params = {} if name in ("road", "monotonicity-correlation") else {"fill": fill}
     better, worse = (score(name, explain(model, inputs, values), **params).mean() for values in (good.numpy(), noise))
     assert (better > worse) == metrics.make(name).higher_is_better
     if name == "infidelity":
@@ -317,6 +334,13 @@ def test_an_unchanged_logit_is_nan(linear, explain):
     black = explain(model, torch.zeros(7, 1, 6, 6), perfect[:7])
     for name in ("faithfulness-correlation", "faithfulness-estimate", "sensitivity-n"):
         assert np.isnan(score(name, black)).all()
+
+
+def test_an_unchanged_probability_is_nan(explain):
+    model = Model(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 3)))
+    torch.nn.init.zeros_(model.network[1].weight)
+    batch = explain(model, torch.rand(3, 1, 6, 6), torch.rand(3, 1, 6, 6), targets=[0, 1, 2])
+    assert np.isnan(score("monotonicity-correlation", batch)).all()
 
 
 def test_on_digits_random_is_worse_than_gradients_and_lrp(explain):

@@ -77,6 +77,17 @@ def test_faithfulness_estimate(rgb, step):
     close(found, theirs(metric, rgb))
 
 
+@pytest.mark.parametrize("step", [4, 16])
+def test_monotonicity_correlation_with_the_stream_replayed(rgb, step):
+    """A word as the baseline draws one uniform number a sample on every call, here the one that is used."""
+    options = {"features_in_step": step, "nr_samples": 5, "perturb_baseline": "uniform", "abs": True}
+    wanted = theirs(quantus.MonotonicityCorrelation(**options, **QUIET), rgb, softmax=True, seed=7)
+    state = np.random.RandomState(7)
+    values = np.array([[state.uniform(size=6) for _ in range(5)] for _ in range(192 // step)])  # their steps rise
+    values = torch.as_tensor(values[::-1].copy()).permute(2, 0, 1)
+    close(ours.monotonicity_correlation(**arguments(rgb), values=values, features_in_step=step), wanted)
+
+
 @pytest.mark.parametrize("patch", [2, 3, 4, 5])
 @pytest.mark.parametrize("regions", [5, 100])
 def test_region_perturbation_is_the_drop_although_quantus_declares_lower_as_better(rgb, patch, regions):

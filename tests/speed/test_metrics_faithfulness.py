@@ -77,6 +77,14 @@ def rows(size):
         ),
         Row("faithfulness-estimate", steps, "FaithfulnessEstimate", steps | FILL, True, compare=same),
         Row(
+            "monotonicity-correlation",
+            {"features_in_step": 4 * step, "nr_samples": 4},
+            "MonotonicityCorrelation",
+            {"features_in_step": 4 * step, "nr_samples": 4, "perturb_baseline": "uniform", "abs": True},
+            True,
+            True,
+        ),
+        Row(
             "region-perturbation",
             {"patch": patch, "regions": 16},
             "RegionPerturbation",

@@ -7,8 +7,20 @@ from typing import Literal
 
 import torch
 
-from benchmark.metrics.functional._common import Network, only, usable
-from benchmark.metrics.functional._perturbing import Fill, clean_outputs, correlation, ranks, reference, sweep, up_to
+from benchmark.metrics.functional._common import Network, only, pearson, usable
+from benchmark.metrics.functional._perturbing import (
+    Fill,
+    batches,
+    chosen,
+    clean_outputs,
+    correlation,
+    ranks,
+    reference,
+    repeated,
+    sweep,
+    up_to,
+)
+from benchmark.metrics.functional._similarity import ranks as midranks
 
 
 def pixel_flipping_curve(
@@ -204,3 +216,60 @@ def faithfulness_estimate(
     sums = torch.zeros((len(flat), steps), dtype=torch.float64, device=flat.device)
     sums.scatter_add_(1, groups.flatten(1).long(), flat.double())
     return only(usable(attributions, constant=False), correlation(sums, clean[:, None] - outputs, clean))
+
+
+def monotonicity_correlation(
+    model: Network,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    attributions: torch.Tensor,
+    values: torch.Tensor,
+    *,
+    features_in_step: int,
+    logits: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Rank correlation of magnitude and mean squared change of the probability (Nguyen and Martínez 2020).
+
+    Elements are taken in the order of their magnitude, ``features_in_step`` at a time; a step sets its elements, and no
+    others, to each of some random values. How the step's summed magnitude goes with the change is Spearman's rho.
+
+    Args:
+        model, inputs, targets, attributions, logits: as in :func:`pixel_flipping_curve`.
+        values: (N, S, R) for S steps, in input units: R values that all of a step's elements take in turn.
+        features_in_step: elements of a step.
+
+    Returns:
+        (N,) in [-1, 1], higher is better; NaN where nothing changes the probability.
+
+    Raises:
+        ValueError: ``values`` is for another number of steps.
+
+    >>> x, weights = torch.ones(1, 1, 1, 3), torch.tensor([[3.0, 1.0, 2.0], [0.0, 0.0, 0.0]])
+    >>> model, relevance = lambda x: x.flatten(1) @ weights.T, torch.tensor([[[[9.0, -3.0, 6.0]]]])
+    >>> found = monotonicity_correlation(
+    ...     model, x, torch.tensor([0]), relevance, torch.zeros(1, 3, 1), features_in_step=1
+    ... )
+    >>> round(float(found), 6)
+    1.0
+    """
+    flat = attributions.flatten(1).abs()
+    steps = ceil(flat.shape[1] / features_in_step)
+    if values.shape[:2] != (len(flat), steps):
+        raise ValueError(f"values must have shape {(len(flat), steps)} and repetitions, not {tuple(values.shape)}")
+    runs = values.shape[2]
+    groups = (ranks(flat) // features_in_step).view(inputs.shape)
+    drawn = values.to(inputs).flatten(1)
+    clean = clean_outputs(model, inputs, targets, logits, softmax=True)
+    outputs = torch.empty_like(drawn)
+    for some, part in batches(inputs, steps * runs):
+        step = torch.arange(part.start, part.stop, device=inputs.device, dtype=torch.int32) // runs
+        filled = drawn[some, part, None, None, None].expand(-1, -1, *inputs.shape[1:])
+        perturbed = chosen(groups[some, None] == step.view(1, -1, 1, 1, 1), filled, inputs[some, None]).flatten(0, 1)
+        outputs[some, part] = repeated(model, perturbed, targets[some], softmax=True)
+    change = (outputs - clean[:, None]).square().view(len(flat), steps, runs).mean(2, dtype=torch.float64)
+    rounding = 16 * torch.finfo(outputs.dtype).eps  # of a probability: less is no change, and must have no rank
+    change = torch.where(change > rounding**2, change, torch.zeros_like(change))
+    sums = torch.zeros((len(flat), steps), dtype=torch.float64, device=flat.device)
+    sums.scatter_add_(1, groups.flatten(1).long(), flat.double())
+    found = pearson(midranks(sums), midranks(change)).clamp(-1, 1)
+    return only(usable(attributions, constant=False), found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
+RESIDUAL = {torch.float32: 1e-6, torch.float64: 1e-9}
 CHECK = 8  # iterations between two looks at the residual: on a GPU each look waits for the device
 
 
@@ -12,8 +13,9 @@ def imputed(inputs: torch.Tensor, masks: torch.Tensor, noise: torch.Tensor) -> t
     """Inputs with masked pixels replaced by the weighted mean of their neighbours, and noise on them.
 
     The mean is over the neighbours inside the image, weights 1/6 (direct) and 1/12 (diagonal), and holds for all masked
-    pixels at once: a linear system with one equation a masked pixel, solved in float64 until no residual is above 1e-9
-    of the inputs' range.
+    pixels at once: a linear system with one equation a masked pixel, solved until no residual is above a part of the
+    input's largest value (:data:`RESIDUAL`). Where 90 % of 224x224 pixels are masked, pixels are then right within 1e-4
+    in float32 and 1e-7 in float64; the paper's noise is 1e-2.
 
     Args:
         inputs: (n, 1 or s, C, H, W).
@@ -25,32 +27,38 @@ def imputed(inputs: torch.Tensor, masks: torch.Tensor, noise: torch.Tensor) -> t
     """
     n, s = masks.shape[:2]
     shape = (n, s, *inputs.shape[2:])
-    known = inputs.double().expand(shape).flatten(0, 1)
-    unknown = masks.expand(shape).flatten(0, 1).double()
-    solved = _solve(known, unknown).view(shape).to(inputs.dtype)
+    known = inputs.expand(shape).flatten(0, 1)
+    if known.dtype not in RESIDUAL:
+        known = known.float()
+    solved = _solve(known, masks.flatten(0, 1).to(known.dtype)).view(shape).to(inputs.dtype)
     return torch.where(masks, solved + noise, inputs)
 
 
 def _solve(known: torch.Tensor, unknown: torch.Tensor) -> torch.Tensor:
-    """Conjugate gradients with Jacobi's preconditioner; the matrix is symmetric and positive definite."""
+    """Conjugate gradients with Jacobi's preconditioner; the matrix is symmetric and positive definite.
+
+    Args:
+        known: (M, C, H, W).
+        unknown: (M, 1, H, W), 1 where a pixel is to be found, else 0.
+    """
     share = _neighbours(torch.ones_like(known[:1, :1]))  # 1, less at the border
     inverse = unknown / share
-    wanted = 1e-9 * (known.amax((1, 2, 3), keepdim=True) - known.amin((1, 2, 3), keepdim=True)).clamp(min=1e-12)
+    wanted = RESIDUAL[known.dtype] * known.abs().amax((1, 2, 3), keepdim=True)
     known = known * (1 - unknown)
     x = known + _coarse(known, 1 - unknown) * unknown
-    residual = unknown * (_neighbours(x) - share * x)
-    direction = z = inverse * residual
-    energy = _dot(residual, z)
+    residual = (_neighbours(x) - share * x).mul_(unknown)
+    z = inverse * residual
+    direction, energy = z.clone(), _dot(residual, z)
     for step in range(8 * known[0, 0].numel()):  # ends long before: steps grow with the side, not with the area
-        if step % CHECK == 0 and bool((residual.abs() <= wanted).all()):
+        if step % CHECK == 0 and not bool((residual.abs() > wanted).any()):
             break
-        moved = unknown * (share * direction - _neighbours(direction))
+        moved = (share * direction).sub_(_neighbours(direction)).mul_(unknown)
         length = _ratio(energy, _dot(direction, moved))
-        x = x + length * direction
-        residual = residual - length * moved
-        z = inverse * residual
+        x.addcmul_(direction, length)
+        residual.addcmul_(moved, -length)
+        torch.mul(inverse, residual, out=z)
         before, energy = energy, _dot(residual, z)
-        direction = z + _ratio(energy, before) * direction
+        direction.mul_(_ratio(energy, before)).add_(z)
     return x
 
 
@@ -76,7 +84,6 @@ def _neighbours(x: torch.Tensor) -> torch.Tensor:
 
 def _coarse(known: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """A first guess: means of known pixels on ever coarser grids, the finest that knows anything."""
-    weight = weight[:, :1]
     guess = known
     total, share, levels = known, weight, []
     while max(total.shape[2:]) > 1:

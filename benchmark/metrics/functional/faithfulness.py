@@ -12,6 +12,7 @@ from __future__ import annotations
 from benchmark.metrics.functional._flipping import (
     faithfulness_correlation,
     faithfulness_estimate,
+    monotonicity_correlation,
     pixel_flipping,
     pixel_flipping_curve,
     sensitivity_n,
@@ -29,6 +30,7 @@ __all__ = [
     "faithfulness_correlation",
     "faithfulness_estimate",
     "infidelity",
+    "monotonicity_correlation",
     "pixel_flipping",
     "pixel_flipping_curve",
     "random_corners",

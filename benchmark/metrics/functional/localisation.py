@@ -12,6 +12,7 @@ import torch
 
 from benchmark.metrics.functional._common import only, usable
 from benchmark.metrics.functional._perturbing import ranks
+from benchmark.metrics.functional._similarity import ranks as midranks
 
 __all__ = [
     "artefact_mass_ratio",
@@ -132,11 +133,7 @@ def localisation_auc(attributions: torch.Tensor, masks: torch.Tensor) -> torch.T
     [0.625]
     """
     pooled, flat, rows = _pixels(attributions, masks, constant=True)
-    ordered, places = pooled.sort(1)
-    inside = flat.gather(1, places)
-    below = torch.searchsorted(ordered, ordered)
-    above = torch.searchsorted(ordered, ordered, right=True)
-    midranks = (below + above + 1).double() / 2
+    above = midranks(pooled) + 1
     size = flat.sum(1).double()
-    wins = (midranks * inside).sum(1) - size * (size + 1) / 2
+    wins = (above * flat).sum(1) - size * (size + 1) / 2
     return only(rows, wins / (size * (pooled.shape[1] - size)))
