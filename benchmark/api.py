@@ -14,7 +14,7 @@ from benchmark.registry import digest
 from benchmark.schedule.context import Context, load_entry_model
 from benchmark.schedule.engine import Job, Watcher, run_here
 from benchmark.schedule.plan import PlannedEntry
-from benchmark.schedule.run import Options, Prepared, execute_plan, planned_entries, prepare, resolve
+from benchmark.schedule.run import Options, Prepared, execute_plan, planned_entries, prepare, resolve, resolve_all
 from benchmark.spec.entry import EntrySpec, check_name
 from benchmark.spec.suites import load_suite
 from benchmark.tasks.base import tasks
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from benchmark.spec.cell import Cell
+    from benchmark.spec.suite import SuiteSpec
 
 
 @dataclass
@@ -35,19 +36,21 @@ class Run:
         explanations: a row a model and explainer.
         counts: cells known, done, failed and skipped.
         folder: results folder of the suite.
+        parts: what the suite's parts left.
     """
 
     leaderboard: pd.DataFrame
     explanations: pd.DataFrame
     counts: dict[str, int]
     folder: Path
+    parts: tuple[Run, ...] = ()
 
     def _repr_html_(self) -> str:
         return str(self.leaderboard.to_html(index=False))
 
 
 def run(suite: str, *, device: str = "cpu", watcher: Watcher | None = None, **options: Any) -> Run:
-    """Run a suite in this process and write its tables.
+    """Run a suite (and its parts) in this process and write its tables.
 
     Args:
         suite: name, or path of a suite.toml.
@@ -57,7 +60,10 @@ def run(suite: str, *, device: str = "cpu", watcher: Watcher | None = None, **op
     Raises:
         UsageError: an unknown suite, entry, probe, or option.
     """
-    return _run(suite, device, watcher or Watcher(), options, None)
+    runs = []
+    for spec, own in resolve_all(suite, _options(options)):
+        runs.append(_run(spec, device, watcher or Watcher(), own, None))
+    return replace(runs[0], parts=tuple(runs[1:]))
 
 
 def evaluate(
@@ -114,7 +120,8 @@ def evaluate(
         gradcam_layer=gradcam_layer,
     )
     entry = PlannedEntry(name, module_digest(module, settings), spec.task)
-    return _run(suite, device, watcher or Watcher(), {"models": (name,), **options}, (entry, wrapped, spec))
+    chosen = _options({"models": (name,), **options})
+    return _run(resolve(suite, chosen), device, watcher or Watcher(), chosen, (entry, wrapped, spec))
 
 
 def module_digest(module: nn.Module, settings: dict[str, Any]) -> str:
@@ -135,11 +142,9 @@ def module_digest(module: nn.Module, settings: dict[str, Any]) -> str:
     return digest({"state": state, "repr": repr(module), "sources": sources, "settings": settings})
 
 
-def _run(suite: str, device: str, watcher: Watcher, given: dict[str, Any], memory: Any) -> Run:
+def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, memory: Any) -> Run:
     from benchmark.report.write import write_report
 
-    options = _options(given)
-    spec = resolve(suite, options)
     if memory is not None and memory[0].name in spec.entries:
         raise UsageError(f"suite {spec.name!r} has an entry {memory[0].name!r}; give this module another name")
     others = planned_entries(spec, replace(options, models=()) if memory else options, watcher)

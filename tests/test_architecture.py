@@ -23,7 +23,7 @@ FLOORS = (
     ("mri",),
     ("models", "data"),
     ("attacks", "explainers", "metrics"),
-    ("tasks",),
+    ("tasks", "meta"),
     ("schedule", "report", "api"),
     ("cli",),
 )

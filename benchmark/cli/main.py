@@ -9,10 +9,12 @@ import typer
 from benchmark.cli.check import check
 from benchmark.cli.compare import compare
 from benchmark.cli.list import list_
+from benchmark.cli.metrics import metrics
 from benchmark.cli.new import new
 from benchmark.cli.report import report
 from benchmark.cli.run import run
 from benchmark.cli.show import show
+from benchmark.cli.spray import spray
 from benchmark.cli.status import status
 from benchmark.cli.train import train
 
@@ -29,11 +31,13 @@ for _name, _command in (
     ("status", status),
     ("report", report),
     ("compare", compare),
+    ("spray", spray),
     ("list", list_),
     ("show", show),
     ("new", new),
     ("check", check),
     ("train", train),
+    ("metrics", metrics),
 ):
     app.command(_name)(_command)
 

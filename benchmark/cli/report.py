@@ -11,12 +11,17 @@ from benchmark.cli.options import RESULTS, Include, Out, SuiteName
 
 def report(suite: SuiteName, include: Include = [], out: Out = RESULTS) -> None:  # noqa: B006
     """Write the leaderboard, the explanations, the curves and their pictures again; computes nothing."""
-    from benchmark.cli.tables import print_report
     from benchmark.registry import include as include_files
-    from benchmark.report.write import write_report
 
     include_files(include)
-    folder = results_folder(suite, out)
+    for folder in [results_folder(suite, out), *parts_folders(suite, out)]:
+        _report_one(folder)
+
+
+def _report_one(folder: Path) -> None:
+    from benchmark.cli.tables import print_report
+    from benchmark.report.write import write_report
+
     results, board, explained, found = write_report(folder)
     print_report(results, board, explained, found)
     if results.stray:
@@ -41,3 +46,15 @@ def results_folder(suite: str, out: Path) -> Path:
         if name not in known:
             raise UnknownNameError("suite", name, known, f"suites/ and {out}/")
     return folder
+
+
+def parts_folders(suite: str, out: Path) -> list[Path]:
+    """Results folders of a suite's parts, those that have a plan."""
+    from benchmark.errors import UsageError
+    from benchmark.spec.suites import load_suite, parts
+
+    try:
+        names = [part.name for part in parts(load_suite(suite))]
+    except UsageError:  # results that somebody handed in, of a suite that is not here
+        return []
+    return [out / name for name in names if (out / name / "plan.json").is_file()]

@@ -9,7 +9,9 @@ import typer
 from benchmark.cli.options import RESULTS, Data, Entries, Include, Out, SuiteName
 
 if TYPE_CHECKING:
-    from benchmark.schedule.run import Prepared
+    from benchmark.schedule.engine import Watcher
+    from benchmark.schedule.run import Options, Prepared
+    from benchmark.spec.suite import SuiteSpec
 
 INTERRUPTED = 130
 
@@ -34,7 +36,7 @@ def run(
     """Run a suite; the same command resumes it, and computes only what is not known yet."""
     from benchmark.cli.progress import watcher_for
     from benchmark.registry import include as include_files
-    from benchmark.schedule.run import Options, execute_plan, planned_entries, prepare, resolve
+    from benchmark.schedule.run import Options, resolve_all
     from benchmark.spec.suites import parse_pairs
 
     include_files(include)
@@ -53,11 +55,20 @@ def run(
         keep_inputs=keep_inputs,
     )
     watcher = watcher_for()
-    spec = resolve(suite, options)
+    whole = resolve_all(suite, options)
+    fine = [_run_one(spec, own, watcher, dry_run) for spec, own in whole]
+    if not all(fine):
+        raise typer.Exit(1)
+
+
+def _run_one(spec: SuiteSpec, options: Options, watcher: Watcher, dry_run: bool) -> bool:
+    """Run one suite and print its tables; False where cells failed or were not started."""
+    from benchmark.schedule.run import execute_plan, planned_entries, prepare
+
     prepared = prepare(spec, planned_entries(spec, options, watcher), options)
     if dry_run:
         _say_plan(prepared)
-        return
+        return True
     _say_start(prepared)
     try:
         execute_plan(prepared, options, watcher)
@@ -65,7 +76,7 @@ def run(
         typer.echo(f"\nInterrupted: {len(prepared.board.finished)} cells finished and kept;"
                    " the same command goes on from there.", err=True)  # fmt: skip
         raise typer.Exit(INTERRUPTED) from None
-    _say_end(prepared)
+    return _say_end(prepared)
 
 
 def _say_plan(prepared: Prepared) -> None:
@@ -93,7 +104,7 @@ def _say_start(prepared: Prepared) -> None:
     )
 
 
-def _say_end(prepared: Prepared) -> None:
+def _say_end(prepared: Prepared) -> bool:
     from benchmark.cli.tables import print_report
     from benchmark.errors import NoRecordsError
     from benchmark.report.write import write_report
@@ -104,7 +115,7 @@ def _say_end(prepared: Prepared) -> None:
         results, board, explained, found = write_report(prepared.store.folder)
     except NoRecordsError as error:
         typer.echo(f"assay: {error}", err=True)
-        raise typer.Exit(1) from None
+        return False
     print_report(results, board, explained, found)
     typer.echo(
         f"computed {counts['done']}, known {counts['known']}, failed {counts['failed']}, skipped {counts['skipped']}"
@@ -114,5 +125,4 @@ def _say_end(prepared: Prepared) -> None:
     parked = sum(status == "failed" for status in prepared.board.known.values())
     if parked:
         typer.echo(f"{parked} failed before and are parked; --retry-failed tries them again", err=True)
-    if counts["failed"] or parked or left:
-        raise typer.Exit(1)
+    return not (counts["failed"] or parked or left)

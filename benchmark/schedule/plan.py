@@ -68,7 +68,9 @@ class Plan:
         task = tasks.make(self.suite.task, self.suite.task_params)
         return {
             "plan_version": PLAN_VERSION,
-            "suite": self.suite.model_dump(mode="json", exclude={"dataset": {"path": True}, "variants": True}),
+            "suite": self.suite.model_dump(
+                mode="json", exclude={"dataset": {"path": True}, "variants": True, "parts": True}
+            ),
             "task": task.identity(),
             "dataset": {
                 "digest": self.index.digest,

@@ -7,7 +7,7 @@ import os
 import platform
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from benchmark.schedule.planner import make_plan
 from benchmark.schedule.pool import run_pool
 from benchmark.spec.cell import Cell
 from benchmark.spec.suite import SuiteSpec
-from benchmark.spec.suites import load_suite, with_data
+from benchmark.spec.suites import load_suite, parts, with_data
 from benchmark.store.folder import Store
 
 
@@ -81,13 +81,49 @@ class Prepared:
         return seconds, unknown
 
 
-def resolve(name: str, options: Options) -> SuiteSpec:
-    """The suite with the command line's overrides.
+def resolve_all(name: str, options: Options) -> list[tuple[SuiteSpec, Options]]:
+    """The suite and its parts with the command line's overrides, each with the options that concern it.
+
+    ``--models`` and ``--only`` choose the parts that know one of them; an entry that none knows joins the suite itself.
 
     Raises:
         UsageError: an unknown suite, probe or dataset, or a limit that is not positive.
     """
-    suite = with_data(load_suite(name), options.data)
+    base = with_data(load_suite(name), options.data)
+    if not base.parts or any(label in base.variants for label in options.data):
+        return [(_overridden(base, options), options)]
+    suites = [base, *parts(base)]
+    probes = {probe for suite in suites for probe in probe_names(suite)}
+    unknown = [probe for probe in options.only if probe not in probes]
+    if unknown:
+        raise UnknownNameError("probe", unknown[0], probes, f"suite {base.name!r}")
+    strangers = [model for model in options.models if not any(model in suite.entries for suite in suites)]
+    found = []
+    for suite in suites:
+        models = [m for m in options.models if m in suite.entries or (suite is base and m in strangers)]
+        only = [probe for probe in options.only if probe in probe_names(suite)]
+        if (options.models and not models) or (options.only and not only):
+            continue
+        own = replace(options, models=tuple(models), only=tuple(only))
+        found.append((_overridden(suite, own), own))
+    return found
+
+
+def resolve(name: str, options: Options) -> SuiteSpec:
+    """The suite without its parts, with the command line's overrides.
+
+    Raises:
+        UsageError: an unknown suite, probe or dataset, or a limit that is not positive.
+    """
+    return _overridden(with_data(load_suite(name), options.data), options)
+
+
+def probe_names(suite: SuiteSpec) -> list[str]:
+    """Labels of all probes."""
+    return [*(probe.name for probe in suite.attacks), *(probe.name for probe in suite.explainers)]
+
+
+def _overridden(suite: SuiteSpec, options: Options) -> SuiteSpec:
     if options.limit is not None:
         if options.limit < 1:
             raise UsageError(f"--limit {options.limit}: expected at least 1")
@@ -96,7 +132,7 @@ def resolve(name: str, options: Options) -> SuiteSpec:
         suite = SuiteSpec.model_validate(
             suite.model_dump() | {"run": suite.run.model_dump() | {"keep_inputs": options.keep_inputs}}
         )
-    probes = [*(probe.name for probe in suite.attacks), *(probe.name for probe in suite.explainers)]
+    probes = probe_names(suite)
     for probe in options.only:
         if probe not in probes:
             raise UnknownNameError("probe", probe, probes, f"suite {suite.name!r}")

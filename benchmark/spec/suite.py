@@ -193,7 +193,8 @@ class SuiteSpec(Strict):
     """The contents of suites/NAME.toml (``name`` is the file's stem).
 
     A variant is the same suite on other data: the keys under ``[variants.LABEL]`` take the place of the suite's where
-    ``--data LABEL=PATH`` is given, and the results go to ``NAME-LABEL``.
+    ``--data LABEL=PATH`` is given, and the results go to ``NAME-LABEL``. A part (``[parts.LABEL]``) is a variant that
+    always runs, after the suite itself: other data that need no path, results in ``NAME-LABEL`` too.
     """
 
     name: str = ""
@@ -211,6 +212,7 @@ class SuiteSpec(Strict):
     published: tuple[Published, ...] = ()
     run: RunSpec = RunSpec()
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    parts: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
@@ -223,6 +225,9 @@ class SuiteSpec(Strict):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"two {kind} names are {twice[0]!r}; each needs its own")
+        for label in self.parts:
+            if label in self.variants:
+                raise ValueError(f"{label!r} is a variant and a part; each needs its own name")
         known = {metric.name for metric in self.metrics}
         for probe in self.explainers:
             for name in probe.metrics or ():

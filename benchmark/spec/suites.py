@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmark.errors import SpecError, UnknownNameError, UsageError
 from benchmark.resources import folders
@@ -22,7 +23,7 @@ def find_suites() -> dict[str, Path]:
 
 
 def load_suite(name: str) -> SuiteSpec:
-    """A suite by name (``deepfool``, a variant as ``deepfool-mnist``), or by path where it ends in ``.toml``.
+    """A suite by name (``deepfool``, a variant or a part as ``deepfool-mnist``), or by path where it ends in ``.toml``.
 
     Raises:
         UnknownNameError: no such suite, with the near matches.
@@ -37,7 +38,7 @@ def load_suite(name: str) -> SuiteSpec:
         base = next((known for known in sorted(suites, key=len, reverse=True) if name.startswith(f"{known}-")), "")
         if name not in suites and base:  # a variant by its results' name
             suite, label = load_suite(base), name.removeprefix(f"{base}-")
-            if label in suite.variants:
+            if label in {**suite.variants, **suite.parts}:
                 return variant(suite, label)
         if name not in suites:
             where = ", ".join(str(folder) for folder in folders("suites"))
@@ -51,7 +52,7 @@ def load_suite(name: str) -> SuiteSpec:
     except ValueError as error:
         raise SpecError(f"{file}: {error}, got {file.stem!r}") from None
     suite = suite.model_copy(update={"name": file.stem})
-    for label in suite.variants:
+    for label in {**suite.variants, **suite.parts}:
         variant(suite, label)  # refused now, not when somebody has the data
     return suite
 
@@ -91,15 +92,34 @@ def with_data(suite: SuiteSpec, data: Mapping[str, Path]) -> SuiteSpec:
     return suite.model_copy(update={"dataset": suite.dataset.model_copy(update={"path": path})})
 
 
+def parts(suite: SuiteSpec) -> list[SuiteSpec]:
+    """The parts of a suite, in its order."""
+    return [variant(suite, label) for label in suite.parts]
+
+
 def variant(suite: SuiteSpec, label: str) -> SuiteSpec:
-    """The suite on other data, called ``<suite>-<label>``; its dataset answers to ``--data <label>=PATH``.
+    """A variant or a part of the suite, called ``<suite>-<label>``; a variant's dataset answers to
+    ``--data <label>=PATH``.
 
     Raises:
-        SpecError: the variant's keys do not make a valid suite.
+        SpecError: its keys do not make a valid suite.
     """
-    base = suite.model_dump(mode="json", exclude={"variants"}) | suite.variants[label]
-    base["name"] = f"{suite.name}-{label}"
-    found = validate(base, SuiteSpec, f"suite {suite.name!r}, [variants.{label}]")
-    if found.dataset.label != label:
+    kind = "variants" if label in suite.variants else "parts"
+    where = f"suite {suite.name!r}, [{kind}.{label}]"
+    base = suite.model_dump(mode="json", exclude={"variants", "parts"})
+    own = {key: _chosen(base, key, value, where) for key, value in getattr(suite, kind)[label].items()}
+    found = validate({**base, **own, "name": f"{suite.name}-{label}"}, SuiteSpec, where)
+    if kind == "variants" and found.dataset.label != label:
         found = found.model_copy(update={"dataset": found.dataset.model_copy(update={"name": label})})
     return found
+
+
+def _chosen(base: dict[str, Any], key: str, value: Any, where: str) -> Any:
+    """Of the suite's probes or metrics those that are named; any other value as it is."""
+    if key not in ("attacks", "explainers", "metrics") or not isinstance(value, list):
+        return value
+    known = {probe["name"]: probe for probe in base[key]}
+    for name in value:
+        if isinstance(name, str) and name not in known:
+            raise UnknownNameError(key, name, known, where)
+    return [known[name] if isinstance(name, str) else name for name in value]

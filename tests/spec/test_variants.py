@@ -1,5 +1,7 @@
 """Variants of a suite and published figures. Oracle: the suite's own keys, and the leaderboard."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,3 +74,50 @@ def test_published_figures_stand_beside_ours(here):
     assert f"| one | clean_acc | {ours:.3f}" in text
     assert "| 0.250 | A et al., Table 1 |" in text
     assert "| one | no_such | – |" in text
+
+
+PARTS = """
+[parts.fewer]
+dataset = { use = "digits", split = "test", samples = 5 }
+entries = ["two"]
+"""
+
+
+def test_parts_run_after_the_suite_into_folders_of_their_own(here):
+    here.suite("tiny", TINY_SUITE + PARTS)
+    assert load_suite("tiny-fewer").dataset.samples == 5
+    here.assay("run", "tiny", "--limit", 10, "--only", "fgsm")
+    folders = [here.root / "results" / name for name in ("tiny", "tiny-fewer")]
+    tables = [pd.read_csv(folder / "leaderboard.csv") for folder in folders]
+    assert [list(table["model"].sort_values()) for table in tables] == [["one", "two"], ["two"]]
+    assert "parts" not in json.loads((folders[0] / "plan.json").read_text())["suite"]
+    folders[1].joinpath("leaderboard.csv").unlink()
+    here.assay("report", "tiny")
+    pd.testing.assert_frame_equal(pd.read_csv(folders[1] / "leaderboard.csv"), tables[1])
+
+
+def test_models_choose_the_parts_that_know_them(here):
+    here.suite("tiny", TINY_SUITE + PARTS)
+    here.assay("run", "tiny", "--limit", 10, "--only", "fgsm", "--models", "one")
+    assert not (here.root / "results" / "tiny-fewer").exists()
+    here.assay("run", "tiny-fewer", "--only", "fgsm")
+    assert list(pd.read_csv(here.root / "results" / "tiny-fewer" / "leaderboard.csv")["model"]) == ["two"]
+
+
+def test_a_wrong_part_is_refused(here):
+    here.suite("tiny", TINY_SUITE + PARTS.replace("samples", "sampels"))
+    with pytest.raises(SpecError, match=r"parts\.fewer.*sampels"):
+        load_suite("tiny")
+    here.suite("tiny", TINY_SUITE + VARIANT + PARTS.replace("fewer", "other"))
+    with pytest.raises(SpecError, match="variant and a part"):
+        load_suite("tiny")
+
+
+def test_a_part_may_name_the_suites_own_probes(here):
+    here.suite("tiny", TINY_SUITE + PARTS + 'attacks = ["fgsm"]\n')
+    base = load_suite("tiny")
+    assert load_suite("tiny-fewer").attacks == tuple(each for each in base.attacks if each.name == "fgsm")
+    assert len(base.attacks) > 1
+    here.suite("tiny", TINY_SUITE + PARTS + 'attacks = ["fgms"]\n')
+    with pytest.raises(UnknownNameError, match=r"parts\.fewer"):
+        load_suite("tiny")

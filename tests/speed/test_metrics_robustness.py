@@ -242,7 +242,9 @@ class Clock:
         return self
 
 
-RESNET = [row for row in rows(copies=6, classes=1000, stages=1) if row.use not in ("non-sensitivity", "input-invariance")]
+RESNET = [
+    row for row in rows(copies=6, classes=1000, stages=1) if row.use not in ("non-sensitivity", "input-invariance")
+]
 
 
 @pytest.mark.parametrize("explainer", ["saliency", "integrated-gradients"])

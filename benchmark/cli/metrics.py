@@ -1,0 +1,82 @@
+"""``assay metrics``: every metric with the verdict on it; the slow run that measures them; the page made from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.options import Include
+
+
+def metrics(
+    measure: Annotated[bool, typer.Option("--measure", help="Measure all metrics again (slow) and keep it.")] = False,
+    only: Annotated[list[str], typer.Option(help="Measure this metric only (may be repeated).")] = [],  # noqa: B006
+    perturbations: Annotated[int, typer.Option(min=1, help="K of MetaQuantus.")] = 5,
+    draws: Annotated[int, typer.Option(min=1, help="Repetitions of the perturbations.")] = 3,
+    samples: Annotated[int, typer.Option(min=2, help="Samples of a model and seed, at most.")] = 24,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
+    table: Annotated[Path | None, typer.Option(help="Where the measured table goes (default: the package's).")] = None,
+    docs: Annotated[Path | None, typer.Option(help="Write the tables into this page, between its marks.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Write the picture of what was measured (PNG).")] = None,
+    include: Include = [],  # noqa: B006
+) -> None:
+    """List metrics and the verdict on each; with --measure find the verdicts, with --docs write the page."""
+    from benchmark.registry import include as include_files
+
+    include_files(include)
+    if measure:
+        _measure(only, perturbations, draws, samples, workers, table)
+    if docs is not None:
+        from benchmark.meta.page import write_page
+
+        write_page(docs)
+        typer.echo(f"wrote {docs}")
+    if picture is not None:
+        from benchmark.meta.page import picture as draw
+        from benchmark.report.draw import as_png
+        from benchmark.store.atomic import write_atomic
+
+        write_atomic(picture, as_png(draw()))
+        typer.echo(f"wrote {picture}")
+    if not (measure or docs or picture):
+        _list()
+
+
+def _list() -> None:
+    from benchmark.meta.page import own
+    from benchmark.meta.verdicts import verdict
+
+    found = own()
+    width = max(len(metric.name) for metric in found)
+    for metric in found:
+        better = {True: "higher", False: "lower", None: "-"}[metric.higher_is_better]
+        typer.echo(f"{metric.name:<{width}}  {metric.family:<13} {better:<7} {verdict(metric)}")
+
+
+def _measure(only: list[str], perturbations: int, draws: int, samples: int, workers: int, table: Path | None) -> None:
+    from benchmark.errors import UnknownNameError
+    from benchmark.meta.measure import TRUTH, Effort, measurable
+    from benchmark.meta.measure import measure as run
+    from benchmark.meta.verdicts import TABLE, make_table, verdicts
+    from benchmark.store.atomic import write_atomic
+
+    known = measurable()
+    for name in only:
+        if name not in known:
+            raise UnknownNameError("metric", name, known, "those that the bench can measure")
+    names = only or known
+    effort = Effort(samples, perturbations, draws)
+    asked = [*names, *([TRUTH] if TRUTH not in names and TRUTH in known else [])]
+    measured = run(asked, effort, workers, lambda text: typer.echo(f"  {text}"))
+    found = make_table(measured, names)
+    for fault in measured["faults"].drop_duplicates("metric").to_dict("records") if len(measured["faults"]) else ():
+        typer.echo(f"  failed: {fault['metric']} on {fault['model']}: {fault['reason']}", err=True)
+    file = table or TABLE
+    if only and file == TABLE and len(verdicts()):
+        found = found.combine_first(verdicts()).reindex(columns=found.columns)
+    write_atomic(
+        file, found.sort_values(["family", "metric"]).to_csv(float_format="%.4g", lineterminator="\n").encode()
+    )
+    typer.echo(f"wrote {file}")

@@ -1,0 +1,173 @@
+"""The slow run: scores of every metric on the bench, under every fill and perturbation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.errors import AssayError
+from benchmark.meta.bench import CONTROLS, REAL, Bench, benches
+from benchmark.meta.consistency import inter_consistency, intra_consistency
+from benchmark.metrics.base import Metric, metrics
+from benchmark.registry import Family
+
+FILLS = ("black", "mean", "blur")
+SPACES = ("input", "model")
+STRENGTHS = ("minor", "disruptive")
+TRUTH = "relevance-mass-accuracy"  # where masks are: the agreement of other metrics with it
+
+Rows = list[dict[str, Any]]
+Said = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        n: samples of a bench at most.
+        perturbations: K of MetaQuantus.
+        draws: repetitions of the K perturbations.
+    """
+
+    n: int = 24
+    perturbations: int = 5
+    draws: int = 3
+
+
+def measurable() -> list[str]:
+    """Registered metrics that the bench can measure: no families of a library, none that sees all samples at once."""
+    found = metrics.classes().items()
+    return [name for name, cls in found if not issubclass(cls, Family) and not cls.joint and not cls.needs_artefacts]
+
+
+def measure(names: Sequence[str], effort: Effort, workers: int, said: Said) -> dict[str, pd.DataFrame]:
+    """Measure metrics on every model and seed of the bench.
+
+    Returns:
+        ``scores`` (half, model, seed, metric, fill, explainer, sample, value), ``consistency`` (half, model, metric,
+        space, strength, iac, iec) and ``faults`` (model, metric, reason).
+    """
+    from pebble import ProcessPool
+
+    found: dict[str, Rows] = {"scores": [], "consistency": [], "faults": []}
+    jobs = list(benches(effort.n))
+    with ProcessPool(max_workers=workers) as pool:
+        futures = [
+            (half, bench, pool.schedule(measure_bench, args=(half, bench.name, bench.seed, tuple(names), effort)))
+            for half, bench in jobs
+        ]
+        for done, (_, bench, future) in enumerate(futures, 1):
+            for part, rows in future.result().items():
+                found[part] += rows
+            said(f"{bench.name}, seed {bench.seed}: {done} of {len(jobs)}")
+    return {part: pd.DataFrame(rows) for part, rows in found.items()}
+
+
+def measure_bench(half: str, name: str, seed: int, names: Sequence[str], effort: Effort) -> dict[str, Rows]:
+    """All metrics on one model and seed; a metric that fails costs its own rows."""
+    import torch
+
+    torch.set_num_threads(1)
+    bench = Bench(name, seed, effort.n)
+    first = _first_seed(half, name) == seed  # perturbations are costly: one seed a model
+    found: dict[str, Rows] = {"scores": [], "consistency": [], "faults": []}
+    where = {"half": half, "model": name, "seed": seed}
+    for use in names:
+        metric = metrics.make(use)
+        if metric.needs_masks and bench.samples[2] is None:
+            continue
+        try:
+            found["scores"] += [where | row for row in _scores(bench, metric)]
+            if first and metric.higher_is_better is not None:
+                found["consistency"] += [where | row for row in _consistency(bench, metric, effort)]
+        except (AssayError, RuntimeError, ValueError, AssertionError, TypeError, IndexError, KeyError) as error:
+            found["faults"].append(where | {"metric": use, "reason": f"{type(error).__name__}: {error}"})
+    return found
+
+
+def _first_seed(half: str, name: str) -> int:
+    from benchmark.meta.bench import HALVES
+
+    return HALVES[half][name][0]
+
+
+def _scores(bench: Bench, metric: Metric) -> Iterator[dict[str, Any]]:
+    """Scores of real explainers and controls; of a metric that fills, under every fill."""
+    for fill, variant in fills(metric):
+        for explainer in (*REAL, *CONTROLS):
+            values = bench.score(variant, explainer)
+            for sample, value in enumerate(values):
+                yield {
+                    "metric": metric.name,
+                    "fill": fill,
+                    "explainer": explainer,
+                    "sample": sample,
+                    "value": float(value),
+                }
+
+
+def fills(metric: Metric) -> list[tuple[str, Metric]]:
+    """The metric under each fill; under "" where it fills nothing."""
+    if "fill" not in type(metric).model_fields:
+        return [("", metric)]
+    return [(fill, metrics.make(metric.name, {"fill": fill})) for fill in FILLS]
+
+
+def _consistency(bench: Bench, metric: Metric, effort: Effort) -> Iterator[dict[str, Any]]:
+    """IAC (mean over methods) and IEC of every draw and perturbation, averaged."""
+    before = np.stack([bench.score(metric, explainer) for explainer in REAL])
+    for space in SPACES:
+        for strength in STRENGTHS:
+            intra, inter = [], []
+            for k in range(effort.draws * effort.perturbations):
+                after, kept = _perturbed(bench, metric, space, strength, k)
+                disruptive = strength == "disruptive"
+                pairs = zip(before[:, kept], after[:, kept], strict=True)
+                intra.append([intra_consistency(b, a, disruptive=disruptive) for b, a in pairs])
+                better = bool(metric.higher_is_better)
+                inter.append(
+                    inter_consistency(before[:, kept], after[:, kept], disruptive=disruptive, higher_is_better=better)
+                )
+            yield {
+                "metric": metric.name,
+                "space": space,
+                "strength": strength,
+                "iac": _mean(intra),
+                "iec": _mean(inter),
+            }
+
+
+def _mean(values: Any) -> float:
+    known = np.asarray(values, dtype=np.float64)
+    return float(known[np.isfinite(known)].mean()) if np.isfinite(known).any() else float("nan")
+
+
+def _perturbed(
+    bench: Bench, metric: Metric, space: str, strength: str, k: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(L, N) scores under a perturbation, and the samples that count: the prediction stays (minor) or changes.
+
+    As in MetaQuantus: of a perturbed input the clean input's attributions are scored, of a perturbed model its own.
+    """
+    import torch
+
+    from benchmark.meta.perturbations import noisy_inputs, noisy_model
+    from benchmark.seeds import derive
+
+    inputs, labels, _ = bench.samples
+    seed = derive("meta", bench.seed, space, strength, k)
+    model = noisy_model(bench.model, strength, seed) if space == "model" else bench.model
+    x = noisy_inputs(inputs, strength, seed) if space == "input" else inputs
+    with torch.no_grad():
+        same = (model(x).argmax(1) == labels).numpy()
+    scores = []
+    for explainer in REAL:
+        attributions = bench.explain(explainer, model) if space == "model" else bench.explain(explainer)
+        scores.append(bench.score(metric, explainer, model=model, inputs=x, attributions=attributions))
+    return np.stack(scores), ~same if strength == "disruptive" else same

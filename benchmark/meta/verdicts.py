@@ -1,0 +1,189 @@
+"""From measured scores to one verdict a metric, and the versioned table that reports and docs show.
+
+==========================  ==========================================================================================
+verdict                     meaning
+==========================  ==========================================================================================
+sound                       every control of its family is significantly worse than real explainers, on both halves
+depends on baseline         so too, but the order of explainers changes with the fill (Kendall's tau below 0.5)
+necessary, not sufficient   a stability metric that puts a freshly drawn random attribution last (a constant is optimal)
+axiom                       tests a property by closed form; random attributions fail it
+descriptive only            has no better end
+not confirmed               passes on the half that sets verdicts, fails on the half that checks them
+fails its controls          a control is not worse than real explainers
+not measured                the bench has nothing to measure it on
+==========================  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmark.meta.bench import CONTROLS, REAL
+from benchmark.meta.consistency import meta_consistency
+from benchmark.metrics.base import Metric, metrics
+from benchmark.registry import digest
+
+TABLE = Path(__file__).with_name("verdicts.csv")
+TAU = 0.5
+# controls that must be significantly worse than the real explainers, by family
+MUST_FAIL: dict[str, tuple[str, ...]] = {
+    "faithfulness": ("random", "sobel", "constant"),
+    "localisation": ("random", "sobel", "constant"),
+    "randomisation": ("sobel", "constant"),
+    "robustness": ("random",),
+    "axiomatic": ("random",),
+}
+
+
+@cache
+def verdicts() -> pd.DataFrame:
+    """The versioned table, by metric; empty where nothing was measured yet."""
+    if not TABLE.is_file():
+        return pd.DataFrame(columns=["version", "verdict"])
+    return pd.read_csv(TABLE, index_col="metric", dtype={"version": str}, keep_default_na=True)
+
+
+def verdict(metric: Metric) -> str:
+    """The verdict on a metric: ``"not measured"`` where it, or its implementation, is not the measured one."""
+    known = verdicts()
+    if metric.name not in known.index or metric.params().keys() - {"fill"}:
+        return "not measured"
+    row = known.loc[metric.name]
+    return str(row["verdict"]) if str(row["version"]) == str(metric.version) else "not measured"
+
+
+def make_table(measured: dict[str, pd.DataFrame], names: list[str]) -> pd.DataFrame:
+    """One row a metric: verdict, what each control did on each half, tau over fills, agreement, consistency."""
+    rows = []
+    for name in names:
+        metric = metrics.make(name)
+        scores = measured["scores"]
+        own = scores[scores["metric"] == name] if len(scores) else scores
+        row: dict[str, Any] = {"metric": name, "family": metric.family, "version": metric.version}
+        row["verdict"] = "not measured"
+        row["models"] = own["model"].nunique() if len(own) else 0
+        if len(own):
+            row |= _judged(metric, own)
+            row["truth_rho"] = _agreement(measured["scores"], metric, own)
+            row |= _consistencies(measured["consistency"], name)
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("metric")
+
+
+def _judged(metric: Metric, own: pd.DataFrame) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if metric.higher_is_better is None or metric.family == "complexity":
+        return {"verdict": "descriptive only"}
+    base = own[own["fill"].isin(["", "black"])]
+    passed = {}
+    for half in ("set", "check"):
+        held = [control_gap(base[base["half"] == half], metric, control) for control in MUST_FAIL[metric.family]]
+        passed[half] = all(gap > 0 or np.isnan(gap) for gap in held) and not all(np.isnan(gap) for gap in held)
+        found |= {f"{control}_{half}": gap for control, gap in zip(MUST_FAIL[metric.family], held, strict=True)}
+    tau = fill_tau(own) if own["fill"].nunique() > 1 else np.nan
+    found["fill_tau"] = tau
+    found["verdict"] = _words(metric.family, passed, tau)
+    return found
+
+
+def _words(family: str, passed: dict[str, bool], tau: float) -> str:
+    if not passed["set"]:
+        return "fails its controls"
+    if not passed["check"]:
+        return "not confirmed"
+    if family == "robustness":
+        return "necessary, not sufficient"
+    if family == "axiomatic":
+        return "axiom"
+    return "depends on baseline" if tau < TAU else "sound"
+
+
+def control_gap(scores: pd.DataFrame, metric: Metric, control: str) -> float:
+    """Lower end of the 95 % interval of (real explainers - control), in the better direction, in units of the spread.
+
+    Paired by sample: the mean of the real explainers against the control; a bootstrap over samples within models, the
+    models weigh alike. Stability metrics take the worst real explainer instead of the mean: random must be last.
+    NaN where the metric refuses the control on every sample (it is not scored, so it cannot be taken for good).
+    """
+    better = 1.0 if metric.higher_is_better else -1.0
+    parts, refused = [], True
+    for _, part in scores.groupby(["model", "seed"], sort=False):
+        table = part.pivot_table(index="sample", columns="explainer", values="value", dropna=False)
+        if control not in table or table[control].notna().sum() == 0:
+            continue
+        refused = False
+        real = table[[name for name in REAL if name in table]] * better
+        worst = metric.family == "robustness"
+        held = real.min(axis=1) if worst and control == "random" else real.mean(axis=1)
+        gaps = (held - better * table[control]).to_numpy()
+        parts.append(gaps[np.isfinite(gaps)])
+    if refused:
+        return float("nan")
+    parts = [gaps for gaps in parts if len(gaps)]
+    if not parts:
+        return -float("inf")
+    generator = np.random.default_rng(0)
+    means = np.mean([[g[generator.integers(0, len(g), len(g))].mean() for _ in range(1000)] for g in parts], axis=0)
+    spread = float(np.std(np.concatenate(parts))) or 1.0
+    return float(np.quantile(means, 0.025)) / spread
+
+
+def fill_tau(own: pd.DataFrame) -> float:
+    """Kendall's tau of the real explainers' order between fills, averaged over pairs of fills and models."""
+    from scipy.stats import kendalltau
+
+    found = []
+    for _, part in own[own["explainer"].isin(list(REAL))].groupby(["model", "seed"], sort=False):
+        means = part.groupby(["fill", "explainer"])["value"].mean().unstack("fill").dropna()
+        pairs = combinations(means.columns, 2)
+        found += [float(kendalltau(means[a], means[b]).statistic) for a, b in pairs if len(means) > 2]
+    known = [value for value in found if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _agreement(scores: pd.DataFrame, metric: Metric, own: pd.DataFrame) -> float:
+    """Spearman's rho over explainers (controls too) with the relevance mass on the true mask, averaged over models."""
+    from scipy.stats import spearmanr
+
+    from benchmark.meta.measure import TRUTH
+
+    truth, found = scores[scores["metric"] == TRUTH], []
+    better = 1.0 if metric.higher_is_better else -1.0
+    base = own[own["fill"].isin(["", "black"])]
+    for key, part in base.groupby(["model", "seed"], sort=False):
+        known = truth[(truth["model"] == key[0]) & (truth["seed"] == key[1])]
+        if not len(known) or metric.name == TRUTH:
+            continue
+        both = pd.concat(
+            [each.groupby("explainer")["value"].mean() for each in (part, known)], axis=1, join="inner"
+        ).dropna()
+        if len(both) > 3 and (both.nunique() > 1).all():
+            found.append(float(spearmanr(better * both.iloc[:, 0], both.iloc[:, 1]).statistic))
+    return float(np.mean(found)) if found else float("nan")
+
+
+def _consistencies(consistency: pd.DataFrame, name: str) -> dict[str, float]:
+    own = consistency[consistency["metric"] == name] if len(consistency) else consistency
+    found: dict[str, float] = {}
+    for space in ("input", "model"):
+        values = {}
+        for strength, label in (("minor", "nr"), ("disruptive", "ar")):
+            part = own[(own["space"] == space) & (own["strength"] == strength)] if len(own) else own
+            for kind in ("iac", "iec"):
+                values[f"{kind}_{label}"] = float(part[kind].mean()) if len(part) else float("nan")
+        found |= {f"{space}_{key}": value for key, value in values.items()}
+        found[f"{space}_mc"] = meta_consistency(values)
+    return found
+
+
+def conditions() -> str:
+    """Digest of what was measured on: written beside the table, so that another bench is not taken for this one."""
+    from benchmark.meta.bench import HALVES, MIN_ACCURACY
+
+    return digest([list(REAL.items()), list(CONTROLS), HALVES, MIN_ACCURACY, TAU, MUST_FAIL])
