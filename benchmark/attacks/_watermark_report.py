@@ -41,8 +41,8 @@ def report(probes: Sequence[ProbeResults]) -> Extras:
         shown = {model: arrays for model, arrays in kept.items() if arrays}
         picture = f"pasted_{mark.name.replace('-', '_')}"
         found.captions[picture] = (
-            "The same samples with the mark and with the control patch; below each what every model reads, bold where it"
-            f" is {mark.classes[target]}. Samples that the mark flips in some model come first."
+            "The same samples with the mark and with the control patch; below each what every model reads, bold where"
+            f" it is {mark.classes[target]}. Samples that the mark flips in some model come first."
         )
         if shown:
             found.figures[picture] = partial(draw, mark, control, shown)
@@ -83,7 +83,7 @@ def counted(mark: ProbeResults, model: str) -> int:
 
 
 def detection(mark: ProbeResults, model: str) -> dict[str, tuple[float, float, float]]:
-    """``auc_<explainer>`` of each metric that knows who carries the mark, among samples explained as the mark's class."""
+    """``auc_<explainer>`` of the first metric that knows who carries the mark, among samples explained as its class."""
     from benchmark.metrics._spray import auc
 
     scores = mark.scores(model)

@@ -170,7 +170,7 @@ class ProbeResults(Protocol):
         difference and its 95 % interval (Newcombe). Both without a budget."""
 
     def summary(self, name: str, model: str) -> tuple[float, float, float]:
-        """A column that the task declares of clean rows (``clean_acc``): value and 95 % interval; NaN where it has none."""
+        """A column that the task declares of clean rows (``clean_acc``): value and 95 % interval; NaN without one."""
 
     def scores(self, model: str) -> pd.DataFrame:
         """Rows of all metrics of a model's explanations: ``explainer``, ``metric``, ``sample``, ``value``, ``label``,

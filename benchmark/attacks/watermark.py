@@ -46,8 +46,8 @@ class Flipped:
 class Watermark(Attack):
     """Paste the mark of the dataset ``watermarked``, or (``elsewhere``) the same patch in another corner.
 
-    ``flip_rate_<probe>``: right samples of other classes without the mark that are taken for the mark's class. What of it
-    is due to the mark is the difference to a probe with ``elsewhere = true``, in ``clever_hans.csv``.
+    ``flip_rate_<probe>``: right samples of other classes without the mark that are taken for the mark's class. What of
+    it is due to the mark is the difference to a probe with ``elsewhere = true``, in ``clever_hans.csv``.
 
     Fields:
         target: the class that has the mark in training.

@@ -28,7 +28,8 @@ class Stripes(Dataset):
     In ``train`` the shade is that of the image's class with probability ``rate``, else of one of the other three; at
     0.25 it says nothing. In ``val`` it is drawn like in ``train``. In ``test`` it always agrees: attacks exchange it.
 
-    Masks: the sample's stripe. Artefacts: all four corners, since a corner without shade tells as much.
+    Masks: the sample's stripe. Artefacts: all four corners, since a corner without shade tells as much. Where a stripe
+    crosses a corner, pixels are in both.
 
     Attributes:
         rate: share of training images whose shade is that of their class.

@@ -24,10 +24,10 @@ from benchmark.seeds import derive
 class Watermarked(Dataset):
     """Another dataset, with a bright square in a corner of some samples of one class.
 
-    Exactly ``round(rate * n)`` of the n samples of the class carry it in ``train`` and ``val``, ``round(test_rate * n)``
-    in any other split; which ones is a seeded order of their names, so that a lower rate marks a part of what a higher
-    one marks. ``Batch.artefacts`` says where the mark is, and is False everywhere in samples without it. Masks, groups
-    and names are the other dataset's.
+    Exactly ``round(rate * n)`` of the n samples of the class carry it in ``train`` and ``val``, and
+    ``round(test_rate * n)`` in any other split; which ones is a seeded order of their names, so that a lower rate marks
+    a part of what a higher one marks. ``Batch.artefacts`` says where the mark is, and is False everywhere in samples
+    without it. Masks, groups and names are the other dataset's.
 
     Fields:
         base: the other dataset, such as ``"digits"`` or ``"folder"``; ``path`` is handed on to it.

@@ -37,7 +37,7 @@ class Spectrum:
 
 
 def pooled(attributions: NDArray[np.floating], most: int = 16) -> Floats:
-    """Channels summed with their signs, pixels averaged in whole blocks to at most ``most`` a side, scaled to sum |R| = 1.
+    """Channels summed with their signs, pixels averaged in blocks to at most ``most`` a side, scaled to sum |R| = 1.
 
     Args:
         attributions: (n, C, H, W), signed.
@@ -56,7 +56,8 @@ def pooled(attributions: NDArray[np.floating], most: int = 16) -> Floats:
         maps = np.add.reduceat(maps, starts, axis=axis) / sizes.reshape(shape)
     total = np.abs(maps).sum((1, 2), keepdims=True)
     usable = np.isfinite(total) & (total > 0)
-    return np.divide(maps, total, out=np.full_like(maps, np.nan), where=usable)
+    scaled: Floats = np.divide(maps, total, out=np.full_like(maps, np.nan), where=usable)
+    return scaled
 
 
 def analyse(maps: Floats, neighbours: int = 10, *, embed: bool = True) -> Spectrum:
@@ -84,7 +85,8 @@ def analyse(maps: Floats, neighbours: int = 10, *, embed: bool = True) -> Spectr
         raise ValueError(f"{n} heatmaps have no {neighbours} neighbours each; explain more samples of the class")
     flat = maps.reshape(n, -1)
     graph = kneighbors_graph(flat, neighbours, mode="connectivity", include_self=False)
-    values, vectors = np.linalg.eigh(laplacian(graph.maximum(graph.T), normed=True).toarray())
+    affinity = graph.maximum(graph.T).toarray()
+    values, vectors = np.linalg.eigh(np.asarray(laplacian(affinity, normed=True)))
     gaps = np.diff(values[: MOST_CLUSTERS + 1])
     count = int(np.argmax(gaps[1:])) + 2  # a class is looked at for what splits it
     rows = vectors[:, :count]
@@ -114,8 +116,9 @@ def by_size(labels: NDArray[np.integer]) -> NDArray[np.int64]:
 def suspicion(maps: Floats, clusters: NDArray[np.int64], contrast: float = CONTRAST) -> Floats:
     """Share of a sample's positive relevance where its cluster looks and some other cluster of the class does not.
 
-    A place is the cluster's own where its mean positive relevance is more than ``contrast`` times that of the cluster of
-    the class that has least there. A mark that only some samples carry is such a place; a stroke that all share is not.
+    A place is the cluster's own where its mean positive relevance is more than ``contrast`` times that of the cluster
+    of the class that has least there. A mark that only some samples carry is such a place; a stroke that all share is
+    not.
 
     Args:
         maps: (n, h, w).
@@ -151,8 +154,8 @@ def tsne(flat: Floats) -> Floats:
 def auc(values: Floats, positive: NDArray[np.bool_]) -> tuple[float, float, float]:
     """Area under the ROC curve, and its 95 % interval (Newcombe 2006, Stat. Med. 25:559, method 5).
 
-    The interval solves |estimate - t| = 1.96 sqrt(V(t)) with the Hanley-McNeil variance, in which both sizes are replaced
-    by their mean: it does not shrink to a point at 0 or 1.
+    The interval solves |estimate - t| = 1.96 sqrt(V(t)) with the Hanley-McNeil variance, in which both sizes are
+    replaced by their mean: it does not shrink to a point at 0 or 1.
 
     Args:
         values: (N,) scores, NaN left out; ties count one half.

@@ -70,7 +70,7 @@ def of_class(
             f"{title}: {len(rows)} usable attributions, SpRAy with {neighbours} neighbours needs {2 * neighbours};"
             f" explain more samples, or choose another class (large enough by number: {large or 'none'})"
         )
-    names = [samples[i] for i in rows]
+    names = [samples[int(i)] for i in rows]
     who = None if carries is None else np.array([carries.get(name, False) for name in names])
     heatmaps = attributions[rows].astype(np.float64).sum(1)
     return Shown(title, analyse(maps[rows], neighbours), heatmaps, inputs(names), who)
@@ -84,7 +84,7 @@ def draw(shown: Shown) -> Figure:
     lines = 1 if shown.inputs is None else 2
     height = max(4.6, 0.95 * lines * len(order) + 0.5 * len(order) + 0.6)
     figure = Figure(figsize=(11.5, height), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.7))
+    left, right = np.ravel(figure.subfigures(1, 2, width_ratios=(1, 1.7), squeeze=False))
     top, bottom = left.subplots(2, 1, height_ratios=(1.5, 1))
     _embedding(top, shown)
     _eigenvalues(bottom, shown.spectrum)

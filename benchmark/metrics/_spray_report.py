@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 NUMBERS = ["suspicion", "auc", "auc_low", "auc_high", "clusters", "silhouette", "eigengap"]
 CAPTION = (
-    "Spectral relevance analysis (SpRAy) of the heatmaps of one explained class. `suspicion`: mean of the most suspicious"
-    " cluster; `auc`: how well a sample's suspicion tells samples with the known false structure from those without"
-    " (Newcombe 2006). `silhouette` and `eigengap` are diagnostics: they do not tell a Clever Hans from an honest model."
+    "Spectral relevance analysis (SpRAy) of the heatmaps of one explained class. `suspicion`: mean of the most"
+    " suspicious cluster; `auc`: how well a sample's suspicion tells samples with the known false structure from those"
+    " without (interval: Newcombe 2006). `silhouette` and `eigengap` are diagnostics: they do not tell a Clever Hans"
+    " from an honest model."
 )
 
 

@@ -23,9 +23,9 @@ class Sparseness(Metric):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Chalasani et al. 2020, eq. 11"
-    quantus: ClassVar[str] = "adds 1e-7 to every magnitude; without abs it changes the caller's array"
     higher_is_better: ClassVar[bool | None] = True
     family: ClassVar[str] = "complexity"
+    quantus: ClassVar[str] = "Sparseness: the same with abs; without it changes the caller's array"
     channels: ClassVar[str] = "each"
     range: ClassVar[str] = "[0, 1)"
 
@@ -45,9 +45,9 @@ class Complexity(Metric):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Bhatt et al. 2020, eq. 5"
-    quantus: ClassVar[str] = "adds 1e-12 inside the logarithm; without abs it changes the caller's array"
     higher_is_better: ClassVar[bool | None] = False
     family: ClassVar[str] = "complexity"
+    quantus: ClassVar[str] = "Complexity: the same with abs; without it changes the caller's array"
     channels: ClassVar[str] = "each"
     range: ClassVar[str] = "[0, log d]"
 
@@ -69,9 +69,11 @@ class EffectiveComplexity(Metric):
     """
 
     source: ClassVar[str] = "Nguyen and Martínez 2020"
-    quantus: ClassVar[str] = "a count above an absolute threshold, after division by the batch's maximum"
     higher_is_better: ClassVar[bool | None] = False
     family: ClassVar[str] = "complexity"
+    quantus: ClassVar[str] = (
+        "EffectiveComplexity: one sample's scale moves the others; ours is a share, normalised per sample"
+    )
     channels: ClassVar[str] = "each"
     range: ClassVar[str] = "(0, 1]"
 

@@ -71,7 +71,7 @@ class PixelFlipping(Filling):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Bach et al. 2015, section Pixel-flipping"
-    quantus: ClassVar[str] = "its area grows with the number of steps, and its curve lacks the untouched input"
+    quantus: ClassVar[str] = "PixelFlipping: its area grows with the number of steps; the untouched input is left out"
     higher_is_better: ClassVar[bool | None] = False
     range: ClassVar[str] = "[0, 1]"
 
@@ -124,7 +124,7 @@ class FaithfulnessCorrelation(Filling):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Bhatt et al. 2020, eq. 3"
-    quantus: ClassVar[str] = "draws from NumPy's global stream"
+    quantus: ClassVar[str] = "FaithfulnessCorrelation: draws from NumPy's global stream"
     higher_is_better: ClassVar[bool | None] = True
     random: ClassVar[bool] = True
     range: ClassVar[str] = "[-1, 1]"
@@ -156,7 +156,7 @@ class SensitivityN(Filling):
     """
 
     source: ClassVar[str] = "Ancona et al. 2018"
-    quantus: ClassVar[str] = "correlates over samples, along one order; only the first batch"
+    quantus: ClassVar[str] = "SensitivityN: correlates over samples, along one order; only the first batch"
     higher_is_better: ClassVar[bool | None] = True
     random: ClassVar[bool] = True
     range: ClassVar[str] = "[-1, 1]"
@@ -187,7 +187,7 @@ class FaithfulnessEstimate(Filling):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Alvarez-Melis and Jaakkola 2018"
-    quantus: ClassVar[str] = "the same where features_in_step divides the image"
+    quantus: ClassVar[str] = "FaithfulnessEstimate: the same where features_in_step divides the image"
     higher_is_better: ClassVar[bool | None] = True
     range: ClassVar[str] = "[-1, 1]"
 
@@ -215,7 +215,7 @@ class RegionPerturbation(Filling):
     """
 
     source: ClassVar[str] = "Samek et al. 2017"
-    quantus: ClassVar[str] = "returns the drops by step, declared lower is better"
+    quantus: ClassVar[str] = "RegionPerturbation: returns the drops by step, declared lower is better"
     higher_is_better: ClassVar[bool | None] = True
     range: ClassVar[str] = "[-1, 1]"
 
@@ -245,7 +245,7 @@ class Selectivity(Filling):
     """
 
     source: ClassVar[str] = "Montavon et al. 2018"
-    quantus: ClassVar[str] = "the curve; ours is its area, the untouched input first"
+    quantus: ClassVar[str] = "Selectivity: the curve; ours is its area, the untouched input first"
     higher_is_better: ClassVar[bool | None] = False
     range: ClassVar[str] = "[0, 1]"
 
@@ -275,7 +275,7 @@ class Infidelity(Filling):
 
     source: ClassVar[str] = "Yeh et al. 2019, eq. 1"
     quantus: ClassVar[str] = (
-        "one fixed walk over blocks, kept as it goes, repeated alike; depends on the attribution's "
+        "Infidelity: one fixed walk over blocks, kept as it goes, repeated alike; depends on the attribution's "
         "scale; the patch must divide the image"
     )
     higher_is_better: ClassVar[bool | None] = False
@@ -316,7 +316,7 @@ class Road(Faithfulness):
     """
 
     source: ClassVar[str] = "Rong et al. 2022"
-    quantus: ClassVar[str] = "fails on colour images; only the first batch; right or wrong, not the probability"
+    quantus: ClassVar[str] = "ROAD: fails on colour images; only the first batch; right or wrong, not the probability"
     higher_is_better: ClassVar[bool | None] = False
     random: ClassVar[bool] = True
     channels: ClassVar[str] = "sum"

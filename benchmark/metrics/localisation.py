@@ -53,7 +53,7 @@ class RelevanceRankAccuracy(Localisation):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Arras et al. 2022, eq. 2"
-    quantus: ClassVar[str] = "ranks channels against a mask of one channel"
+    quantus: ClassVar[str] = "RelevanceRankAccuracy: ranks channels against a mask of one channel"
 
     def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(N,) in [0, 1]."""
@@ -71,7 +71,7 @@ class RelevanceMassAccuracy(Localisation):
     """
 
     source: ClassVar[str] = "Arras et al. 2022"
-    quantus: ClassVar[str] = "shares of a signed sum, which leave [0, 1]"
+    quantus: ClassVar[str] = "RelevanceMassAccuracy: shares of a signed sum, which leave [0, 1]"
 
     def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(N,) in [0, 1]."""
@@ -92,7 +92,7 @@ class TopKIntersection(Localisation):
     """
 
     source: ClassVar[str] = "Theiner et al. 2022"
-    quantus: ClassVar[str] = "ranks channels against a mask of one channel; k = 1000"
+    quantus: ClassVar[str] = "TopKIntersection: ranks channels against a mask of one channel; k = 1000"
 
     k: int | None = Field(default=None, ge=1)
 
@@ -113,7 +113,7 @@ class PointingGame(Localisation):
     """
 
     source: ClassVar[str] = "Zhang et al. 2018"
-    quantus: ClassVar[str] = "an empty mask is a hit; fails where weighted"
+    quantus: ClassVar[str] = "PointingGame: an empty mask is a hit; fails where weighted"
 
     def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         """(N,) of 0 and 1."""

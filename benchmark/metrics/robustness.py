@@ -50,7 +50,7 @@ class MaxSensitivity(_Stability):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Yeh et al. 2019"
-    quantus: ClassVar[str] = "a copy at a time, noise from NumPy's global stream"
+    quantus: ClassVar[str] = "MaxSensitivity: a copy at a time, noise from NumPy's global stream"
 
     nr_samples: int = Field(default=10, ge=1)
     radius: float = Field(default=0.2, gt=0)
@@ -72,7 +72,7 @@ class AvgSensitivity(_Stability):
     """
 
     source: ClassVar[str] = "Yeh et al. 2019"
-    quantus: ClassVar[str] = "a copy at a time, noise from NumPy's global stream"
+    quantus: ClassVar[str] = "AvgSensitivity: a copy at a time, noise from NumPy's global stream"
 
     nr_samples: int = Field(default=10, ge=1)
     radius: float = Field(default=0.2, gt=0)
@@ -98,7 +98,7 @@ class LocalLipschitz(_Stability):
     """
 
     source: ClassVar[str] = "Alvarez-Melis and Jaakkola 2018"
-    quantus: ClassVar[str] = "normalises by the maximum of the batch"
+    quantus: ClassVar[str] = "LocalLipschitzEstimate: normalises by the maximum of the batch"
 
     nr_samples: int = Field(default=10, ge=1)
     std: float = Field(default=0.1, gt=0)
@@ -139,7 +139,7 @@ class RelativeInputStability(_Relative):
         eps_min: least denominator, and what a zero in one counts as.
     """
 
-    quantus: ClassVar[str] = "NaN as soon as one copy changes the class; its noise is in [0.02, 0.2), never negative"
+    quantus: ClassVar[str] = "RelativeInputStability: NaN as soon as one copy changes the class; noise in [0.02, 0.2)"
 
     def score(self, explained: Explained) -> torch.Tensor:
         """(N,) >= 0."""
@@ -160,7 +160,7 @@ class RelativeOutputStability(_Relative):
         eps_min: least denominator, and what a zero in one counts as.
     """
 
-    quantus: ClassVar[str] = "NaN as soon as one copy changes the class; its noise is in [0.02, 0.2), never negative"
+    quantus: ClassVar[str] = "RelativeOutputStability: NaN as soon as one copy changes the class; noise in [0.02, 0.2)"
 
     def score(self, explained: Explained) -> torch.Tensor:
         """(N,) >= 0."""
@@ -182,7 +182,7 @@ class RelativeRepresentationStability(_Relative):
         layers: dotted names within the network (such as ``"0"``); default: every module without children.
     """
 
-    quantus: ClassVar[str] = "NaN as soon as one copy changes the class; float32; layers read after in-place operations"
+    quantus: ClassVar[str] = "RelativeRepresentationStability: NaN as soon as one copy changes the class; float32"
 
     layers: tuple[str, ...] = ()
 
@@ -207,9 +207,7 @@ class Continuity(_Stability):
 
     random: ClassVar[bool] = False
     source: ClassVar[str] = "Montavon et al. 2018"
-    quantus: ClassVar[str] = (
-        "fails with NumPy 2 where predictions matter; translates by up to the whole width, to both sides"
-    )
+    quantus: ClassVar[str] = "Continuity: fails with NumPy 2 where predictions matter; moves by up to the whole width"
 
     nr_steps: int = Field(default=8, ge=1)
     baseline: float = 0.0

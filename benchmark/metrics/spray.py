@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 class Spray(Metric):
     """Spectral relevance analysis of each explained class (Lapuschkin et al. 2019); descriptive, no direction.
 
-    Channels are summed with their signs. ``value`` is a sample's suspicion: the share of its positive relevance where its
-    cluster looks and another cluster of the class does not (``benchmark.metrics._spray.suspicion``). Beside it stand
-    ``target`` (the explained class), ``cluster`` (0 the largest of the class), ``x`` and ``y`` (t-SNE, to look at only),
-    ``silhouette`` and ``eigengap`` of the class (diagnostics: they do not tell a Clever Hans from an honest model), and
-    where the dataset knows it ``carries``: 1 for a sample with the false structure. High suspicion says that some samples are explained by something
-    that others of the class lack; it takes an intervention (attack ``watermark``) to say that the model relies on it.
-    NaN: a class with fewer than ``2 neighbours`` explained samples; an all-zero or non-finite attribution.
+    Channels are summed with their signs. ``value`` is a sample's suspicion: the share of its positive relevance where
+    its cluster looks and another cluster of the class does not (``benchmark.metrics._spray.suspicion``). Beside it
+    stand ``target`` (the explained class), ``cluster`` (0 the largest of the class), ``x`` and ``y`` (t-SNE, to look at
+    only), ``silhouette`` and ``eigengap`` of the class (diagnostics: they do not tell a Clever Hans from an honest
+    model), and where the dataset knows it ``carries``: 1 for a sample with the false structure. High suspicion says
+    that some samples are explained by something that others of the class lack; it takes an intervention (attack
+    ``watermark``) to say that the model relies on it. NaN: a class with fewer than ``2 neighbours`` usable
+    attributions; an all-zero or non-finite attribution.
 
     Args:
         neighbours: of the graph.

@@ -1,8 +1,8 @@
 """Projecting a known artefact out of a hidden layer (P-ClArC): a network around another entry's, and its recipe.
 
 Activations h of one layer become h - v v'(h - z) / v'v at inference: along the artefact's direction v every sample gets
-the value of the clean mean z, and nothing else of the network changes (Anders et al. 2022, Information Fusion 77:261, eq.
-of P-ClArC). The direction is a concept activation vector:
+the value of the clean mean z, and nothing else of the network changes (Anders et al. 2022, Information Fusion 77:261,
+P-ClArC). The direction is a concept activation vector:
 
 - ``kind = "pattern"``: the signal pattern cov(h, t) / var(t) of activations and artefact label t (Pahde et al. 2022,
   arXiv:2202.03482, PatClArC), which for t in {0, 1} is the difference of the two means;
@@ -13,8 +13,9 @@ of P-ClArC). The direction is a concept activation vector:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -92,7 +93,7 @@ def insert(network: nn.Module, layer: str, input_shape: Sequence[int]) -> nn.Mod
 def activations(network: nn.Module, layer: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     """Output (N, ...) of a layer for normalised inputs, in eval mode, without a graph."""
     kept: list[torch.Tensor] = []
-    hook = layer.register_forward_hook(lambda module, given, output: kept.append(output))
+    hook = layer.register_forward_hook(lambda _module, _given, output: kept.append(output))
     training = network.training
     try:
         with torch.no_grad():
@@ -100,7 +101,8 @@ def activations(network: nn.Module, layer: nn.Module, inputs: torch.Tensor) -> t
     finally:
         hook.remove()
         network.train(training)
-    return kept[0]
+    found: torch.Tensor = kept[0]
+    return found
 
 
 def direction(hidden: torch.Tensor, carries: torch.Tensor, kind: Kind, ridge: float = 1.0) -> torch.Tensor:
@@ -117,14 +119,16 @@ def direction(hidden: torch.Tensor, carries: torch.Tensor, kind: Kind, ridge: fl
     covariance = h.T @ t
     if kind == "pattern":
         return covariance / (t @ t)
-    return torch.linalg.solve(h.T @ h + ridge * torch.eye(h.shape[1], dtype=torch.float64), covariance)
+    penalty = ridge * torch.eye(h.shape[1], dtype=torch.float64)
+    weights: torch.Tensor = torch.linalg.solve(h.T @ h + penalty, covariance)
+    return weights
 
 
 def train(
     model: Model,
     data: TrainingData,
     *,
-    seed: int,
+    seed: int,  # noqa: ARG001
     device: str,
     progress: Progress,
     of: str,
@@ -154,7 +158,7 @@ def train(
     original = build_model(load_entry(of), device)
     carries = torch.from_numpy(batch.artefacts.any(axis=(1, 2, 3)))
     labels = torch.from_numpy(batch.labels)
-    scope = torch.isin(labels, labels[carries].unique())
+    scope = torch.isin(labels, torch.from_numpy(np.unique(batch.labels[carries.numpy()])))
     inputs = torch.from_numpy(batch.inputs)[scope].to(device)
     at = original.network.get_submodule(layer)
     hidden = activations(original.network, at, original.prepared(inputs)).flatten(1).cpu()
@@ -164,6 +168,5 @@ def train(
     projection = network.get_submodule(layer)[2]  # type: ignore[index]
     projection.project(found, hidden[~carries].mean(0))
     model.network.load_state_dict(network.state_dict())
-    progress(
-        f"{of}, layer {layer}: {kind} of {int(carries.sum())} samples with the artefact, {int((~carries).sum())} without"
-    )
+    counts = f"{int(carries.sum())} samples with the artefact, {int((~carries).sum())} without"
+    progress(f"{of}, layer {layer}: {kind} of {counts}")

@@ -60,8 +60,8 @@ def attributions(
     """What the explain cells of a model and explainer left.
 
     Returns:
-        sample ids, explained classes (N,) and attributions (N, C, H, W) of all cells whose artefacts are at hand, or None
-        where there are none: a clone has the records only, and a failed cell left nothing.
+        sample ids, explained classes (N,) and attributions (N, C, H, W) of all cells whose artefacts are at hand, or
+        None where there are none: a clone has the records only, and a failed cell left nothing.
     """
     cells = results.cells
     chosen = (cells["kind"] == "explain") & (cells["model"] == model) & (cells["probe"] == explainer)

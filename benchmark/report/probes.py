@@ -121,8 +121,8 @@ class ProbeView:
 
     def scores(self, model: str) -> pd.DataFrame:
         """See :class:`benchmark.attacks.base.ProbeResults`."""
-        rows = self.results.rows
-        rows = rows[(rows["kind"] == "score") & (rows["model"] == model)]
+        every = self.results.rows
+        rows: pd.DataFrame = every[(every["kind"] == "score") & (every["model"] == model)]
         if not len(rows):
             return rows
         known = with_clean(filled(rows), self.results.clean(model))
@@ -280,6 +280,7 @@ def published(results: Results, board: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_clean(rows: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the clean columns of their samples beside them."""
     extra = [name for name in clean.columns if name not in rows.columns and name != "sample"]
     return rows.merge(clean[extra], left_on="sample", right_index=True, how="left") if len(clean) else rows
 

@@ -101,7 +101,8 @@ def spray_of(
     batch = samples_at_hand(results, list(known[0]), where)
     carries = None
     if batch is not None and batch.artefacts is not None:
-        carries = dict(zip(batch.ids, batch.artefacts.any(axis=(1, 2, 3)).tolist(), strict=True))
+        who = np.asarray(batch.artefacts.any(axis=(1, 2, 3)), dtype=bool)
+        carries = {name: bool(carried) for name, carried in zip(batch.ids, who, strict=True)}
 
     def inputs(samples: Sequence[str]) -> NDArray[Any] | None:
         if batch is None:

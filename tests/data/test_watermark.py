@@ -55,7 +55,7 @@ def test_every_parameter_of_the_mark_is_in_the_digest():
 
 
 def test_colour_images_of_any_size_from_a_folder(tmp_path):
-    """uint8 photos of two sizes behind --data: a quarter of the shorter side, the value in 8 bits, on the suite's grid."""
+    """uint8 photos of two sizes: a quarter of the shorter side, the value in 8 bits, on the suite's grid."""
     for k, kind in enumerate(("cat", "dog")):
         for i in range(4):
             folder = tmp_path / "train" / kind

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -19,16 +20,27 @@ def ranks(values: torch.Tensor) -> torch.Tensor:
     >>> ranks(torch.tensor([[3.0, 1.0, 3.0, 2.0]]))
     tensor([[2.5000, 0.0000, 2.5000, 1.0000]], dtype=torch.float64)
     """
-    ordered, order = values.sort(dim=-1)
+    ordered, order = _sorted(values)
     place = torch.arange(values.shape[-1], device=values.device).expand(values.shape)
     new = torch.ones_like(ordered, dtype=torch.bool)
     new[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
-    last = torch.ones_like(new)
-    last[..., :-1] = new[..., 1:]
-    n = values.shape[-1]
-    first_of = torch.where(new, place, 0).cummax(-1).values
-    last_of = torch.where(last, place, n - 1).flip(-1).cummin(-1).values.flip(-1)
-    return torch.empty_like(ordered, dtype=torch.float64).scatter_(-1, order, (first_of + last_of).double() / 2)
+    shared = place.double()
+    if not bool(new.all()):
+        last = torch.ones_like(new)
+        last[..., :-1] = new[..., 1:]
+        first_of = torch.where(new, place, 0).cummax(-1).values
+        last_of = torch.where(last, place, values.shape[-1] - 1).flip(-1).cummin(-1).values.flip(-1)
+        shared = (first_of + last_of).double() / 2
+    return torch.empty_like(ordered, dtype=torch.float64).scatter_(-1, order, shared)
+
+
+def _sorted(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sorted along the last axis, and the order; ties in any order. NumPy sorts some six times faster on a CPU."""
+    if values.device.type != "cpu":
+        found = values.sort(dim=-1)
+        return found.values, found.indices
+    order = torch.from_numpy(np.argsort(values.numpy(), axis=-1))
+    return values.gather(-1, order), order
 
 
 def similar_to(attributions: torch.Tensor, kind: Similarity) -> Callable[[torch.Tensor], torch.Tensor]:
