@@ -21,17 +21,13 @@ def ranks(values: torch.Tensor) -> torch.Tensor:
     tensor([[2.5000, 0.0000, 2.5000, 1.0000]], dtype=torch.float64)
     """
     ordered, order = _sorted(values)
-    place = torch.arange(values.shape[-1], device=values.device).expand(values.shape)
-    new = torch.ones_like(ordered, dtype=torch.bool)
+    new = torch.ones_like(ordered, dtype=torch.bool)  # True where a run of equal values begins; each row begins one
     new[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
-    shared = place.double()
-    if not bool(new.all()):
-        last = torch.ones_like(new)
-        last[..., :-1] = new[..., 1:]
-        first_of = torch.where(new, place, 0).cummax(-1).values
-        last_of = torch.where(last, place, values.shape[-1] - 1).flip(-1).cummin(-1).values.flip(-1)
-        shared = (first_of + last_of).double() / 2
-    return torch.empty_like(ordered, dtype=torch.float64).scatter_(-1, order, shared)
+    first = new.flatten().nonzero()[:, 0]
+    after = torch.cat([first[1:], first.new_tensor([new.numel()])])
+    middle = (first % values.shape[-1]).double() + (after - first - 1).double() / 2
+    shared = middle.repeat_interleave(after - first, output_size=new.numel()).view(new.shape)
+    return torch.empty_like(shared).scatter_(-1, order, shared)
 
 
 def _sorted(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
