@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from benchmark.metrics.functional._common import pearson, per_sample_max
+from benchmark.metrics.functional._common import per_sample_max, usable
 
 Similarity = Literal["spearman", "ssim"]
 
@@ -26,7 +26,8 @@ def ranks(values: torch.Tensor) -> torch.Tensor:
     first = new.flatten().nonzero()[:, 0]
     after = torch.cat([first[1:], first.new_tensor([new.numel()])])
     middle = (first % values.shape[-1]).double() + (after - first - 1).double() / 2
-    shared = middle.repeat_interleave(after - first, output_size=new.numel()).view(new.shape)
+    lengths = after - first
+    shared = middle.repeat_interleave(lengths, output_size=new.numel()).view(new.shape)
     return torch.empty_like(shared).scatter_(-1, order, shared)
 
 
@@ -46,12 +47,14 @@ def similar_to(attributions: torch.Tensor, kind: Similarity) -> Callable[[torch.
     correlation) constant.
     """
     measure = {"spearman": _spearman, "ssim": _ssim}[kind](attributions)
+    known = attributions.flatten(1)
+    fine = usable(known, constant=True)
 
     def similarity(others: torch.Tensor) -> torch.Tensor:
-        a, b = attributions.flatten(1), others.flatten(1)
-        fine = a.isfinite().all(1) & b.isfinite().all(1) & (a != 0).any(1) & (b != 0).any(1)
-        found = torch.where((a == b).all(1), torch.ones_like(fine, dtype=torch.float64), measure(others))
-        return torch.where(fine, found, torch.full_like(found, torch.nan))
+        found = measure(others)
+        same = (known == others.flatten(1)).all(1)
+        found = torch.where(same, torch.ones_like(found), found)
+        return torch.where(fine & usable(others, constant=True), found, torch.full_like(found, torch.nan))
 
     return similarity
 
@@ -81,8 +84,21 @@ def ssim(a: torch.Tensor, b: torch.Tensor, window: int = 7) -> torch.Tensor:
 
 
 def _spearman(attributions: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    known = ranks(attributions.flatten(1))
-    return lambda others: pearson(known, ranks(others.flatten(1)))
+    known, size = _centred_ranks(attributions)
+
+    def correlation(others: torch.Tensor) -> torch.Tensor:
+        values, other = _centred_ranks(others)
+        found = torch.linalg.vecdot(known, values) / (size * other)
+        return torch.where(size * other > 0, found, torch.full_like(found, torch.nan))
+
+    return correlation
+
+
+def _centred_ranks(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ranks less their mean (N, D), and their norm (N,)."""
+    found = ranks(values.flatten(1))
+    found -= (found.shape[1] - 1) / 2
+    return found, torch.linalg.vector_norm(found, dim=1)
 
 
 def _ssim(attributions: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
