@@ -35,7 +35,9 @@ class Completeness(_Axiom):
     """
 
     source: ClassVar[str] = "Sundararajan et al. 2017"
-    quantus: ClassVar[str] = "Completeness: exact equality, 0 even for integrated gradients; ours is a residual"
+    quantus: ClassVar[str] = (
+        "Completeness: an exact equality, False even for integrated gradients; black is the minimum"
+    )
     channels: ClassVar[str] = "sum"
     range: ClassVar[str] = "[0, ∞)"
 
@@ -70,7 +72,7 @@ class NonSensitivity(_Axiom):
     """
 
     source: ClassVar[str] = "Nguyen and Martinez 2020"
-    quantus: ClassVar[str] = "NonSensitivity: crashes with several features a step, and counts; ours is a share"
+    quantus: ClassVar[str] = "NonSensitivity: a count; fails with several features a step"
     range: ClassVar[str] = "[0, 1]"
 
     features_in_step: int | None = Field(default=None, ge=1)
@@ -105,10 +107,7 @@ class InputInvariance(_Axiom):
     """
 
     source: ClassVar[str] = "Kindermans et al. 2019"
-    quantus: ClassVar[str] = (
-        "InputInvariance: breaks on nested networks, leaves the first element unshifted, says yes or no; ours "
-        "is a residual"
-    )
+    quantus: ClassVar[str] = "InputInvariance: fails on nested networks; leaves the first element unshifted; yes or no"
     range: ClassVar[str] = "[0, ∞)"
 
     shift: float = -1.0

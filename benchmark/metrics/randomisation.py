@@ -78,10 +78,7 @@ class Mprt(_Cascade):
     """
 
     source: ClassVar[str] = "Adebayo et al. 2018"
-    quantus: ClassVar[str] = (
-        "MPRT: its mean holds the untouched model's 1.0, and layers of one shape get equal weights; ours "
-        "holds randomised models only"
-    )
+    quantus: ClassVar[str] = "MPRT: the untouched model's 1.0 is in its mean; layers of one shape get equal weights"
 
     def score(self, explained: Explained) -> torch.Tensor:
         """(N,) in [-1, 1]."""
@@ -104,7 +101,7 @@ class SmoothMprt(_Cascade):
     """
 
     source: ClassVar[str] = "Hedström et al. 2023"
-    quantus: ClassVar[str] = "SmoothMPRT: explains by quantus.explain, whatever explainer is given"
+    quantus: ClassVar[str] = "SmoothMPRT: ignores the given explainer; the untouched model's 1.0 is in its mean"
 
     nr_samples: int = Field(default=10, ge=1)
     noise: float = Field(default=0.1, gt=0)
@@ -137,7 +134,7 @@ class EfficientMprt(_Reinitialising):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Hedström et al. 2023"
-    quantus: ClassVar[str] = "EfficientMPRT: the same; sets torch's global seed and leaves it set"
+    quantus: ClassVar[str] = "EfficientMPRT: leaves torch's global seed set; layers of one shape get equal weights"
     higher_is_better: ClassVar[bool | None] = True
     range: ClassVar[str] = "[-1, ∞)"
 
@@ -163,9 +160,7 @@ class RandomLogit(_Randomisation):
     """
 
     source: ClassVar[str] = "Sixt et al. 2020"
-    quantus: ClassVar[str] = (
-        "RandomLogit: draws among 1,000 classes with one seed for all; ours among the model's, per sample"
-    )
+    quantus: ClassVar[str] = "RandomLogit: draws among 1,000 classes, one seed for every batch; SSIM of flattened maps"
     higher_is_better: ClassVar[bool | None] = False
     range: ClassVar[str] = "[-1, 1]"
 

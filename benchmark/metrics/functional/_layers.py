@@ -122,9 +122,11 @@ def reset(module: nn.Module, seed: int) -> bool:
     fresh = copy.deepcopy(module).cpu().float()
     with global_seed(seed & 0x7FFFFFFF), torch.no_grad():
         getattr(fresh, "reset_parameters", getattr(fresh, "_reset_parameters", None))()  # type: ignore[misc]
-    before = {name: value.clone() for name, value in module.state_dict().items()}
-    module.load_state_dict(fresh.state_dict())
-    return any(not torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    old = module.state_dict()
+    new = {name: value.to(old[name]) for name, value in fresh.state_dict().items()}
+    changed = any(not torch.equal(new[name], value) for name, value in old.items())
+    module.load_state_dict(new)
+    return changed
 
 
 def copied(model: nn.Module) -> nn.Module:

@@ -196,9 +196,9 @@ def histogram_entropy(values: torch.Tensor, bins: int) -> torch.Tensor:
     place = ((flat - low) / (high - low) * bins).nan_to_num(0).clamp(0, bins - 1).long()
     place = place - (flat < edges.gather(1, place)).long()
     place = place + ((flat >= edges.gather(1, place + 1)) & (place < bins - 1)).long()
-    counts = torch.zeros(len(flat), bins, dtype=torch.float64, device=flat.device)
-    counts.scatter_add_(1, place, torch.ones_like(flat))
-    entropy: torch.Tensor = torch.special.entr(counts / flat.shape[1]).sum(1)
+    row = torch.arange(len(flat), device=flat.device).view(-1, 1)
+    counts = (place + row * bins).flatten().bincount(minlength=len(flat) * bins).view(-1, bins)
+    entropy: torch.Tensor = torch.special.entr(counts.double() / flat.shape[1]).sum(1)
     return entropy
 
 
