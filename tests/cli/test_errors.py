@@ -285,7 +285,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_finished(workplace):
     out = workplace.root / "full"
     out.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(out)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(out)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip(f"a small tmpfs cannot be mounted here: {mounted.stderr.decode().strip()}")
