@@ -23,6 +23,7 @@ from benchmark.attacks import foolbox_attacks, torchattacks_attacks
 from benchmark.attacks.base import attacks
 from benchmark.data.base import datasets
 from benchmark.explainers.base import explainers
+from benchmark.meta.page import BEGIN, END, generated
 from benchmark.metrics.base import metrics
 from benchmark.registry import Family
 from benchmark.report.leaderboard import COUNTS
@@ -230,6 +231,7 @@ KEYS = [
     ("suites.md", "### `[[attacks]]`", suite_spec.AttackProbe),
     ("suites.md", "### `[[explainers]]`", suite_spec.ExplainerProbe),
     ("suites.md", "### `[[metrics]]`", suite_spec.MetricProbe),
+    ("suites.md", "### `[explaining]`", suite_spec.ExplainingSpec),
     ("suites.md", "### `[[published]]`", suite_spec.Published),
     ("entries.md", "### The entry itself", entry_spec.EntrySpec),
     ("entries.md", "### `[preprocessing]`", entry_spec.Preprocessing),
@@ -279,11 +281,21 @@ def test_every_plugin_with_its_parameters(registry, page):
     assert shown == {name: parameters(cls) for name, cls in expected.items()}
 
 
+def test_the_page_of_metrics_is_what_its_command_makes():
+    text = (DOCS / "metrics.md").read_text(encoding="utf-8")
+    assert text.split(BEGIN)[1].split(END)[0].strip() == generated().strip(), (
+        "run: assay metrics --docs docs/metrics.md"
+    )
+
+
 def test_facts_of_metrics():
     rows = {row["use"]: row for row in rows_under("metrics.md", "## The metrics")}
     for name, cls in own(metrics).items():
+        if issubclass(cls, Family):
+            continue
         better = {True: "higher", False: "lower", None: "–"}[cls.higher_is_better]
-        needs = "masks" if cls.needs_masks else ""
+        asked = [("masks", cls.needs_masks), ("artefact masks", cls.needs_artefacts), ("all samples", cls.joint)]
+        needs = ", ".join(text for text, needed in asked if needed)
         row = rows[name]
         assert [row["better"], row["needs"], row["random"], row["family"]] == [
             better, needs, yes(cls.random), cls.family

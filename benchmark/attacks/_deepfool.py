@@ -116,6 +116,7 @@ def search(
     clip: bool = True,
     stable: float = STABLE,
     placement: Placement | None = None,
+    basis: torch.Tensor | None = None,
 ) -> Found:
     """Minimal perturbations; a sample whose prediction is not its label is done, and where it began if at once.
 
@@ -128,11 +129,12 @@ def search(
         clip: every iterate to [0, 1].
         stable: added to every step's length.
         placement: default: what is fast on the device, float32.
+        basis: (R, D) orthonormal rows: only perturbations in the space that they span (l2, not clipped).
 
     Raises:
         AttackError: fewer than two logits.
     """
-    net = Net(model, placement or Placement.of(inputs.device))
+    net = Net(model, placement or Placement.of(inputs.device), basis)
     found = Found(
         inputs.detach().clone(),
         torch.zeros(len(inputs), dtype=torch.bool, device=inputs.device),

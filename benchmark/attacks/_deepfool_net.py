@@ -42,13 +42,14 @@ class Graph:
         leaf: (P, ...) inputs that require gradients, padded.
         output: (P, K) logits on the graph of ``leaf``.
         n: samples, the first rows of both.
+        basis: (R, D) orthonormal rows; gradients are projected on the space that they span.
 
     Attributes:
         logits: (n, K), float32, without a graph.
     """
 
-    def __init__(self, leaf: torch.Tensor, output: torch.Tensor, n: int) -> None:
-        self.leaf, self.output, self.n = leaf, output, n
+    def __init__(self, leaf: torch.Tensor, output: torch.Tensor, n: int, basis: torch.Tensor | None = None) -> None:
+        self.leaf, self.output, self.n, self.basis = leaf, output, n, basis
         self.logits = output.detach()[:n].float()
 
     def pull(self, up: torch.Tensor, down: torch.Tensor, *, last: bool) -> torch.Tensor:
@@ -62,7 +63,10 @@ class Graph:
         rows = torch.arange(self.n, device=up.device)
         cotangent[rows, up] = 1.0
         cotangent[rows, down] = -1.0
-        return torch.autograd.grad(self.output, self.leaf, cotangent, retain_graph=not last)[0][: self.n]
+        gradient = torch.autograd.grad(self.output, self.leaf, cotangent, retain_graph=not last)[0][: self.n]
+        if self.basis is None:
+            return gradient
+        return ((gradient.flatten(1) @ self.basis.T) @ self.basis).view(gradient.shape)
 
 
 class Net:
@@ -71,10 +75,11 @@ class Net:
     Args:
         model: (M, C, H, W) in [0, 1] to logits (M, K).
         placement: how it is called.
+        basis: see :class:`Graph`.
     """
 
-    def __init__(self, model: Network, placement: Placement) -> None:
-        self.model, self.placement = model, placement
+    def __init__(self, model: Network, placement: Placement, basis: torch.Tensor | None = None) -> None:
+        self.model, self.placement, self.basis = model, placement, basis
 
     def look(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (n, K) in float32, without a graph."""
@@ -85,7 +90,7 @@ class Net:
         """Logits with their graph, in the placement's precision."""
         leaf = self._laid_out(x.detach()).detach().requires_grad_()
         with torch.enable_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=self.placement.bfloat16):
-            return Graph(leaf, self.model(leaf), len(x))
+            return Graph(leaf, self.model(leaf), len(x), self.basis)
 
     def _laid_out(self, x: torch.Tensor) -> torch.Tensor:
         if self.placement.pad and len(x) & (len(x) - 1):

@@ -118,9 +118,8 @@ def frame(like: torch.Tensor) -> torch.Tensor:
 
 
 def _unit(values: torch.Tensor) -> torch.Tensor:
-    length = torch.linalg.vector_norm(values.flatten(1), dim=1).clamp(min=1e-30)
-    scaled: torch.Tensor = values / length.view(-1, 1, 1, 1)
-    return scaled
+    length: torch.Tensor = torch.linalg.vector_norm(values.flatten(1), dim=1).clamp(min=1e-30)
+    return values / length.view(-1, 1, 1, 1)
 
 
 @dataclass

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
+from benchmark.data.structures import Structures
 from benchmark.errors import AttackError
 from benchmark.registry import Plugin, Registry
 
@@ -165,6 +166,17 @@ class ProbeResults(Protocol):
     def sources(self) -> Sequence[str]:
         """Entries whose fit was judged on others (a probe with ``transfer``), else empty."""
 
+    def minus(self, name: str, other: ProbeResults, model: str) -> tuple[float, float, float]:
+        """A rate that both attacks declare, this probe's minus another's on the samples that both have: the paired
+        difference and its 95 % interval (Newcombe). Both without a budget."""
+
+    def summary(self, name: str, model: str) -> tuple[float, float, float]:
+        """A column that the task declares of clean rows (``clean_acc``): value and 95 % interval; NaN without one."""
+
+    def scores(self, model: str) -> pd.DataFrame:
+        """Rows of all metrics of a model's explanations: ``explainer``, ``metric``, ``sample``, ``value``, ``label``,
+        ``pred_clean`` and the metrics' own columns (``own_*``). Empty where nothing was explained."""
+
     def artefact(
         self, model: str, eps: str | None = None, *, kind: str = "attack", name: str = ""
     ) -> Mapping[str, NDArray[Any]] | None:
@@ -206,6 +218,7 @@ class Attack(Plugin):
             batch at once); else samples whose clean prediction is already wrong are left out.
         judges_fit: True where what was fitted is also judged on the training samples (a training rate).
         generates: True where :meth:`generate` makes one input a class, from nothing; :meth:`run` is then not called.
+        needs_structures: True where it must know the dataset's true and false structures (:meth:`knowing`).
         breaks: False where the prediction is meant to stay (an attack on the explanation): there is then no robust
             accuracy and no success rate under it. Its threat has a domain of its own.
         tabled: True where :meth:`extras` has a table of all results: their columns then stand in the CSV file alone.
@@ -221,11 +234,13 @@ class Attack(Plugin):
     whole_batch: ClassVar[bool] = False
     judges_fit: ClassVar[bool] = False
     generates: ClassVar[bool] = False
+    needs_structures: ClassVar[bool] = False
     breaks: ClassVar[bool] = True
     tabled: ClassVar[bool] = False
     cost: ClassVar[str] = ""
 
     _view: int = PrivateAttr(default=0)
+    _structures: Structures | None = PrivateAttr(default=None)
 
     @property
     @abstractmethod
@@ -241,6 +256,23 @@ class Attack(Plugin):
         found = self.model_copy()
         found._view = view
         return found
+
+    def knowing(self, structures: Structures) -> Self:
+        """The attack for data whose structures are these: a copy, by which its inputs are also made again."""
+        found = self.model_copy()
+        found._structures = structures
+        return found
+
+    @property
+    def structures(self) -> Structures:
+        """What it was told by :meth:`knowing`.
+
+        Raises:
+            AttackError: nothing.
+        """
+        if self._structures is None:
+            raise AttackError(f"attack {self.name!r} needs the true and false structures of a dataset: call knowing()")
+        return self._structures
 
     def columns(self) -> tuple[Column, ...]:
         """Summary columns of its own in the leaderboard."""

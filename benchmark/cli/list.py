@@ -102,6 +102,8 @@ def _member_facts(cls: Any, member: str) -> str:
 
     try:
         plugin = cls(member=member)
+        if hasattr(plugin, "higher_is_better"):
+            return _facts(plugin)
         cost = f"; cost: {plugin.member_cost()}" if hasattr(plugin, "member_cost") else ""
         return _threat(plugin) + cost + f"; source: {cls.library}"
     except (AssayError, AttributeError, ValueError):

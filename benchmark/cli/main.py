@@ -14,6 +14,7 @@ from benchmark.cli.new import new
 from benchmark.cli.report import report
 from benchmark.cli.run import run
 from benchmark.cli.show import show
+from benchmark.cli.spray import spray
 from benchmark.cli.status import status
 from benchmark.cli.train import train
 
@@ -30,6 +31,7 @@ for _name, _command in (
     ("status", status),
     ("report", report),
     ("compare", compare),
+    ("spray", spray),
     ("list", list_),
     ("show", show),
     ("new", new),

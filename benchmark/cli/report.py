@@ -14,20 +14,20 @@ def report(suite: SuiteName, include: Include = [], out: Out = RESULTS) -> None:
     from benchmark.registry import include as include_files
 
     include_files(include)
-    for folder in [results_folder(suite, out), *parts_folders(suite, out)]:
-        _report_one(folder)
+    for i, folder in enumerate([results_folder(suite, out), *parts_folders(suite, out)]):
+        _report_one(folder, part=i > 0)
     combine(results_folders(suite, out))
 
 
-def _report_one(folder: Path) -> None:
+def _report_one(folder: Path, *, part: bool) -> None:
     from benchmark.cli.tables import print_report
     from benchmark.report.write import write_report
 
     results, board, explained, found = write_report(folder)
-    print_report(results, board, explained, found)
+    print_report(results, board, explained, found, part=part)
     if results.stray:
         typer.echo(f"{results.stray} records belong to no cell of this plan; they are not mixed in")
-    typer.echo(f"leaderboard: {folder / 'leaderboard.csv'}")
+    typer.echo(f"leaderboard: {folder / ('leaderboard.md' if part else 'leaderboard.csv')}")
 
 
 def results_folder(suite: str, out: Path) -> Path:

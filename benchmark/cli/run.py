@@ -57,14 +57,14 @@ def run(
     )
     watcher = watcher_for()
     whole = resolve_all(suite, options)
-    fine = [_run_one(spec, own, watcher, dry_run) for spec, own in whole]
+    fine = [_run_one(spec, own, watcher, dry_run, part=i > 0) for i, (spec, own) in enumerate(whole)]
     if not dry_run:
         combine(results_folders(suite, out, whole[0][0].name))
     if not all(fine):
         raise typer.Exit(1)
 
 
-def _run_one(spec: SuiteSpec, options: Options, watcher: Watcher, dry_run: bool) -> bool:
+def _run_one(spec: SuiteSpec, options: Options, watcher: Watcher, dry_run: bool, *, part: bool) -> bool:
     """Run one suite and print its tables; False where cells failed or were not started."""
     from benchmark.schedule.run import execute_plan, planned_entries, prepare
 
@@ -79,7 +79,7 @@ def _run_one(spec: SuiteSpec, options: Options, watcher: Watcher, dry_run: bool)
         typer.echo(f"\nInterrupted: {len(prepared.board.finished)} cells finished and kept;"
                    " the same command goes on from there.", err=True)  # fmt: skip
         raise typer.Exit(INTERRUPTED) from None
-    return _say_end(prepared)
+    return _say_end(prepared, part)
 
 
 def _say_plan(prepared: Prepared) -> None:
@@ -91,11 +91,11 @@ def _say_plan(prepared: Prepared) -> None:
         estimate = f"about {seconds:.0f} s of one worker" if unknown < board.total else "unknown (nothing like it yet)"
         extra = f", and {unknown} cells without an earlier record" if 0 < unknown < board.total else ""
         typer.echo(f"estimated time: {estimate}{extra}")
-    for kind in ("clean", "fit", "attack", "generate", "explain", "score", "drift"):
+    for kind in ("clean", "fit", "attack", "generate", "explain", "score", "similarity", "drift"):
         cells = [cell for cell in prepared.selected if cell.kind == kind]
         if cells:
             todo = sum(cell.hash in board.attempts for cell in cells)
-            typer.echo(f"  {kind:<8} {len(cells):>5} cells, {todo} to compute")
+            typer.echo(f"  {kind:<10} {len(cells):>5} cells, {todo} to compute")
 
 
 def _say_start(prepared: Prepared) -> None:
@@ -107,7 +107,7 @@ def _say_start(prepared: Prepared) -> None:
     )
 
 
-def _say_end(prepared: Prepared) -> bool:
+def _say_end(prepared: Prepared, part: bool) -> bool:
     from benchmark.cli.tables import print_report
     from benchmark.errors import NoRecordsError
     from benchmark.report.write import write_report
@@ -119,12 +119,12 @@ def _say_end(prepared: Prepared) -> bool:
     except NoRecordsError as error:
         typer.echo(f"assay: {error}", err=True)
         return False
-    print_report(results, board, explained, found)
+    print_report(results, board, explained, found, part=part)
     typer.echo(
         f"computed {counts['done']}, known {counts['known']}, failed {counts['failed']}, skipped {counts['skipped']}"
         + (f", not started {left}" if left else "")
     )
-    typer.echo(f"leaderboard: {prepared.store.folder / 'leaderboard.csv'}")
+    typer.echo(f"leaderboard: {prepared.store.folder / ('leaderboard.md' if part else 'leaderboard.csv')}")
     parked = sum(status == "failed" for status in prepared.board.known.values())
     if parked:
         typer.echo(f"{parked} failed before and are parked; --retry-failed tries them again", err=True)

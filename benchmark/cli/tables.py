@@ -10,20 +10,32 @@ from benchmark.report.combined import TITLE as COMBINED
 from benchmark.report.combined import Combined, words
 from benchmark.report.combined import shown_columns as combined_columns
 from benchmark.report.drift import SHOWN, TITLE, attacked_explanations, compact
+from benchmark.report.explainer_ranks import control_lines, explainer_ranks
+from benchmark.report.explanations import one_method, scoring_lines
 from benchmark.report.flags import flags
 from benchmark.report.leaderboard import verdicts
 from benchmark.report.markdown import MANY, arrows, cell_text, number, own_names, query_names, shown_columns
 from benchmark.report.probes import published
 from benchmark.report.results import Results
+from benchmark.report.worth import worth
 
 MOST_ROWS = 40  # of an attack's own table
 ACROSS = 7  # columns of a table with many models
 
 
-def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame, found: Extras) -> None:
-    """Print the leaderboard, one row a quantity and one column a model, then the attacks' tables, the explanations."""
+def print_report(
+    results: Results, board: pd.DataFrame, explained: pd.DataFrame, found: Extras, *, part: bool = False
+) -> None:
+    """Print the leaderboard, one row a quantity and one column a model, then the attacks' tables, the explanations.
+
+    Of a suite's ``part`` the leaderboard alone: the rest stands in its leaderboard.md.
+    """
     console = table_console()
     _print_board(console, results, board)
+    if part:
+        for line in (*scoring_lines(results)[1:], *(f"{who}: {why}: {what}" for who, why, what in results.reasons())):
+            console.print(f"  {line}", markup=False)
+        return
     for line in verdicts(results):
         console.print(f"  {line}", markup=False)
     for flag in flags(results):
@@ -35,6 +47,7 @@ def print_report(results: Results, board: pd.DataFrame, explained: pd.DataFrame,
         _print_own(console, stem, found.shown.get(stem, whole))
     if len(explained):
         _print_explanations(console, results, explained)
+        _print_ranks(console, results)
     _print_drift(console, compact(attacked_explanations(results)))
     for label, status, reason in results.reasons():
         console.print(f"  {status}: {label}: {reason}", markup=False)
@@ -126,6 +139,34 @@ def _print_explanations(console: object, results: Results, explained: pd.DataFra
         values = ["–" if pd.isna(row[name]) else f"{row[name]:.3f}" for name in heads]
         table.add_row(shown, row["explainer"] + (" (control)" if row["control"] else ""), *values)
     console.print(table)
+
+
+def _print_ranks(console: object, results: Results) -> None:
+    """Which explainers are one method, their ranks, and what the controls say of the metrics."""
+    from rich.console import Console
+    from rich.table import Table
+
+    assert isinstance(console, Console)
+    for line in (*scoring_lines(results), *(f"metrics {said}" for said in worth(results)), *one_method(results)):
+        console.print(f"  {line}", markup=False)
+    ranked = explainer_ranks(results)
+    if len(ranked):
+        table = Table(title="Ranks of explainers (1 + methods that are significantly better)", title_justify="left")
+        names = [str(name) for name in ranked if name not in ("model", "explainer", "one_method_with")]
+        for name in ("model", "explainer"):
+            table.add_column(name, no_wrap=True)
+        for name in names:
+            table.add_column(name.removeprefix("rank_").replace("_", " "), justify="right")
+        last = None
+        for _, row in ranked.iterrows():
+            if last not in (None, row["model"]):
+                table.add_section()
+            shown, last = row["model"] if row["model"] != last else "", row["model"]
+            ranks = ["–" if pd.isna(row[name]) else f"{row[name]:.3g}" for name in names]
+            table.add_row(shown, row["explainer"], *ranks)
+        console.print(table)
+    for line in control_lines(results):
+        console.print(f"  {line}", markup=False)
 
 
 def _print_drift(console: object, attacked: pd.DataFrame) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
+from benchmark.data.structures import Structures
 from benchmark.errors import DataError
 from benchmark.registry import Plugin, Registry, digest
 
@@ -193,6 +194,13 @@ class Dataset(Plugin):
         """Masks (H, W), True where the sample's false structure is (nowhere where it has none); only called where
         ``Index.artefacts`` is True."""
         raise DataError(f"dataset {self.name!r} has no masks of false structures")
+
+    def structures(self, split: Split, grid: Grid) -> Structures | None:
+        """Patterns of the true and of the false structure on the grid, where the images are made of them.
+
+        None where the dataset knows none, or where a split's images do not all carry their own class's false one.
+        """
+        return None
 
     # -- what everybody calls -----------------------------------------------------------------------------------
 

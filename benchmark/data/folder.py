@@ -59,7 +59,7 @@ class Folder(Dataset):
         """Names, sizes and times of the split's files (and of masks and manifest)."""
         root, rows = self._root(), self._rows()
         files = [path for path, _ in self._files(split).values()]
-        files += [root / rows[name][self.mask] for name in self._files(split) if rows.get(name, {}).get(self.mask)]
+        files += [mask for name in self._files(split) if (mask := self._mask_file(rows, name)) is not None]
         if (root / self.manifest).is_file():
             files.append(root / self.manifest)
         stats = [(str(f.relative_to(root)), f.stat()) for f in files if f.exists()]
@@ -68,13 +68,13 @@ class Folder(Dataset):
     def build_index(self, split: Split) -> Index:
         """Names (paths under PATH), labels, groups, and the digest over the files' bytes."""
         files, rows = self._files(split), self._rows()
-        classes = sorted({label for _, label in self._all_classes(split)})
+        classes = self._class_names(split)
         content = hashlib.sha256("\n".join(classes).encode())
         for name, (path, label) in files.items():
             content.update(f"\n{name}\t{label}\t{_sha256(path)}".encode())
         column = self._group_column(rows)
         groups = self._column(files, rows, column) if column else None
-        masks = bool(rows) and all(rows.get(name, {}).get(self.mask) for name in files)
+        masks = all(self._mask_file(rows, name) is not None for name in files)
         if groups:
             content.update("\n".join(["groups", *groups]).encode())
         if masks:
@@ -109,31 +109,43 @@ class Folder(Dataset):
     def _root(self) -> Path:
         if self.path is None:
             raise DataError(
-                "dataset 'folder' needs to know where the images are: give `path` in the suite's [dataset]"
+                f"dataset {self.use!r} needs to know where the images are: give `path` in the suite's [dataset]"
                 " or --data NAME=PATH"
             )
         root = Path(self.path).expanduser()
         if not root.is_dir():
             raise DataError(
-                f"dataset 'folder': {root} does not exist or is no folder; correct `path` or --data NAME=PATH"
+                f"dataset {self.use!r}: {root} does not exist or is no folder; correct `path` or --data NAME=PATH"
             )
         return root
+
+    def _top(self) -> Path:
+        """The folder that holds split folders or class folders."""
+        return self._root()
 
     def _files(self, split: Split) -> dict[str, tuple[Path, str]]:
         """Sample names (path under the root) to (file, class), sorted by name."""
         if split not in self._listed:
-            root = self._root()
-            inside = root / split
-            # a split folder holds class folders, a class folder holds images
-            by_split = inside.is_dir() and not _images(inside) and _class_folders(inside)
-            found = _by_class(inside, root) if by_split else self._drawn(root, split)
+            found = self._found(split)
             if not found:
-                raise DataError(self._nothing(root, split))
+                raise DataError(self._nothing(self._top(), split))
             self._listed[split] = dict(sorted(found.items()))
         return self._listed[split]
 
-    def _drawn(self, root: Path, split: Split) -> dict[str, tuple[Path, str]]:
-        if split not in ("train", "test") or any(_class_folders(folder) for folder in _class_folders(root)):
+    def _found(self, split: Split) -> dict[str, tuple[Path, str]]:
+        """What :meth:`_files` sorts and keeps; empty where there is nothing."""
+        top = self._top()
+        inside = top / split
+        # a split folder holds class folders, a class folder holds images
+        if inside.is_dir() and not _images(inside) and _class_folders(inside):
+            return _by_class(inside, self._root())
+        if any(_class_folders(folder) for folder in _class_folders(top)):
+            return {}
+        return self._drawn(_by_class(top, self._root()), split)
+
+    def _drawn(self, files: dict[str, tuple[Path, str]], split: Split) -> dict[str, tuple[Path, str]]:
+        """Those of the files that fall into the split; empty for splits other than ``train`` and ``test``."""
+        if split not in ("train", "test"):
             return {}
         rows = self._rows()
         column = self._group_column(rows)
@@ -142,20 +154,24 @@ class Folder(Dataset):
             unit = rows.get(name, {}).get(column, "") or name
             return "test" if derive(self.split_seed, unit) / 2**63 < self.test_share else "train"
 
-        return {name: file for name, file in _by_class(root, root).items() if part(name) == split}
+        return {name: file for name, file in files.items() if part(name) == split}
+
+    def _class_names(self, split: Split) -> list[str]:
+        """Names of all classes, in their order."""
+        return sorted({label for _, label in self._all_classes(split)})
 
     def _all_classes(self, split: Split) -> list[tuple[Path, str]]:
         """One item a class: of all splits, so that a split that lacks a class still counts them alike."""
-        root = self._root()
-        if (root / split).is_dir() and _class_folders(root / split):
-            parts = [folder for folder in _class_folders(root) if _class_folders(folder) and not _images(folder)]
+        top = self._top()
+        if (top / split).is_dir() and _class_folders(top / split):
+            parts = [folder for folder in _class_folders(top) if _class_folders(folder) and not _images(folder)]
             return [(inner, inner.name) for part in parts for inner in _class_folders(part) if _images(inner)]
-        return [(folder, folder.name) for folder in _class_folders(root) if _images(folder)]
+        return [(folder, folder.name) for folder in _class_folders(top) if _images(folder)]
 
     def _nothing(self, root: Path, split: Split) -> str:
         inside = [folder.name for folder in _class_folders(root)]
         return (
-            f"dataset 'folder', split {split!r}: no images in {root / split}/<class>/ nor in {root}/<class>/;"
+            f"dataset {self.use!r}, split {split!r}: no images in {root / split}/<class>/ nor in {root}/<class>/;"
             f" {root} holds {'the folders ' + ', '.join(inside[:6]) if inside else 'no folders'};"
             f" images end in {', '.join(sorted(SUFFIXES))}"
         )
@@ -166,17 +182,21 @@ class Folder(Dataset):
             self._manifest_rows = self._read_rows(self._root() / self.manifest)
         return self._manifest_rows
 
-    def _read_rows(self, file: Path) -> dict[str, Row]:
+    def _csv(self, file: Path) -> list[Row]:
+        """Rows of a CSV file; none where it does not exist."""
         if not file.is_file():
-            return {}
+            return []
         try:
             with file.open(newline="", encoding="utf-8-sig") as stream:
-                rows = list(csv.DictReader(stream))
+                return list(csv.DictReader(stream))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"dataset 'folder': {file} cannot be read as CSV: {error}") from error
+            raise DataError(f"dataset {self.use!r}: {file} cannot be read as CSV: {error}") from error
+
+    def _read_rows(self, file: Path) -> dict[str, Row]:
+        rows = self._csv(file)
         if rows and "file" not in rows[0]:
             if self.group:
-                raise DataError(f"dataset 'folder': {file} has no column 'file', it has {', '.join(rows[0])}")
+                raise DataError(f"dataset {self.use!r}: {file} has no column 'file', it has {', '.join(rows[0])}")
             return {}
         return {row["file"].replace("\\", "/"): row for row in rows}
 
@@ -184,21 +204,28 @@ class Folder(Dataset):
         columns = next(iter(rows.values()), {})
         if self.group and self.group not in columns:
             raise DataError(
-                f"dataset 'folder': {self._root() / self.manifest} has no column {self.group!r} (parameter `group`);"
-                f" it has {', '.join(columns) or 'none'}"
+                f"dataset {self.use!r}: {self._root() / self.manifest} has no column {self.group!r} (parameter"
+                f" `group`); it has {', '.join(columns) or 'none'}"
             )
         return self.group or next((name for name in GROUPS if name in columns), "")
 
     def _column(self, files: dict[str, tuple[Path, str]], rows: dict[str, Row], column: str) -> tuple[str, ...]:
         for name in files:
             if name not in rows:
-                raise DataError(f"dataset 'folder': {self._root() / self.manifest} has no row for the file {name!r}")
+                raise DataError(
+                    f"dataset {self.use!r}: {self._root() / self.manifest} has no row for the file {name!r}"
+                )
         return tuple(rows[name][column] for name in files)
 
+    def _mask_file(self, rows: dict[str, Row], name: str) -> Path | None:
+        """Where the mask of a sample should lie; None where it has none."""
+        given = rows.get(name, {}).get(self.mask)
+        return self._root() / given if given else None
+
     def _mask_path(self, rows: dict[str, Row], name: str) -> Path:
-        path = self._root() / rows[name][self.mask]
-        if not path.is_file():
-            raise DataError(f"dataset 'folder': the mask {path} of {name!r} does not exist")
+        path = self._mask_file(rows, name)
+        if path is None or not path.is_file():
+            raise DataError(f"dataset {self.use!r}: the mask {path} of {name!r} does not exist")
         return path
 
 

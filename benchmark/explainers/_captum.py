@@ -22,6 +22,14 @@ def leaf(inputs: torch.Tensor) -> torch.Tensor:
     return inputs.detach().clone().requires_grad_()
 
 
+def target_gradient(model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Gradient of each sample's target logit at the inputs, (N, C, H, W), detached."""
+    x = leaf(inputs)
+    with torch.enable_grad():
+        chosen = model(x).gather(1, targets.view(-1, 1)).sum()
+    return torch.autograd.grad(chosen, x)[0]
+
+
 def rows_per_forward(inputs: torch.Tensor) -> int:
     """How many images one forward may hold (at least 1)."""
     return max(1, INPUT_ELEMENTS // max(1, inputs[0].numel()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -37,6 +38,11 @@ def epsilon(eps: float = 1e-6) -> Any:
     return composites.LayerMapComposite(layer_map=layers, canonizers=canonizers())
 
 
+def epsilon_plus(eps: float = 1e-6) -> Any:
+    """zennit's EpsilonPlus: z+ in convolutions, epsilon in fully connected layers."""
+    return composites.EpsilonPlus(epsilon=eps, canonizers=canonizers())
+
+
 def epsilon_plus_flat(eps: float = 1e-6) -> Any:
     """zennit's EpsilonPlusFlat: flat in the first layer, z+ in convolutions, epsilon in fully connected layers."""
     return composites.EpsilonPlusFlat(epsilon=eps, canonizers=canonizers())
@@ -47,13 +53,18 @@ def epsilon_alpha2_beta1(eps: float = 1e-6) -> Any:
     return composites.EpsilonAlpha2Beta1(epsilon=eps, canonizers=canonizers())
 
 
+def epsilon_alpha2_beta1_flat(eps: float = 1e-6) -> Any:
+    """zennit's EpsilonAlpha2Beta1Flat: as above, with the flat rule in the first layer."""
+    return composites.EpsilonAlpha2Beta1Flat(epsilon=eps, canonizers=canonizers())
+
+
 def epsilon_gamma_box(model: Model, inputs: torch.Tensor, eps: float = 1e-6, gamma: float = 0.25) -> Any:
     """zennit's EpsilonGammaBox with the box of [0, 1] after normalisation.
 
     zennit puts the box rule in the first convolution only; where the network begins with a fully connected layer
     (behind a flattening), the box rule goes there.
     """
-    low, high = (model.prepared(torch.full_like(inputs[:1], bound)) for bound in (0.0, 1.0))
+    low, high = box(model, inputs)
     first_map = []
     if isinstance(first_linear(model.core), nn.Linear):
         first_map = [(nn.Linear, rules.ZBox(low=low.flatten(1), high=high.flatten(1)))]
@@ -62,32 +73,94 @@ def epsilon_gamma_box(model: Model, inputs: torch.Tensor, eps: float = 1e-6, gam
     )
 
 
-def relevance(model: Model, inputs: torch.Tensor, targets: torch.Tensor, composite: Any) -> torch.Tensor:
+def box(model: Model, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the network sees for black and for white images, (1, C, H, W) each."""
+    low, high = (model.prepared(torch.full_like(inputs[:1], bound)) for bound in (0.0, 1.0))
+    return low, high
+
+
+def deep_taylor(model: Model, inputs: torch.Tensor) -> Any:
+    """Box rule in the first layer, z+ in all others."""
+    low, high = box(model, inputs)
+    first = (types.Convolution, rules.ZBox(low=low, high=high))
+    if isinstance(first_linear(model.core), nn.Linear):
+        first = (nn.Linear, rules.ZBox(low=low.flatten(1), high=high.flatten(1)))
+    layers = [*composites.layer_map_base(), (types.Linear, rules.ZPlus())]
+    return composites.SpecialFirstLayerMapComposite(layer_map=layers, first_map=[first], canonizers=canonizers())
+
+
+def excitation_backprop() -> Any:
+    """zennit's ExcitationBackprop: z+ in every linear layer."""
+    return composites.ExcitationBackprop(canonizers=canonizers())
+
+
+def two_headed(model: Model, inputs: torch.Tensor, name: str) -> nn.Module:
+    """The network of ``model`` with a logit for each class from its last linear layer itself.
+
+    A one-logit network's core maps z to [-z/2, z/2]. The z+ rule there gives class 0 the positive contributions to z,
+    which argue against it; in a layer with the weights [-w/2, w/2] it gives each class what argues for it.
+
+    Raises:
+        ExplainerError: the network's last linear layer is not what makes z; ``name`` is the explainer's.
+    """
+    if not model.one_logit:
+        return model.core
+    network = copy.deepcopy(model.network)
+    last = [module for module in network.modules() if isinstance(module, nn.Linear) and module.out_features == 1]
+    try:
+        head, sign = last[-1], torch.tensor([[-0.5], [0.5]], device=model.device)
+        head.weight = nn.Parameter(sign @ head.weight, requires_grad=False)
+        head.bias = None if head.bias is None else nn.Parameter(sign[:, 0] * head.bias, requires_grad=False)
+        head.out_features = 2
+        with torch.no_grad():
+            prepared = model.prepared(inputs)
+            torch.testing.assert_close(network(prepared), model.core(prepared), atol=1e-4, rtol=1e-3)
+    except (IndexError, RuntimeError, AssertionError) as error:
+        raise ExplainerError(
+            f"{name}: a network of one logit must return what its last torch.nn.Linear makes, so that each class can"
+            f" have a logit of its own; this one does not; leave {name} out for this entry"
+        ) from error
+    return network
+
+
+def relevance(
+    model: Model,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    composite: Any,
+    *,
+    name: str = "lrp",
+    unit: bool = False,
+    core: nn.Module | None = None,
+) -> torch.Tensor:
     """Relevance of the target's logit on the suite's grid, (N, C, H, W).
 
-    It is computed on ``model.core`` at the normalised input, exactly as for the bare network. Normalisation passes it
-    through unchanged; the geometry by :func:`through_geometry`.
+    With ``unit`` it starts at 1, whatever the logit. It is computed on ``core`` (default: the model's) at the
+    normalised input, exactly as for the bare network. Normalisation passes it through unchanged; the geometry by
+    :func:`through_geometry`.
 
     Raises:
         ExplainerError: canonizing changed what the network computes.
     """
+    core = model.core if core is None else core
     prepared = model.prepared(inputs.detach()).detach().contiguous()
     with torch.no_grad():
-        plain = model.core(prepared)
+        plain = core(prepared)
 
     def start(output: torch.Tensor) -> torch.Tensor:
-        return output * F.one_hot(targets, output.shape[1]).to(output)
+        chosen = F.one_hot(targets, output.shape[1]).to(output)
+        return chosen if unit else output * chosen
 
-    with left_as_it_was(model.core), Gradient(model=model.core, composite=composite, attr_output=start) as attributor:
+    with left_as_it_was(core), Gradient(model=core, composite=composite, attr_output=start) as attributor:
         output, found = attributor(prepared)
     model.counter.forwards += 2 * len(inputs)
     model.counter.backwards += len(inputs)
     drift = float((output.detach() - plain).abs().max())
     if not drift <= 1e-3 * (1 + float(plain.abs().max())):
         raise ExplainerError(
-            f"lrp: merging batch normalisation into the layer registered before it changed the logits by {drift:.3g}:"
-            " the network registers its layers in another order than it calls them; register each BatchNorm directly"
-            " after its convolution, or leave LRP out for this entry"
+            f"{name}: merging batch normalisation into the layer registered before it changed the logits by"
+            f" {drift:.3g}: the network registers its layers in another order than it calls them; register each"
+            " BatchNorm directly after its convolution, or leave it out for this entry"
         )
     return through_geometry(model.geometry, inputs, found.detach())
 

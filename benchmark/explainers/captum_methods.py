@@ -6,7 +6,7 @@ Every attribution is signed and belongs to the target's logit (not its probabili
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -85,92 +85,6 @@ class IntegratedGradients(Explainer):
         return found.detach().to(inputs.dtype)
 
 
-@explainers.register("smoothgrad")
-class SmoothGrad(Explainer):
-    """Mean gradient under Gaussian noise on the input (Smilkov et al. 2017, section 3), signed.
-
-    The noise is drawn per sample (captum's NoiseTunnel draws for the batch), so the batch size does not matter.
-
-    Args:
-        samples: noisy copies of each input.
-        noise: standard deviation in input units (the paper's sigma / (x_max - x_min), inputs being in [0, 1]).
-    """
-
-    random: ClassVar[bool] = True
-    source: ClassVar[str] = "Smilkov et al. 2017 (own draws)"
-
-    samples: int = Field(default=16, ge=1)
-    noise: float = Field(default=0.15, gt=0)
-
-    def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
-        """(N, C, H, W), in logits per input unit."""
-        import torch
-
-        from benchmark.explainers._captum import leaf
-
-        total = torch.zeros_like(inputs, requires_grad=False)
-        for _ in range(self.samples):
-            x = leaf(inputs + self.noise * generator.normal(inputs.shape[1:]).to(inputs.device))
-            chosen = model(x).gather(1, targets.view(-1, 1)).sum()
-            total += torch.autograd.grad(chosen, x)[0]
-        return total / self.samples
-
-
-@explainers.register("gradcam")
-class GradCam(Explainer):
-    """Class activation map of a spatial layer (Selvaraju et al. 2017, eq. 1 and 2), bilinear on the suite's grid.
-
-    The layer is the entry's ``gradcam_layer``, else the last one whose output is larger than 1x1. The map is the same
-    in every channel.
-
-    Args:
-        relu: keep positive evidence only, as the paper's eq. 2 does; False gives a signed map.
-    """
-
-    library: ClassVar[str] = "captum"
-    source: ClassVar[str] = "Selvaraju et al. 2017 (captum)"
-
-    relu: bool = True
-
-    def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
-        """A reason where no layer has a spatial output after a convolution."""
-        if model is None:
-            return None
-        from benchmark.explainers._captum import find_gradcam_layer, network_input
-
-        black = network_input(model, entry)
-        if black is None or find_gradcam_layer(model, black) is not None:
-            return None
-        return "gradcam needs a convolutional layer with an output larger than 1x1; this network has none"
-
-    def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
-        """(N, C, H, W).
-
-        Raises:
-            ExplainerError: the network has no such layer, or the entry's name is not in it.
-        """
-        from captum import attr
-        from torch.nn import functional as F
-
-        from benchmark.errors import ExplainerError
-        from benchmark.explainers._captum import captum_quiet, find_gradcam_layer, leaf
-
-        layer = find_gradcam_layer(model, model.prepared(inputs[:1]).detach())
-        if layer is None:
-            raise ExplainerError(
-                "gradcam: the network has no convolutional layer with an output larger than 1x1;"
-                " name one as `gradcam_layer` in entry.toml, or leave gradcam out for this entry"
-            )
-        with captum_quiet():
-            cam = attr.LayerGradCam(model, layer[1]).attribute(
-                leaf(inputs), target=targets, relu_attributions=self.relu
-            )
-        if cam.ndim != 4:
-            raise ExplainerError(f"gradcam: layer {layer[0]!r} is not spatial: its map has shape {tuple(cam.shape)}")
-        size = tuple(inputs.shape[2:])
-        return F.interpolate(cam.detach(), size=size, mode="bilinear", align_corners=False).expand(inputs.shape).clone()
-
-
 @explainers.register("occlusion")
 class Occlusion(Explainer):
     """Drop of the target's logit when a window is replaced by the baseline (Zeiler and Fergus 2014, section 4.3).
@@ -236,3 +150,34 @@ class DeepLift(Explainer):
         from benchmark.explainers._captum import deeplift
 
         return deeplift(model, inputs, targets, self.baseline, self.tolerance)
+
+
+@explainers.register("deeplift-shap")
+class DeepLiftShap(Explainer):
+    """Mean of DeepLift over several references (Lundberg and Lee 2017, section 4.2), refused where one is not complete.
+
+    The references are flat images, so that neither other samples nor draws change a sample's attribution.
+
+    Args:
+        baselines: values of the reference images, in input units.
+        tolerance: allowed completeness error, as in ``deeplift``.
+    """
+
+    library: ClassVar[str] = "captum"
+    source: ClassVar[str] = "Lundberg and Lee 2017 (captum's DeepLift)"
+
+    baselines: tuple[float, ...] = Field(default=(0.0, 0.5, 1.0), min_length=1)
+    tolerance: float = Field(default=0.01, gt=0)
+
+    def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
+        """(N, C, H, W), in logits; sums to the logit less its mean over the references.
+
+        Raises:
+            ExplainerError: captum refuses the network, or the completeness check fails.
+        """
+        import torch
+
+        from benchmark.explainers._captum import deeplift
+
+        found = [deeplift(model, inputs, targets, baseline, self.tolerance) for baseline in self.baselines]
+        return torch.stack(found).mean(0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
 
 from benchmark.explainers.base import Explainer, explainers
 
@@ -65,3 +67,42 @@ class Constant(Explainer):
         import torch
 
         return torch.ones_like(inputs, requires_grad=False)
+
+
+@explainers.register("untrained")
+class Untrained(Explainer):
+    """What another explainer says of the same network before training (Adebayo et al. 2018, section 3).
+
+    All parameters of a copy are drawn anew from one seed, as its layers' own ``reset_parameters`` do; parameters of a
+    module that has none become normal numbers of the trained ones' standard deviation. The model itself is not touched.
+
+    Args:
+        of: the explainer.
+        of_params: its parameters.
+        seed: of the new parameters.
+    """
+
+    control: ClassVar[bool] = True
+    source: ClassVar[str] = "control: untrained copy (Adebayo et al. 2018)"
+
+    of: str = "saliency"
+    of_params: dict[str, Any] = Field(default_factory=dict)
+    seed: int = 0
+
+    def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
+        """The explainer's reason."""
+        return self._explainer().skip(model, entry, dataset)
+
+    def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
+        """(N, C, H, W), in the explainer's units.
+
+        Raises:
+            UnknownNameError, SpecError: no such explainer, or parameters that do not fit it.
+            ExplainerError: the explainer's own, or the network has no parameters.
+        """
+        from benchmark.explainers._untrained import untrained_copy
+
+        return self._explainer().explain(untrained_copy(model, self.seed), inputs, targets, generator=generator)
+
+    def _explainer(self) -> Explainer:
+        return explainers.make(self.of, self.of_params, f"explainer {self.name!r}, of = {self.of!r}")

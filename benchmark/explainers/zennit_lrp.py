@@ -49,18 +49,30 @@ class LrpEpsilon(Explainer):
         return _lrp.relevance(model, inputs, targets, _lrp.epsilon(self.epsilon))
 
 
-@explainers.register("lrp-epsilon-plus-flat")
-class LrpEpsilonPlusFlat(Explainer):
-    """Flat rule in the first layer, z+ in convolutions, epsilon in fully connected layers (Montavon et al. 2019).
+@explainers.register("lrp-epsilon-plus")
+class LrpEpsilonPlus(Explainer):
+    """z+ rule in convolutions, epsilon in fully connected layers (Montavon et al. 2019, section 10.3).
+
+    Without convolutions it is lrp-epsilon.
 
     Args:
         epsilon: the stabiliser of fully connected layers.
     """
 
     library: ClassVar[str] = "zennit"
-    source: ClassVar[str] = "Montavon et al. 2019 (zennit EpsilonPlusFlat)"
+    source: ClassVar[str] = "Montavon et al. 2019 (zennit EpsilonPlus)"
 
     epsilon: float = Field(default=1e-6, gt=0)
+
+    def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
+        """(N, C, H, W), in logits."""
+        from benchmark.explainers import _lrp
+
+        return _lrp.relevance(model, inputs, targets, _lrp.epsilon_plus(self.epsilon))
+
+
+class FlatFirst(Explainer):
+    """LRP whose flat rule in the first layer needs that layer to be a convolution."""
 
     def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
         """A reason where the first layer is fully connected."""
@@ -72,17 +84,36 @@ class LrpEpsilonPlusFlat(Explainer):
 
         return FLAT_REASON if isinstance(_lrp.first_linear(model.core), nn.Linear) else None
 
+    def refuse(self, model: Model) -> None:
+        """Raise ExplainerError where it does not apply."""
+        from benchmark.errors import ExplainerError
+
+        if reason := self.skip(model, None, None):
+            raise ExplainerError(f"{self.name}: {reason}")
+
+
+@explainers.register("lrp-epsilon-plus-flat")
+class LrpEpsilonPlusFlat(FlatFirst):
+    """Flat rule in the first layer, z+ in convolutions, epsilon in fully connected layers (Montavon et al. 2019).
+
+    Args:
+        epsilon: the stabiliser of fully connected layers.
+    """
+
+    library: ClassVar[str] = "zennit"
+    source: ClassVar[str] = "Montavon et al. 2019 (zennit EpsilonPlusFlat)"
+
+    epsilon: float = Field(default=1e-6, gt=0)
+
     def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
         """(N, C, H, W), in logits.
 
         Raises:
             ExplainerError: the network begins with a fully connected layer.
         """
-        from benchmark.errors import ExplainerError
         from benchmark.explainers import _lrp
 
-        if reason := self.skip(model, None, None):
-            raise ExplainerError(f"lrp-epsilon-plus-flat: {reason}")
+        self.refuse(model)
         return _lrp.relevance(model, inputs, targets, _lrp.epsilon_plus_flat(self.epsilon))
 
 
@@ -104,6 +135,31 @@ class LrpEpsilonAlpha2Beta1(Explainer):
         from benchmark.explainers import _lrp
 
         return _lrp.relevance(model, inputs, targets, _lrp.epsilon_alpha2_beta1(self.epsilon))
+
+
+@explainers.register("lrp-epsilon-alpha2-beta1-flat")
+class LrpEpsilonAlpha2Beta1Flat(FlatFirst):
+    """Flat rule in the first layer, alpha-beta (2, 1) in convolutions, epsilon in fully connected layers.
+
+    Args:
+        epsilon: the stabiliser of fully connected layers.
+    """
+
+    library: ClassVar[str] = "zennit"
+    source: ClassVar[str] = "Bach et al. 2015 (zennit EpsilonAlpha2Beta1Flat)"
+
+    epsilon: float = Field(default=1e-6, gt=0)
+
+    def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
+        """(N, C, H, W), in logits.
+
+        Raises:
+            ExplainerError: the network begins with a fully connected layer.
+        """
+        from benchmark.explainers import _lrp
+
+        self.refuse(model)
+        return _lrp.relevance(model, inputs, targets, _lrp.epsilon_alpha2_beta1_flat(self.epsilon))
 
 
 @explainers.register("lrp-epsilon-gamma-box")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,13 +64,18 @@ def generated() -> str:
                     f"`{metric.name}`",
                     _better(metric),
                     metric.range or "–",
-                    _needs(metric),
+                    needs(metric),
                     "yes" if metric.random else "",
                     metric.family,
                     _parameters(metric),
                     _first_line(metric),
                 ]
                 for metric in found
+            ]
+            + [
+                [f"`{name}:<Name>`", "–", "–", "", "", "", "–", " ".join((cls.__doc__ or "").split("\n\n")[0].split())]
+                for name, cls in metrics.classes().items()
+                if issubclass(cls, Family)
             ],
         ),
         "\n## What Quantus does, and the verdict\n",
@@ -111,14 +117,15 @@ def _better(metric: Metric) -> str:
     return {True: "higher", False: "lower", None: "–"}[metric.higher_is_better]
 
 
-def _needs(metric: Metric) -> str:
+def needs(metric: Metric) -> str:
+    """What a metric needs of the data, in words."""
     needs = [("masks", metric.needs_masks), ("artefact masks", metric.needs_artefacts), ("all samples", metric.joint)]
     return ", ".join(text for text, needed in needs if needed)
 
 
 def _parameters(metric: Metric) -> str:
     def shown(value: Any) -> str:
-        return "–" if value is None else str(value)
+        return "–" if value is None else json.dumps(list(value) if isinstance(value, tuple) else value)
 
     fields = type(metric).model_fields
     texts = [f"{name} = {shown(field.default)}" for name, field in fields.items()]

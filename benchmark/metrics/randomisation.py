@@ -1,87 +1,187 @@
-"""Randomisation: does the attribution notice that the model's weights are gone? Through Quantus."""
+"""Randomisation: does the attribution notice that the model's weights are gone, or that another class is meant?"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.metrics.base import Metric, metrics
 
 if TYPE_CHECKING:
+    import torch
+
     from benchmark.metrics.base import Explained
 
 
+class _Randomisation(Metric):
+    """What they share: models re-initialised from a seed, or another class, explained again."""
+
+    random: ClassVar[bool] = True
+    family: ClassVar[str] = "randomisation"
+    channels: ClassVar[str] = "each"
+
+    def _arguments(self, explained: Explained) -> dict[str, Any]:
+        from benchmark.metrics._again import Again
+
+        return {
+            "explain": Again(explained),
+            "model": explained.model,
+            "inputs": explained.inputs,
+            "targets": explained.targets,
+            "attributions": explained.attributions,
+        }
+
+
+class _Reinitialising(_Randomisation):
+    """Those that re-initialise layers."""
+
+    def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
+        """A reason where no layer can be re-initialised."""
+        if model is None:
+            return None
+        from benchmark.metrics.functional._layers import resettable
+
+        if any(resettable(module) for module in model.network.modules()):
+            return None
+        return f"{self.name} re-initialises layers by their reset_parameters; this network has none that can be"
+
+
+class _Cascade(_Reinitialising):
+    """Similarity of attributions along the cascade."""
+
+    higher_is_better: ClassVar[bool | None] = False
+    range: ClassVar[str] = "[-1, 1]"
+
+    similarity: Literal["spearman", "ssim"] = "spearman"
+    order: Literal["top_down", "bottom_up"] = "top_down"
+    seed: int = 42
+    stages: int | None = Field(default=None, ge=1)
+
+    def _arguments(self, explained: Explained) -> dict[str, Any]:
+        own = {"similarity": self.similarity, "order": self.order, "seed": self.seed, "stages": self.stages}
+        return {**super()._arguments(explained), **own}
+
+
+@metrics.register("mprt")
+class Mprt(_Cascade):
+    """Similarity to the attribution of ever more randomised models, the mean over layers (Adebayo et al. 2018).
+
+    Layers are re-initialised one after another; the untouched model is not in the mean. Lower is better; 1 for an
+    attribution that ignores the model. NaN: all-zero or non-finite, or no stage with a similarity.
+
+    Args:
+        similarity: ``"spearman"`` over all elements, or ``"ssim"``.
+        order: ``"top_down"`` from the output, or ``"bottom_up"``.
+        seed: of the random weights.
+        stages: explain at most so many stages, evenly spaced, the last among them; default: every layer.
+    """
+
+    source: ClassVar[str] = "Adebayo et al. 2018"
+    quantus: ClassVar[str] = (
+        "MPRT: its mean holds the untouched model's 1.0, and layers of one shape get equal weights; ours "
+        "holds randomised models only"
+    )
+
+    def score(self, explained: Explained) -> torch.Tensor:
+        """(N,) in [-1, 1]."""
+        from benchmark.metrics.functional import randomisation
+
+        return randomisation.mprt(**self._arguments(explained))
+
+
+@metrics.register("smooth-mprt")
+class SmoothMprt(_Cascade):
+    """``mprt`` of attributions averaged over noisy inputs (Hedström et al. 2023, eq. 4).
+
+    Args:
+        nr_samples: inputs averaged over, the untouched one among them.
+        noise: standard deviation, as a share of the range of the sample's input.
+        similarity: ``"spearman"`` over all elements, or ``"ssim"``.
+        order: ``"top_down"`` from the output, or ``"bottom_up"``.
+        seed: of the random weights.
+        stages: explain at most so many stages, evenly spaced, the last among them; default: every layer.
+    """
+
+    source: ClassVar[str] = "Hedström et al. 2023"
+    quantus: ClassVar[str] = "SmoothMPRT: explains by quantus.explain, whatever explainer is given"
+
+    nr_samples: int = Field(default=10, ge=1)
+    noise: float = Field(default=0.1, gt=0)
+
+    def score(self, explained: Explained) -> torch.Tensor:
+        """(N,) in [-1, 1]."""
+        from benchmark.metrics.functional import randomisation
+
+        return randomisation.smooth_mprt(
+            **self._arguments(explained),
+            generator=explained.generator,
+            nr_samples=self.nr_samples,
+            noise=self.noise,
+        )
+
+
 @metrics.register("efficient-mprt")
-class EfficientMprt(Metric):
+class EfficientMprt(_Reinitialising):
     """Relative rise of the attribution's complexity when every layer is re-initialised (Hedström et al. 2023, eq. 6).
 
     (H(randomised) - H(model)) / H(model), H the entropy of the attribution's histogram (free of its scale). Higher is
     better: noise should look more complex. 0 for an attribution that ignores the model. The randomised model comes from
     ``seed`` alone, so it is the same for every sample, explainer and batch; the original is not touched.
-    NaN: entropy 0 (a constant), all-zero or non-finite attributions, before or after.
+    NaN: entropy 0 before and not after, all-zero or non-finite attributions, before or after.
 
     Args:
         seed: of the random weights.
         bins: of the histogram.
     """
 
-    library: ClassVar[str] = "quantus"
-    source: ClassVar[str] = "Hedström et al. 2023 (Quantus)"
+    version: ClassVar[int] = 2
+    source: ClassVar[str] = "Hedström et al. 2023"
+    quantus: ClassVar[str] = "EfficientMPRT: the same; sets torch's global seed and leaves it set"
     higher_is_better: ClassVar[bool | None] = True
-    random: ClassVar[bool] = True
-    family: ClassVar[str] = "randomisation"
+    range: ClassVar[str] = "[-1, ∞)"
 
     seed: int = 42
     bins: int = Field(default=100, ge=2)
 
-    def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
-        """A reason where no layer can be re-initialised."""
-        if model is None or any(hasattr(module, "reset_parameters") for module in model.network.modules()):
-            return None
-        return "efficient-mprt re-initialises layers by their reset_parameters; this network has none that can be"
-
-    def score(self, given: Explained) -> NDArray[np.float64]:
+    def score(self, explained: Explained) -> torch.Tensor:
         """(N,) relative rise."""
-        from benchmark.metrics import _quantus as q
-        from benchmark.seeds import global_seed
+        from benchmark.metrics.functional import randomisation
 
-        explained = q.arrays(given)
+        return randomisation.efficient_mprt(**self._arguments(explained), seed=self.seed, bins=self.bins)
 
-        def entropy(a: NDArray[Any], x: Any, n_bins: int) -> float:
-            if not q.usable(a[None], constant=False)[0]:
-                return float("nan")
-            return float(q.quantus.complexity_func.discrete_entropy(q.per_sample_max(a[None])[0], x, n_bins=n_bins))
 
-        def rise(rows: NDArray[np.intp]) -> Any:
-            metric = q.quantus.EfficientMPRT(
-                complexity_func=entropy, complexity_func_kwargs={"n_bins": self.bins}, seed=self.seed, **q.QUIET
-            )
+@metrics.register("random-logit")
+class RandomLogit(_Randomisation):
+    """Similarity to the attribution of another class, drawn per sample (Sixt et al. 2020, section 4).
 
-            def attributions(model: Any, x: NDArray[Any], _y: NDArray[Any]) -> NDArray[np.float32]:
-                network = model.get_model() if hasattr(model, "get_model") else model
-                if network is explained.model:
-                    return explained.attributions[rows]
-                return q.explain(explained, network, x, rows)
+    Lower is better; 1 for an attribution that ignores the class. With two classes the other one's gradient is the exact
+    opposite for many methods: -1. NaN: constant (unless nothing changed), all-zero or non-finite.
 
-            # in place of Quantus' method, which refuses a batch where all are zero or negative
-            metric.explain_batch = attributions
-            with global_seed(self.seed):
-                return metric(
-                    model=explained.model,
-                    x_batch=explained.inputs[rows],
-                    y_batch=explained.targets[rows],
-                    a_batch=None,
-                    channel_first=True,
-                    explain_func=attributions,
-                    softmax=True,
-                    device=str(explained.model.device),
-                    batch_size=len(rows),
-                )
+    Args:
+        similarity: ``"spearman"`` over all elements, or ``"ssim"``.
+    """
 
-        try:
-            return q.score_rows(q.usable(explained.attributions, constant=False), rise)
-        finally:
-            q.forget()
+    source: ClassVar[str] = "Sixt et al. 2020"
+    quantus: ClassVar[str] = (
+        "RandomLogit: draws among 1,000 classes with one seed for all; ours among the model's, per sample"
+    )
+    higher_is_better: ClassVar[bool | None] = False
+    range: ClassVar[str] = "[-1, 1]"
+
+    similarity: Literal["spearman", "ssim"] = "spearman"
+
+    def score(self, explained: Explained) -> torch.Tensor:
+        """(N,) in [-1, 1].
+
+        Raises:
+            NotApplicableError: the model has one class.
+        """
+        from benchmark.metrics.functional import randomisation
+
+        return randomisation.random_logit(
+            **self._arguments(explained),
+            classes=explained.logits.shape[1],
+            generator=explained.generator,
+            similarity=self.similarity,
+        )

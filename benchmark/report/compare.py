@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmark.errors import UnknownNameError
 from benchmark.report import stats
+from benchmark.report.explanations import score_rows
 from benchmark.report.leaderboard import headline_column, headline_outcomes
 from benchmark.report.results import Results
 from benchmark.report.scores import score_budgets, score_name, scored
@@ -104,7 +105,7 @@ def _norms(results: Results, probe: str, a: str, b: str) -> list[Comparison]:
 
 
 def _metrics(results: Results, a: str, b: str) -> list[Comparison]:
-    scores = results.rows[results.rows["kind"] == "score"]
+    scores = score_rows(results)
     found = []
     real = [probe for probe in results.suite.explainers if not results.plan["explainers"][probe.name]["control"]]
     for probe in real:

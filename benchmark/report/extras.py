@@ -1,4 +1,4 @@
-"""Tables and pictures of a report that its task and its attacks make themselves."""
+"""Tables and pictures of a report that its task, its attacks and its metrics make themselves."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from benchmark.attacks.base import Extras, ProbeResults
 from benchmark.report import stats
+from benchmark.report.explained import explained_views
+from benchmark.report.gallery import gallery
 from benchmark.report.probes import artefact, views
 from benchmark.report.results import Results
 from benchmark.report.scores import gates, headline_probes, mean, score_budgets, score_name, scored
@@ -91,13 +93,17 @@ class TaskView:
 
 
 def extras(results: Results) -> Extras:
-    """Tables and pictures of the task and of all attacks."""
+    """Tables and pictures of the task, of the explanations, of all attacks and of all metrics."""
     found, known = Extras(), views(results)
     makers: list[tuple[str, Callable[[], Extras]]] = [
-        (results.task.name, partial(results.task.extras, TaskView(results)))
+        (results.task.name, partial(results.task.extras, TaskView(results))),
+        ("explanations", partial(gallery, results)),
     ]
     for cls in dict.fromkeys(type(view.attack) for view in known):
         makers.append((cls.use, partial(cls.extras, [view for view in known if type(view.attack) is cls])))
+    explained = explained_views(results)
+    for kind in dict.fromkeys(type(view.metric) for view in explained):
+        makers.append((kind.use, partial(kind.extras, [view for view in explained if type(view.metric) is kind])))
     for name, make in makers:
         try:
             own = make()

@@ -185,35 +185,6 @@ def _put(row: dict[str, Any], name: str, estimate: stats.Estimate) -> None:
     row[name], row[f"{name}_low"], row[f"{name}_high"] = estimate.value, estimate.low, estimate.high
 
 
-def explanations(results: Results) -> pd.DataFrame:
-    """One row a model and explainer, controls included: mean of each metric with its bootstrap interval."""
-    rows = []
-    scores = results.rows[results.rows["kind"] == "score"]
-    by_cell = dict(tuple(scores.groupby(["model", "probe", "metric"], sort=False))) if len(scores) else {}
-    for model in results.models:
-        for probe in results.suite.explainers:
-            planned = results.planned(model, "explain", probe.name)
-            control = results.plan["explainers"][probe.name]["control"]
-            row: dict[str, Any] = {"model": model, "explainer": probe.name, "control": bool(control), "n": planned}
-            for metric in results.suite.metrics:
-                part = by_cell.get((model, probe.name, metric.name))
-                values = np.zeros(0) if part is None else part["value"].to_numpy(dtype=float)
-                groups = None if part is None else results.groups(model, part["sample"])
-                name = metric.name.replace("-", "_")
-                estimate = stats.bootstrap(values, "mean", groups, derive("bootstrap", metric.name))
-                _put(row, name, estimate)
-                row[f"nan_{name}"] = estimate.missing
-            row |= _explain_counts(results, model, probe.name)
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _explain_counts(results: Results, model: str, probe: str) -> dict[str, int]:
-    cells = results.cells[(results.cells["model"] == model) & (results.cells["probe"] == probe)]["hash"]
-    status = [results.heads[cell]["status"] if cell in results.heads else "missing" for cell in cells]
-    return {name: status.count(name) for name in ("failed", "skipped", "missing")}
-
-
 def verdicts(results: Results) -> list[str]:
     """In words, which places the data decide and which they do not."""
     if not results.task.verdicts:

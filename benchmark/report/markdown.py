@@ -11,17 +11,24 @@ import pandas as pd
 from benchmark.attacks.base import Extras
 from benchmark.report.curves import WORST, Curves, describe
 from benchmark.report.drift import SAYS, SHOWN, attacked_explanations, compact
+from benchmark.report.explainer_ranks import control_lines, explainer_ranks
+from benchmark.report.explanations import one_method, scoring_lines, similarity
 from benchmark.report.flags import flags
 from benchmark.report.leaderboard import verdicts
 from benchmark.report.probes import declared, published, unshown
 from benchmark.report.results import Results
 from benchmark.report.scores import score_budgets, score_name
+from benchmark.report.worth import worth
 from benchmark.spec.suite import AttackProbe, SuiteSpec
 
 WIDE = 16  # columns of a table that fit a page
 MANY = 8  # models that fit beside one another
 PAGE = 10  # columns of a page where there are many models
 SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
+RANKS = (
+    "1 + the number of methods that are significantly better (Wilcoxon, paired over samples, Holm); `mean_rank` over"
+    " all metrics with a direction. What is one method has one rank; controls have none."
+)
 
 
 def number(value: Any, low: Any = None, high: Any = None) -> str:
@@ -167,10 +174,7 @@ def markdown(
     classes = [name for name in board.columns if name.startswith(("precision_", "recall_")) and f"{name}_low" in board]
     if 0 < len(classes) <= 8:
         lines += ["## Per class", "", *_table(board, ["model", *classes]), ""]
-    if len(explained):
-        names = [name.replace("-", "_") for name in results.plan["metrics"]]
-        lines += ["## Explanations", "", "Means over samples; an arrow says which direction is better.", ""]
-        lines += [*_table(explained, ["model", "explainer", "control", *names], arrows(results)), ""]
+    lines += _explain_part(results, explained)
     lines += _drift_part(results)
     reasons = results.reasons()
     if reasons:
@@ -277,6 +281,34 @@ def _own_part(results: Results, board: pd.DataFrame, found: Extras) -> list[str]
             lines += [*_table(table.head(SHOWN_ROWS), [name for name in every if name not in bounds]), ""]
             short = len(table) > SHOWN_ROWS or stem in found.shown
             lines += [f"The whole table: `{stem}.csv`.", ""] if short else []
+    return lines
+
+
+def _explain_part(results: Results, explained: pd.DataFrame) -> list[str]:
+    """Scores, which explainers are one method, their ranks, and which metrics tell them from the controls."""
+    if not len(explained):
+        return []
+    names = [name.replace("-", "_") for name in results.plan["metrics"]]
+    lines = ["## Explanations", "", "Means over samples; an arrow says which direction is better.", ""]
+    for said in scoring_lines(results):
+        lines[2] += f" {said}"
+    lines += [*_table(explained, ["model", "explainer", "control", *names], arrows(results)), ""]
+    lines += ["What these metrics are worth, as measured on other models (docs/metrics.md says how):", ""]
+    lines += [*[f"- {line}" for line in worth(results)], ""]
+    alike, ranked, controls = one_method(results), explainer_ranks(results), control_lines(results)
+    if len(similarity(results)):
+        lines += [f"- {line}" for line in alike or ["No two explainers are one method here."]]
+        lines += ["", "Mean rank correlation of their attributions (Spearman) above 0.99, either sign: one method."]
+        lines[-1] += " All pairs: `explainer_similarity.csv`."
+        lines += [""]
+    if len(ranked):
+        heads = {str(name): str(name).removeprefix("rank_") for name in ranked}
+        lines += ["### Ranks of explainers", "", RANKS, ""]
+        columns = [str(name) for name in ranked if name not in ("model", "explainer")]
+        for i in range(0, len(columns), PAGE):
+            lines += [*_table(ranked, ["model", "explainer", *columns[i : i + PAGE]], heads), ""]
+    if controls:
+        lines += ["### Explainers against controls", "", *[f"- {line}" for line in controls], ""]
     return lines
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.attacks.base import Attack, Column, attacks
+from benchmark.attacks.base import Attack, Column, ProbeResults, attacks
 from benchmark.errors import AssayError, StoreError
 from benchmark.report import stats
 from benchmark.report.results import Condition, Results
@@ -75,7 +75,7 @@ class ProbeView:
         if kind == "fit":
             cells = self._fits(source or results.own_source(model, self.name), eps)
             found = results.rows[results.rows["cell"].isin(cells)]
-            return _filled(found.drop_duplicates(["cell", "sample", *(["view"] if "view" in found else [])]))
+            return filled(found.drop_duplicates(["cell", "sample", *(["view"] if "view" in found else [])]))
         if kind == "attack":
             rows = results.attack_rows(model, self.name, source=source)
             rows = rows[rows["eps"].isna() if eps is None else rows["eps"] == eps]
@@ -84,7 +84,7 @@ class ProbeView:
             rows = rows[(rows["kind"] == kind) & (rows["probe"] == self.name) & (rows["model"] == model)]
         if not len(rows):
             return rows
-        return _filled(_with_clean(_filled(rows), results.clean(model)) if kind == "attack" else rows)
+        return filled(with_clean(filled(rows), results.clean(model)) if kind == "attack" else rows)
 
     def clean(self, model: str) -> pd.DataFrame:
         """Clean rows of a model."""
@@ -95,6 +95,38 @@ class ProbeView:
         column = next(each for each in self.attack.columns() if each.name == name)
         found = _estimate(self, model, eps, column)
         return found.value, found.low, found.high
+
+    def minus(self, name: str, other: ProbeResults, model: str) -> tuple[float, float, float]:
+        """See :class:`benchmark.attacks.base.ProbeResults`."""
+        mine, theirs = (self._per_sample(name, probe, model) for probe in (self, other))
+        both = mine.index.intersection(theirs.index)
+        found = stats.paired_rates(mine.reindex(both).to_numpy(), theirs.reindex(both).to_numpy())
+        return found.difference, found.low, found.high
+
+    @staticmethod
+    def _per_sample(name: str, probe: ProbeResults, model: str) -> pd.Series:
+        """Values of a declared column by sample; NaN without a valid verdict."""
+        rows = probe.rows(model)
+        if not len(rows):
+            return pd.Series(dtype=float)
+        column = next(each for each in probe.attack.columns() if each.name == name)
+        values = np.where(rows["status"] == "ok", column.values(rows), np.nan)
+        return pd.Series(values, index=rows["sample"].to_numpy())
+
+    def summary(self, name: str, model: str) -> tuple[float, float, float]:
+        """See :class:`benchmark.attacks.base.ProbeResults`."""
+        column = next((each for each in self.results.task.columns(self.classes) if each.name == name), None)
+        found = stats.EMPTY if column is None else _estimate(self, model, None, replace(column, kind="clean"))
+        return found.value, found.low, found.high
+
+    def scores(self, model: str) -> pd.DataFrame:
+        """See :class:`benchmark.attacks.base.ProbeResults`."""
+        every = self.results.rows
+        rows: pd.DataFrame = every[(every["kind"] == "score") & (every["model"] == model)]
+        if not len(rows):
+            return rows
+        known = with_clean(filled(rows), self.results.clean(model))
+        return known.rename(columns={"probe": "explainer"})
 
     def robust(self, model: str, eps: str | None = None) -> tuple[float, float, float]:
         """See :class:`benchmark.attacks.base.ProbeResults`."""
@@ -247,11 +279,12 @@ def published(results: Results, board: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _with_clean(rows: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
+def with_clean(rows: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the clean columns of their samples beside them."""
     extra = [name for name in clean.columns if name not in rows.columns and name != "sample"]
     return rows.merge(clean[extra], left_on="sample", right_index=True, how="left") if len(clean) else rows
 
 
-def _filled(rows: pd.DataFrame) -> pd.DataFrame:
+def filled(rows: pd.DataFrame) -> pd.DataFrame:
     """Without the columns that other kinds of rows brought in."""
     return rows[[name for name in rows if rows[name].notna().any()]].infer_objects()

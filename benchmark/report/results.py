@@ -254,7 +254,7 @@ class Results:
     def _order(self) -> dict[int, str]:
         """Position in the suite's order to sample id, as far as records name it; models may differ in chunk size."""
         found: dict[int, str] = {}
-        judged = self.cells[~self.cells["kind"].isin(["fit", "generate"])]
+        judged = self.cells[~self.cells["kind"].isin(["fit", "generate", "similarity"])]
         by = ["model", "kind", "probe", "metric", "eps", "source"]
         for _, cells in judged.groupby(by, dropna=False, sort=False):
             start = 0

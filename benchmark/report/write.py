@@ -11,8 +11,10 @@ from benchmark.registry import digest
 from benchmark.report.curves import Curves, curves
 from benchmark.report.draw import DRAWING, as_png, picture_note
 from benchmark.report.drift import attacked_explanations
+from benchmark.report.explainer_ranks import explainer_ranks
+from benchmark.report.explanations import explanations, similarity
 from benchmark.report.extras import extras
-from benchmark.report.leaderboard import explanations, leaderboard
+from benchmark.report.leaderboard import leaderboard
 from benchmark.report.markdown import markdown
 from benchmark.report.probes import fitted
 from benchmark.report.results import Results
@@ -54,6 +56,8 @@ def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame, Ext
             del found.figures[stem]
     write_atomic(folder / "leaderboard.md", markdown(results, board, explained, found, drawn).encode())
     _write_or_remove(folder / "explanations.csv", explained)
+    _write_or_remove(folder / "explainer_similarity.csv", similarity(results))
+    _write_or_remove(folder / "explainer_ranks.csv", explainer_ranks(results))
     _write_or_remove(folder / "explanations_attacked.csv", attacked_explanations(results))
     return results, board, explained, found
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from benchmark.attacks.base import Attack
 from benchmark.data.base import Batch, Grid
+from benchmark.errors import NotApplicableError
 from benchmark.schedule.context import Context
 from benchmark.schedule.parts import (
     Artefacts,
@@ -83,7 +84,7 @@ def generate_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_s
 
 def attack_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
     """Attack the cell's samples, each under every view."""
-    attack = attack_of(cell)
+    attack = _informed(attack_of(cell), cell, context)
     skip_if_asked(attack, cell, context, model, spec)
     clean = clean_rows(cell, context)
     fitted = context.results.artefact(cell.needs["fit"], "fitted") if "fit" in cell.needs else None
@@ -96,6 +97,20 @@ def attack_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_siz
     rows, kept = _attacked(cell, context, model, attack, clean, fitted, batch_size, keep=cell.keep_inputs, found=found)
     samples = strings(list(cell.samples) * attack.views())
     return {"sample": samples, **rows}, Artefacts({"perturbed": kept} if kept else {}), batch_size
+
+
+def _informed(attack: Attack, cell: Cell, context: Context) -> Attack:
+    """The attack, told of the dataset's structures where it needs them."""
+    if not attack.needs_structures:
+        return attack
+    grid = Grid(size=cell.dataset.size, channels=cell.dataset.channels)
+    structures = context.dataset(cell).structures(cell.dataset.split, grid)
+    if structures is None:
+        raise NotApplicableError(
+            f"{attack.name!r} needs a split whose true and false structures are known, such as split 'test' of dataset"
+            f" 'stripes'; split {cell.dataset.split!r} of {cell.dataset.name!r} is none"
+        )
+    return attack.knowing(structures)
 
 
 def _attacked(

@@ -63,7 +63,7 @@ class Board:
                 if need in self.attempts:
                     missing.add(need)
                     self._dependents[need].append(name)
-                elif self.known.get(need) != "done":
+                elif self.known.get(need) != "done" and need not in self._cells[name].optional:
                     missing.add(need)
             self._waiting[name] = missing
             if not missing:
@@ -76,9 +76,17 @@ class Board:
     def _to_do(self, cell: Cell) -> bool:
         """No record, one that is tried again, or one of a blocked cell that no final record of a need blocks now."""
         head = self.heads.get(cell.hash)
-        if head is None or self._retried(head):
+        if head is None or self._retried(head) or self._partial(cell, head):
             return True
-        return bool(head.get("blocked")) and not any(self._blocks(need) for need in cell.needs.values())
+        hard = [need for need in cell.needs.values() if need not in cell.optional]
+        return bool(head.get("blocked")) and not any(self._blocks(need) for need in hard)
+
+    def _partial(self, cell: Cell, head: Mapping[str, Any]) -> bool:
+        """A comparison that lacks pairs, since attributions came, or come now, that were not there when it ran."""
+        if not cell.optional or head["status"] == "failed":
+            return False
+        there = sum(not self._blocks(need) for need in cell.needs.values() if need in cell.optional)
+        return there * (there - 1) // 2 > int(head.get("rows", {}).get("n", 0))
 
     def _blocks(self, need: str) -> bool:
         """The need ended for good, and not well; or nothing will make it."""
@@ -120,15 +128,22 @@ class Board:
         self.finished[cell.hash] = ended[0]
         for name in self._dependents[cell.hash]:
             if status == "done":
-                self._waiting[name].discard(cell.hash)
-                if not self._waiting[name] and name not in self.finished:
-                    self._ready.setdefault(self._cells[name].model, deque()).append(name)
+                self._release(name, cell.hash)
             else:
                 ended += self._block(name, cell.hash, status, reason, attempts)
         return ended
 
+    def _release(self, name: str, need: str) -> None:
+        """A cell waits for this need no longer."""
+        self._waiting[name].discard(need)
+        if not self._waiting[name] and name not in self.finished:
+            self._ready.setdefault(self._cells[name].model, deque()).append(name)
+
     def _block(self, name: str, need: str, status: str, reason: str, attempts: int) -> list[Finished]:
         if name in self.finished:
+            return []
+        if need in self._cells[name].optional:
+            self._release(name, need)
             return []
         label = self._cells[need].label if need in self._cells else need[:12]
         text = reason if reason.startswith("needs ") or status == "skipped" else f"needs {label}: {reason}"

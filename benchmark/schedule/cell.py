@@ -25,6 +25,7 @@ from benchmark.schedule.parts import (
     tensors,
 )
 from benchmark.schedule.provenance import peak_memory_mb, provenance, reset_peak_memory
+from benchmark.schedule.similarity import similarity_cell
 from benchmark.spec.cell import Cell
 from benchmark.store.record import Record, strings
 
@@ -108,6 +109,7 @@ _KINDS: dict[str, Callable[[Cell, Context, Any, Any, int], Outcome]] = {
     "generate": generate_cell,
     "explain": explain_cell,
     "score": score_cell,
+    "similarity": similarity_cell,
     "drift": drift_cell,
 }
 

@@ -57,7 +57,7 @@ def _moved(
     """Similarities of the attributions of some samples before and after the attack."""
     import torch
 
-    from benchmark.metrics.functional import spearman, structural_similarity, top_k_intersection
+    from benchmark.metrics.functional import spearman, structural_similarity, top_k_overlap
 
     before = context.results.artefact(cell.needs["explain"], "attributions")["attributions"][at]
     targets = np.asarray(context.results.rows(cell.needs["explain"])["target"], np.int64)[at]
@@ -69,7 +69,7 @@ def _moved(
     a, b = torch.as_tensor(before), torch.as_tensor(after)
     measured = {
         "value": spearman(a, b),
-        "own_topk": top_k_intersection(a, b),
+        "own_topk": top_k_overlap(a, b),
         "own_ssim": structural_similarity(a, b),
     }
     return {name: values.numpy() for name, values in measured.items()}

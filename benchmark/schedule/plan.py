@@ -59,7 +59,7 @@ class Plan:
         found = {}
         for cell in self.cells:
             plugin = cell.plugin or cell.explainer
-            if plugin is not None:
+            if plugin is not None and cell.kind != "similarity":
                 found[cell.metric or cell.probe] = plugin.version
         return found
 
@@ -68,9 +68,7 @@ class Plan:
         task = tasks.make(self.suite.task, self.suite.task_params)
         return {
             "plan_version": PLAN_VERSION,
-            "suite": self.suite.model_dump(
-                mode="json", exclude={"dataset": {"path": True}, "variants": True, "parts": True}
-            ),
+            "suite": self._suite(),
             "task": task.identity(),
             "dataset": {
                 "digest": self.index.digest,
@@ -85,7 +83,10 @@ class Plan:
                 for probe in self.suite.explainers
             },
             "metrics": {
-                probe.name: {"use": probe.use, "higher_is_better": metrics.lookup(probe.use)[0].higher_is_better}
+                probe.name: {
+                    "use": probe.use,
+                    "higher_is_better": metrics.make(probe.use, probe.params).higher_is_better,
+                }
                 for probe in self.suite.metrics
             },
             "versions": self.versions(),
@@ -104,6 +105,11 @@ class Plan:
                 for cell in self.cells
             ],
         }
+
+    def _suite(self) -> dict[str, Any]:
+        """The suite without what is this machine's, and without a part that it does not have (older plans match)."""
+        found = self.suite.model_dump(mode="json", exclude={"dataset": {"path": True}, "variants": True, "parts": True})
+        return found if self.suite.explaining is not None else {k: v for k, v in found.items() if k != "explaining"}
 
     def _facts(self) -> dict[str, Any]:
         known = {entry.name: entry.facts for entry in self.entries if entry.facts}

@@ -21,7 +21,7 @@ from benchmark.schedule.plan import (
     sample_order,
     threat_of,
 )
-from benchmark.spec.cell import Cell, DatasetRef
+from benchmark.spec.cell import Cell, DatasetRef, PluginRef
 from benchmark.spec.suite import AttackProbe, ExplainerProbe, MetricProbe, SuiteSpec, show_eps
 from benchmark.tasks.base import tasks
 
@@ -99,6 +99,7 @@ class _Planner:
                         self.attack(entry, probe, attack, clean)
                 for explain in self.suite.explainers:
                     self.explain(entry, explain, clean)
+                self.similarity(entry, clean)
             self.score_jointly(entry)
         return Plan(self.suite, self.entries, self.index, self.samples, self.cells, self.dataset.facts())
 
@@ -335,6 +336,25 @@ class _Planner:
                     "metric": name,
                 }
                 self.cells.append(Cell(**own))
+
+    def similarity(self, entry: PlannedEntry, clean: Cell) -> None:
+        """One cell that compares the attributions of this chunk's samples, where two explainers or more have them."""
+        cells = {
+            probe.name: cell
+            for probe in self.suite.explainers
+            for cell in self.explained.get((entry.name, probe.name), [])
+            if cell.needs["clean"] == clean.hash
+        }
+        if len(cells) > 1:
+            self.cells.append(
+                Cell(
+                    kind="similarity",
+                    samples=max((cell.samples for cell in cells.values()), key=len),
+                    plugin=PluginRef(use="spearman"),
+                    needs={"clean": clean.hash} | {f"explain:{name}": cell.hash for name, cell in cells.items()},
+                    **self.base(entry),
+                )
+            )
 
     def metrics_of(self, probe: ExplainerProbe) -> Iterator[tuple[MetricProbe, Metric]]:
         """The metrics that score an explainer."""

@@ -11,7 +11,7 @@ from pydantic import Field
 from benchmark.registry import digest
 from benchmark.spec.entry import Strict
 
-CellKind = Literal["clean", "fit", "attack", "generate", "explain", "score", "drift"]
+CellKind = Literal["clean", "fit", "attack", "generate", "explain", "score", "similarity", "drift"]
 HASH_VERSION = 1  # raise when the meaning of a hashed field changes
 
 
@@ -52,15 +52,17 @@ class Cell(Strict):
 
     Attributes:
         kind: ``clean`` (predictions), ``fit`` (an artefact from training samples), ``attack``, ``generate`` (inputs
-            from nothing, one a class), ``explain`` (attributions), ``score`` (one metric of one explain cell) or
-            ``drift`` (attributions of clean against perturbed inputs, of one explain cell and one attack cell).
+            from nothing, one a class), ``explain`` (attributions), ``score`` (one metric of one explain cell),
+            ``drift`` (attributions of clean against perturbed inputs, of one explain cell and one attack cell), or
+            ``similarity`` (rank correlations between explainers).
         entry: digest of the model entry.
         samples: sample ids, in order; of a generate cell ``class-0``, ``class-1``, …
         plugin: the attack, explainer or metric.
         explainer: of a score cell: the explainer, for metrics that explain again.
         eps: exact budget, such as ``"8/255"``.
         target: explained class, the clean ``prediction`` or the ``label``.
-        needs: role (``clean``, ``fit``, ``explain``, …) to the hash of the cell whose result is read.
+        needs: role (``clean``, ``fit``, ``explain``, …) to the hash of the cell whose result is read; of a similarity
+            cell ``explain:<probe>``, whose names stand in its rows.
 
     The rest is not hashed: labels (``model``, ``probe``, ``metric``: of a drift cell the attack's name; ``source``:
     the entry that an attack was fitted on), where things lie, and how to run.
@@ -114,8 +116,14 @@ class Cell(Strict):
         return digest(self.hashed())
 
     @property
+    def optional(self) -> frozenset[str]:
+        """Needs that may end badly: without their results it runs all the same."""
+        optional = self.kind == "similarity"
+        return frozenset(need for role, need in self.needs.items() if optional and role.startswith("explain:"))
+
+    @property
     def label(self) -> str:
         """How people are told of this cell."""
-        parts = [self.model, self.kind if self.kind in ("clean", "fit") else "", self.probe, self.metric]
+        parts = [self.model, self.kind if self.kind in ("clean", "fit", "similarity") else "", self.probe, self.metric]
         parts += [f"from {self.source}"] if self.source not in ("", self.model) else []
         return " · ".join(part for part in parts if part) + (f" @ {self.eps}" if self.eps else "")

@@ -174,6 +174,18 @@ class Published(Strict):
     source: str
 
 
+class ExplainingSpec(Strict):
+    """On what explanations are scored; it is applied by the report, to records that hold all samples.
+
+    Attributes:
+        correct_only: leave out samples whose clean prediction is wrong.
+        min_accuracy: score no model whose clean accuracy on the suite's samples is below this.
+    """
+
+    correct_only: bool = False
+    min_accuracy: float = Field(default=0.0, ge=0, le=1)
+
+
 class RunSpec(Strict):
     """How cells are run; none of it is in a hash but ``chunk`` (through the sample ids).
 
@@ -213,6 +225,7 @@ class SuiteSpec(Strict):
     explainers: tuple[ExplainerProbe, ...] = ()
     metrics: tuple[MetricProbe, ...] = ()
     published: tuple[Published, ...] = ()
+    explaining: ExplainingSpec | None = None
     run: RunSpec = RunSpec()
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
     parts: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmark.errors import SpecError, UnknownNameError, UsageError
 from benchmark.resources import folders
@@ -104,9 +105,41 @@ def variant(suite: SuiteSpec, label: str) -> SuiteSpec:
         SpecError: its keys do not make a valid suite.
     """
     kind = "variants" if label in suite.variants else "parts"
-    base = suite.model_dump(mode="json", exclude={"variants", "parts"}) | getattr(suite, kind)[label]
-    base["name"] = f"{suite.name}-{label}"
-    found = validate(base, SuiteSpec, f"suite {suite.name!r}, [{kind}.{label}]")
+    where = f"suite {suite.name!r}, [{kind}.{label}]"
+    base = suite.model_dump(mode="json", exclude={"variants", "parts"})
+    own = {key: _chosen(base, key, value, where) for key, value in getattr(suite, kind)[label].items()}
+    found = validate(_narrowed({**base, **own, "name": f"{suite.name}-{label}"}, base), SuiteSpec, where)
     if kind == "variants" and found.dataset.label != label:
         found = found.model_copy(update={"dataset": found.dataset.model_copy(update={"name": label})})
     return found
+
+
+def _chosen(base: dict[str, Any], key: str, value: Any, where: str) -> Any:
+    """Of the suite's probes or metrics those that are named; any other value as it is."""
+    if key not in ("attacks", "explainers", "metrics") or not isinstance(value, list):
+        return value
+    known = {probe["name"]: probe for probe in base[key]}
+    for name in value:
+        if isinstance(name, str) and name not in known:
+            raise UnknownNameError(key, name, known, where)
+    return [known[name] if isinstance(name, str) else name for name in value]
+
+
+def _narrowed(data: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """Explainers no longer ask for attacks and metrics of the suite that the part left out."""
+
+    def names(of: dict[str, Any], key: str) -> set[Any]:
+        return {probe.get("name") for probe in of[key] if isinstance(probe, dict)}
+
+    gone = {key: names(base, key) - names(data, key) for key in ("attacks", "metrics")}
+    own = {"attacked": "attacks", "metrics": "metrics"}
+
+    def kept(probe: Any) -> Any:
+        lists = {
+            key: [name for name in probe[key] if name not in gone[of]]
+            for key, of in own.items()
+            if isinstance(probe, dict) and probe.get(key)
+        }
+        return {**probe, **lists} if lists else probe
+
+    return {**data, "explainers": [kept(probe) for probe in data["explainers"]]}

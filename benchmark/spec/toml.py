@@ -54,7 +54,8 @@ def validate(data: dict[str, Any], model: type[M], where: str, text: str = "") -
                 lines.append(f"{place}: {'.'.join(map(str, fault['loc']))!r} is missing")
             else:
                 message = str(fault["msg"]).removeprefix("Value error, ")
-                lines.append(f"{place}: {key!r}: {message}, got {fault.get('input')!r}")
+                got = f", got {fault.get('input')!r}" if loc else ""  # of the whole file the message says it
+                lines.append(f"{place}: {key!r}: {message}{got}")
         raise SpecError("\n".join(lines)) from None
 
 

@@ -36,20 +36,20 @@ def here(workplace, monkeypatch):
 
 def test_the_whole_way_by_the_command_line(workplace):
     first = workplace.assay("run", "tiny")
-    assert "32 to compute" in first.stdout
-    assert "computed 32, known 0, failed 0, skipped 0" in first.stdout
+    assert "36 to compute" in first.stdout
+    assert "computed 36, known 0, failed 0, skipped 0" in first.stdout
     assert "Warning" not in first.stderr
     before = workplace.times()
     second = workplace.assay("run", "tiny")
-    assert "computed 0, known 32" in second.stdout
+    assert "computed 0, known 36" in second.stdout
     assert workplace.times() == before
     (workplace.root / "probe.py").write_text(WITHOUT_TORCH)
     for command in (["report", "tiny"], ["status", "tiny"], ["run", "tiny", "--dry-run"], ["run", "tiny"]):
         done = workplace.python("probe.py", *command)
         assert done.returncode == 0, done.stderr
     status = workplace.assay("status", "tiny").stdout
-    assert "32 of 32 cells" in status
-    assert "one: 16 done" in status
+    assert "36 of 36 cells" in status
+    assert "one: 18 done" in status
     folder = workplace.root / "results/tiny"
     board = list(csv.DictReader((folder / "leaderboard.csv").read_text().splitlines()))
     assert {row["model"] for row in board} == {"one", "two"}
@@ -82,6 +82,7 @@ def test_report_gives_the_same_bytes_also_from_the_tracked_files_alone(here):
     (clone / "results/tiny").mkdir(parents=True)
     for name in ("plan.json", "records.parquet"):
         shutil.copy(folder / name, clone / "results/tiny")
+    shutil.copytree(folder / "figures", clone / "results/tiny/figures")  # tracked; what some are drawn from is not
     here.assay("report", "tiny", "--out", clone / "results")
     assert {name: (clone / "results/tiny" / name).read_bytes() for name in tables} == first
 
@@ -89,13 +90,13 @@ def test_report_gives_the_same_bytes_also_from_the_tracked_files_alone(here):
 @pytest.mark.parametrize(
     ("change", "recomputed"),
     [
-        ("model.py", {"two": 16}),
-        ("mean", {"two": 16}),
-        ("size", {"one": 16, "two": 16}),
+        ("model.py", {"two": 18}),
+        ("mean", {"two": 18}),
+        ("size", {"one": 18, "two": 18}),
         ("probe label", {}),
         ("parameter", {"one": 2, "two": 2}),
         ("budget", {"one": 2, "two": 2}),
-        ("seed of draws", {"one": 16, "two": 16}),
+        ("seed of draws", {"one": 18, "two": 18}),
         ("description", {}),
     ],
 )
@@ -129,15 +130,15 @@ def test_a_change_recomputes_exactly_what_depends_on_it(here, change, recomputed
 
 def test_a_larger_limit_keeps_the_first_cells(here):
     benchmark.run("tiny", limit=10)
-    assert benchmark.run("tiny", limit=20).counts == {"known": 16, "done": 16, "failed": 0, "skipped": 0}
-    assert len(json.loads((here.root / "results/tiny/plan.json").read_text())["cells"]) == 32
+    assert benchmark.run("tiny", limit=20).counts == {"known": 18, "done": 18, "failed": 0, "skipped": 0}
+    assert len(json.loads((here.root / "results/tiny/plan.json").read_text())["cells"]) == 36
 
 
 def test_models_and_only_compute_their_cells_alone(here):
     assert benchmark.run("tiny", models="one", only="deepfool").counts["done"] == 4  # two clean, two attack cells
     board = benchmark.run("tiny", models="one").leaderboard.set_index("model")
     assert board.loc["one", "missing"] == 0
-    assert board.loc["two", "missing"] == 16
+    assert board.loc["two", "missing"] == 18
     assert pd.isna(board.loc["two", "rank"])
 
 
@@ -146,7 +147,7 @@ def test_an_entry_from_elsewhere_joins_and_stays(here, tmp_path):
     before = here.times()
     write_entry(tmp_path / "mine" / "three", extra="kwargs = { seed = 3 }")
     joined = here.assay("run", "tiny", "--entries", tmp_path / "mine", "--models", "three")
-    assert "computed 16, known 0" in joined.stdout
+    assert "computed 18, known 0" in joined.stdout
     assert {name: time for name, time in here.times().items() if name in before} == before
     again = benchmark.run("tiny")  # without --entries: its row stays, from its records
     assert set(again.leaderboard["model"]) == {"one", "two", "three"}
@@ -188,7 +189,7 @@ def test_python_use_leaves_the_records_of_the_command_line(here):
     run = benchmark.run("tiny", models="one", out="by_python")
     names = [sorted(f.name for f in (here.root / out / "tiny/cells").glob("*")) for out in ("by_cli", "by_python")]
     assert names[0] == names[1]
-    assert run.counts["done"] == 16
+    assert run.counts["done"] == 18
 
 
 def test_evaluate_a_plain_module_in_five_lines(here):
@@ -197,7 +198,7 @@ def test_evaluate_a_plain_module_in_five_lines(here):
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     run = benchmark.evaluate(module, "tiny", name="plain")
     board = run.leaderboard.set_index("model")
-    assert run.counts["done"] == 16
+    assert run.counts["done"] == 18
     assert board.loc["plain", "missing"] == 0
     assert module.training  # left as it was
     assert next(module.parameters()).requires_grad

@@ -17,6 +17,7 @@ from benchmark.attacks._families import FAMILIES
 from benchmark.attacks._frozen import frozen
 from benchmark.attacks.base import Perturbed, attacks
 from benchmark.data.base import Batch
+from benchmark.data.structures import Structures
 from benchmark.models.wrap import Model
 from benchmark.registry import Family
 from benchmark.seeds import Draws
@@ -65,6 +66,15 @@ TABLE = [
     Row("patch", {"steps": 3, "batch": 4}),
     Row("patch", {"steps": 3, "batch": 4, "target": 5, "shape": "square"}, 3),
     Row("patch-random"),
+    *[Row("mask-region", {"region": name, "share": 0.25}) for name in ("border", "corners", "centre")],
+    Row("mask-region", {"fill": "mean", "elsewhere": True}, 3),
+    Row("keep-region", {"fill": 0.5}),
+    Row("structure-conflict"),
+    Row("structure-absent", channels=3),
+    Row("structure-deepfool", {"structure": "true"}),
+    Row("structure-deepfool", {"overshoot": 0.1}, 3),
+    Row("watermark", {"target": 3}),
+    Row("watermark", {"corner": "bottom-right", "value": 0.5, "elsewhere": True}, 3),
     *[
         Row(f"foolbox:{prefix}{name}", S)
         for prefix in ("L1", "L2", "Linf")
@@ -128,8 +138,16 @@ def case(row, n=6):
     return model, x, model(x).argmax(1)
 
 
+def structures(row):
+    """Tiny patterns: inputs begin at 0, and what is taken away must not leave the range."""
+    patterns = np.random.default_rng(0).uniform(0, 1e-9, (row.classes, 3, row.channels, 8, 8)).astype(np.float32)
+    return Structures(patterns[:, :2], patterns[:, 2])
+
+
 def judged(row, model, x, y, seeds):
     attack = attacks.make(row.use, row.params)
+    if attack.needs_structures:
+        attack = attack.knowing(structures(row))
     task = tasks.make("classification")
     batch = Batch(tuple(map(str, seeds)), x.numpy(), y.numpy())
     clean = task.clean(model, batch)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torchvision.models import resnet18
 
 from benchmark.errors import ExplainerError
-from benchmark.explainers._captum import find_gradcam_layer
+from benchmark.explainers._captum import captum_quiet, find_gradcam_layer
 from benchmark.explainers.base import explainers
 from benchmark.models.wrap import Model
 from benchmark.seeds import Draws
@@ -53,6 +53,7 @@ def cnn():
         ("input-x-gradient", {}, True),
         ("integrated-gradients", {"steps": 3}, True),
         ("deeplift", {}, True),
+        ("deeplift-shap", {"baselines": [0.0]}, True),
         ("occlusion", {"window": 1, "stride": 1}, None),
     ],
 )
@@ -62,6 +63,21 @@ def test_linear_model_closed_form(linear, name, params, times_input):
     if times_input is None:  # a window covers every channel: their evidence goes together
         wanted = wanted.sum(1, keepdim=True).expand(inputs.shape)
     torch.testing.assert_close(explain(name, model, inputs, targets, **params), wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_deeplift_shap_of_a_linear_model_is_measured_from_the_mean_reference(linear):
+    model, slope, inputs, targets = linear
+    found = explain("deeplift-shap", model, inputs, targets, baselines=[0.0, 0.2, 1.0])
+    torch.testing.assert_close(found, slope * (inputs - 0.4), atol=1e-5, rtol=1e-4)
+
+
+def test_deeplift_shap_is_captums_over_the_same_references(cnn):
+    inputs, targets = torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 2, 3])
+    references = torch.stack([torch.full((1, 8, 8), value) for value in (0.0, 0.5, 1.0)])
+    with captum_quiet():
+        wanted = attr.DeepLiftShap(cnn).attribute(inputs, references, target=targets).detach()
+    found = explain("deeplift-shap", Model(cnn), inputs, targets)
+    torch.testing.assert_close(found, wanted, atol=1e-6, rtol=1e-4)
 
 
 def test_integrated_gradients_are_complete(cnn):

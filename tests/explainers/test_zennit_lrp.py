@@ -7,7 +7,7 @@ from torchvision.models import resnet18
 from zennit import composites
 from zennit.attribution import Gradient
 from zennit.canonizers import SequentialMergeBatchNorm
-from zennit.rules import Epsilon
+from zennit.rules import Epsilon, ZBox, ZPlus
 from zennit.torchvision import ResNetCanonizer
 from zennit.types import Linear
 
@@ -18,7 +18,17 @@ from benchmark.models.wrap import Geometry, Model, Normalise
 from benchmark.seeds import Draws
 
 MEAN, STD = [0.3, 0.5, 0.4], [0.2, 0.3, 0.25]
-RULES = ["lrp-epsilon", "lrp-epsilon-plus-flat", "lrp-epsilon-alpha2-beta1", "lrp-epsilon-gamma-box"]
+RULES = [
+    "lrp-epsilon",
+    "lrp-epsilon-plus",
+    "lrp-epsilon-plus-flat",
+    "lrp-epsilon-alpha2-beta1",
+    "lrp-epsilon-alpha2-beta1-flat",
+    "lrp-epsilon-gamma-box",
+    "deep-taylor",
+    "excitation-backprop",
+]
+FLAT = ["lrp-epsilon-plus-flat", "lrp-epsilon-alpha2-beta1-flat"]
 
 
 def explain(name, model, inputs, targets, **params):
@@ -37,9 +47,18 @@ def bare(network, name, normalised, targets, canonizer, low=None, high=None):
         "lrp-epsilon-plus-flat": lambda: composites.EpsilonPlusFlat(canonizers=[canonizer]),
         "lrp-epsilon-alpha2-beta1": lambda: composites.EpsilonAlpha2Beta1(canonizers=[canonizer]),
         "lrp-epsilon-gamma-box": lambda: composites.EpsilonGammaBox(low, high, canonizers=[canonizer]),
+        "lrp-epsilon-plus": lambda: composites.EpsilonPlus(canonizers=[canonizer]),
+        "lrp-epsilon-alpha2-beta1-flat": lambda: composites.EpsilonAlpha2Beta1Flat(canonizers=[canonizer]),
+        "deep-taylor": lambda: composites.SpecialFirstLayerMapComposite(
+            layer_map=[*composites.layer_map_base(), (Linear, ZPlus())],
+            first_map=[(Linear, ZBox(low, high))],
+            canonizers=[canonizer],
+        ),
+        "excitation-backprop": lambda: composites.ExcitationBackprop(canonizers=[canonizer]),
     }[name]()
+    start = torch.ones_like if name == "excitation-backprop" else torch.Tensor.clone
     with Gradient(network, composite) as attributor:
-        return attributor(normalised.clone(), lambda z: z * torch.eye(z.shape[1])[targets])[1].detach()
+        return attributor(normalised.clone(), lambda z: start(z) * torch.eye(z.shape[1])[targets])[1].detach()
 
 
 def randomise_norms(network):
@@ -145,18 +164,43 @@ def test_one_logit_models_explain_both_classes(cnn, name):
     model, inputs = Model(one, mean=MEAN, std=STD, one_logit=True), torch.rand(1, 3, 8, 8)
     first, second = (explain(name, model, inputs, torch.tensor([target])) for target in (0, 1))
     assert first.abs().max() > 1e-5
-    torch.testing.assert_close(first, -second)
+    if name in ("excitation-backprop", "deep-taylor"):  # oracle: the same network written with a logit for each class
+        two = nn.Linear(16, 2)
+        with torch.no_grad():
+            two.weight.copy_(torch.tensor([[-0.5], [0.5]]) @ one[-1].weight)
+            two.bias.copy_(torch.tensor([-0.5, 0.5]) * one[-1].bias)
+        twin = Model(nn.Sequential(*list(one)[:-1], two), mean=MEAN, std=STD)
+        for target, found in enumerate((first, second)):
+            torch.testing.assert_close(found, explain(name, twin, inputs, torch.tensor([target])))
+    else:
+        torch.testing.assert_close(first, -second)
 
 
-def test_the_flat_rule_is_refused_where_it_gives_a_constant():
+class Negated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(12, 1)
+
+    def forward(self, x):
+        return -(self.last(x.flatten(1)).sum(1, keepdim=True) ** 2)
+
+
+@pytest.mark.parametrize("name", ["excitation-backprop", "deep-taylor"])
+def test_one_logit_that_no_layer_makes_is_refused(name):
+    with pytest.raises(ExplainerError, match=rf"{name}.*torch.nn.Linear"):
+        explain(name, Model(Negated(), one_logit=True), torch.rand(2, 3, 2, 2), torch.tensor([0, 1]))
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_the_flat_rule_is_refused_where_it_gives_a_constant(name):
     model = Model(nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 3)), mean=MEAN, std=STD)
-    flat = explainers.make("lrp-epsilon-plus-flat")
+    flat = explainers.make(name)
     assert "same relevance" in flat.skip(model, None, None)
     inputs = torch.rand(2, 3, 2, 2)
-    constant = bare(model.network, "lrp-epsilon-plus-flat", inputs, torch.tensor([0, 1]), SequentialMergeBatchNorm())
+    constant = bare(model.network, name, inputs, torch.tensor([0, 1]), SequentialMergeBatchNorm())
     torch.testing.assert_close(constant, constant[:, :1, :1, :1].expand_as(constant))  # what zennit alone returns
     with pytest.raises(ExplainerError, match="same relevance"):
-        explain("lrp-epsilon-plus-flat", model, inputs, torch.tensor([0, 1]))
+        explain(name, model, inputs, torch.tensor([0, 1]))
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -191,3 +235,85 @@ def test_a_merge_that_changes_the_logits_is_an_error():
     model = Model(randomise_norms(WrongOrder()))
     with pytest.raises(ExplainerError, match="another order"):
         explain("lrp-epsilon", model, torch.rand(2, 3, 8, 8), torch.tensor([0, 1]))
+
+
+class Block(nn.Module):
+    """A convolution with batch normalisation, nested as many networks nest them."""
+
+    def __init__(self, channels, out):
+        super().__init__()
+        self.steps = nn.ModuleDict({"conv": nn.Conv2d(channels, out, 3, padding=1, bias=False), "norm": norm(out)})
+        self.act = nn.ReLU()
+
+    def forward(self, x):
+        return self.act(self.steps["norm"](self.steps["conv"](x)))
+
+
+def norm(channels):
+    return nn.BatchNorm2d(channels)
+
+
+def nested():
+    return nn.Sequential(
+        nn.Sequential(Block(3, 6), nn.Sequential(Block(6, 6), nn.MaxPool2d(2))),
+        nn.Flatten(), nn.Sequential(nn.Linear(96, 8), nn.BatchNorm1d(8), nn.ReLU()), nn.Linear(8, 4),
+    )  # fmt: skip
+
+
+def merged(network):
+    """The same function without batch normalisation, by torch's own fusion; a stranger to zennit."""
+    from copy import deepcopy
+
+    from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+    network = deepcopy(network).eval()
+    for block in [module for module in network.modules() if isinstance(module, Block)]:
+        block.steps["conv"] = fuse_conv_bn_eval(block.steps["conv"], block.steps["norm"])
+        block.steps["norm"] = nn.Identity()
+    network[2][0], network[2][1] = fuse_linear_bn_eval(network[2][0], network[2][1]), nn.Identity()
+    return network
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_nested_batch_norms_are_merged_as_torch_merges_them(name):
+    torch.manual_seed(3)
+    network = nested()
+    for module in network.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.2)
+    network.eval()
+    inputs, targets = torch.rand(3, 3, 8, 8), torch.tensor([0, 2, 3])
+    given = {"input_shape": (3, 8, 8), "mean": MEAN, "std": STD}
+    wanted = explain(name, Model(merged(network), **given), inputs, targets)
+    found = explain(name, Model(network, **given), inputs, targets)
+    torch.testing.assert_close(found, wanted, atol=2e-5 * float(wanted.abs().max()), rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["deep-taylor", "excitation-backprop"])
+def test_z_plus_conserves_what_it_starts_with(name):
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(72, 4, bias=False)
+    )
+    model, inputs = Model(network, mean=MEAN, std=STD), torch.rand(8, 3, 8, 8)
+    targets = torch.arange(8) % 4
+    logits = model(inputs).gather(1, targets[:, None])[:, 0]
+    wanted = torch.ones(8) if name == "excitation-backprop" else logits
+    found = explain(name, model, inputs, targets)
+    torch.testing.assert_close(found.sum((1, 2, 3)), wanted, atol=1e-4, rtol=1e-3)
+    sign = 1 if name == "excitation-backprop" else logits.sign()[:, None, None, None]
+    assert bool((found * sign >= -1e-6).all())  # of one sign: nothing argues against
+
+
+def test_deep_taylor_puts_the_box_on_a_fully_connected_first_layer():
+    torch.manual_seed(0)
+    layer = nn.Linear(12, 2, bias=False)
+    model, inputs = Model(nn.Sequential(nn.Flatten(), layer), mean=[0.5] * 3, std=[0.5] * 3), torch.rand(2, 3, 2, 2)
+    targets = torch.tensor([0, 1])
+    x, w = (inputs - 0.5) / 0.5, layer.weight.detach()[targets].view(2, 3, 2, 2)
+    parts = x * w + w.clamp(min=0) - w.clamp(max=0)  # z-box with low = -1, high = 1 (Montavon et al. 2017, eq. 17)
+    wanted = parts / parts.sum((1, 2, 3), keepdim=True) * (x * w).sum((1, 2, 3), keepdim=True)
+    torch.testing.assert_close(explain("deep-taylor", model, inputs, targets), wanted, atol=1e-5, rtol=1e-4)

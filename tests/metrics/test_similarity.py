@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from benchmark.metrics.functional import spearman, structural_similarity, top_k_intersection
+from benchmark.metrics.functional import spearman, structural_similarity, top_k_overlap
 
-ALL = (spearman, top_k_intersection, structural_similarity)
+ALL = (spearman, top_k_overlap, structural_similarity)
 
 
 def pair(seed, channels=3, ties=False):
@@ -42,7 +42,7 @@ def test_top_k_counts_the_common_elements(seed, share):
     for x, y in zip(a.flatten(1).tolist(), b.flatten(1).tolist(), strict=True):
         top = [set(sorted(range(len(v)), key=lambda i, v=v: -abs(v[i]))[:k]) for v in (x, y)]
         expected.append(len(top[0] & top[1]) / k)
-    np.testing.assert_allclose(top_k_intersection(a, b, share).numpy(), expected)
+    np.testing.assert_allclose(top_k_overlap(a, b, share).numpy(), expected)
 
 
 @given(st.integers(0, 10_000))
@@ -72,7 +72,7 @@ def test_what_the_sign_means():
     """Closed forms: reversed ranks are -1; magnitudes are the same; a map against its negative is unlike it."""
     a, _ = pair(3, channels=1)
     torch.testing.assert_close(spearman(a, -a), -torch.ones(4, dtype=torch.float64))
-    assert (top_k_intersection(a, -a) == 1).all()
+    assert (top_k_overlap(a, -a) == 1).all()
     assert (structural_similarity(a, -a) < 0).all()
 
 
@@ -80,9 +80,9 @@ def test_disjoint_tops_share_nothing_and_silent_elements_are_never_top():
     a = torch.zeros(1, 1, 2, 10)
     b = a.clone()
     a[0, 0, 0, 0], b[0, 0, 1, 5] = 1.0, 2.0
-    assert top_k_intersection(a, b).item() == 0  # k = 2: the second place is not filled with zeros
+    assert top_k_overlap(a, b).item() == 0  # k = 2: the second place is not filled with zeros
     b[0, 0, 0, 0] = -1.0
-    assert top_k_intersection(a, b).item() == 0.5
+    assert top_k_overlap(a, b).item() == 0.5
 
 
 @pytest.mark.parametrize("measure", ALL)

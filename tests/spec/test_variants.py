@@ -111,3 +111,13 @@ def test_a_wrong_part_is_refused(here):
     here.suite("tiny", TINY_SUITE + VARIANT + PARTS.replace("fewer", "other"))
     with pytest.raises(SpecError, match="variant and a part"):
         load_suite("tiny")
+
+
+def test_a_part_may_name_the_suites_own_probes(here):
+    here.suite("tiny", TINY_SUITE + PARTS + 'attacks = ["fgsm"]\n')
+    base = load_suite("tiny")
+    assert load_suite("tiny-fewer").attacks == tuple(each for each in base.attacks if each.name == "fgsm")
+    assert len(base.attacks) > 1
+    here.suite("tiny", TINY_SUITE + PARTS + 'attacks = ["fgms"]\n')
+    with pytest.raises(UnknownNameError, match=r"parts\.fewer"):
+        load_suite("tiny")

@@ -12,7 +12,7 @@ import torch
 from benchmark.metrics.functional._common import only, pearson, per_sample_max, usable
 from benchmark.metrics.functional._similarity import ranks, ssim
 
-__all__ = ["spearman", "structural_similarity", "top_k_intersection"]
+__all__ = ["spearman", "structural_similarity", "top_k_overlap"]
 
 
 def spearman(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -27,7 +27,7 @@ def spearman(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return only(fine, pearson(ranks(a.flatten(1)), ranks(b.flatten(1))))
 
 
-def top_k_intersection(a: torch.Tensor, b: torch.Tensor, share: float = 0.1) -> torch.Tensor:
+def top_k_overlap(a: torch.Tensor, b: torch.Tensor, share: float = 0.1) -> torch.Tensor:
     """(N,) in [0, 1]: share of the k elements of largest magnitude that both have in common.
 
     The top-k intersection of Ghorbani et al. 2019 (section 3, metrics), k = ceil(share * elements). An element
@@ -35,7 +35,7 @@ def top_k_intersection(a: torch.Tensor, b: torch.Tensor, share: float = 0.1) -> 
     has. Elements that tie at the border are taken in order. NaN where either is not finite or all zero.
 
     >>> x = torch.tensor([[[[4.0, -3.0, 2.0, 1.0]]]])
-    >>> top_k_intersection(x, x.flip(-1), share=0.75)
+    >>> top_k_overlap(x, x.flip(-1), share=0.75)
     tensor([0.6667], dtype=torch.float64)
     """
     k = ceil(share * a[0].numel())

@@ -1,0 +1,139 @@
+"""Explainers ranked per metric and model, and whether a metric tells them from the controls; paired over samples."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import nan
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.report import stats
+from benchmark.report.explanations import (
+    LEVEL,
+    control_explainers,
+    groups,
+    real_explainers,
+    refused,
+    score_rows,
+    similarity,
+)
+from benchmark.report.results import Results
+
+
+def directed(results: Results) -> list[str]:
+    """Names of the suite's metrics that have a direction."""
+    known = results.plan["metrics"]
+    return [name for name in known if known[name]["higher_is_better"] is not None]
+
+
+@lru_cache(maxsize=256)
+def values(results: Results, model: str, metric: str) -> dict[str, NDArray[np.float64]]:
+    """Scores of each explainer of a model on the same samples in the same order; without those that have none."""
+    rows = score_rows(results)
+    part = rows[(rows["model"] == model) & (rows["metric"] == metric)]
+    samples = pd.Index(part["sample"].unique())
+    found = {}
+    for probe in results.suite.explainers:
+        own = part[part["probe"] == probe.name].drop_duplicates("sample").set_index("sample")["value"]
+        column = own.astype(float).reindex(samples).to_numpy()
+        if np.isfinite(column).any():
+            found[probe.name] = np.where(np.isfinite(column), column, nan)
+    return found
+
+
+@lru_cache(maxsize=4)
+def explainer_ranks(results: Results) -> pd.DataFrame:
+    """One row a model and explainer that is no control: rank on each metric with a direction, and their mean.
+
+    rank = 1 + number of methods that are significantly better (Wilcoxon's signed-rank test, paired over samples, Holm
+    over all pairs, level 0.05). Explainers that are one method take part as the first of them and share its rank.
+    Empty where nothing was compared, or one method alone is left.
+    """
+    rows: list[dict[str, Any]] = []
+    if not len(similarity(results)):
+        return pd.DataFrame(rows)
+    for model in results.models:
+        methods = groups(results, model)
+        if refused(results, model) or len(methods) < 2:
+            continue
+        ranked = {metric: _ranked(results, model, metric, methods) for metric in directed(results)}
+        for group in methods:
+            own = {f"rank_{metric.replace('-', '_')}": ranked[metric].get(group[0], nan) for metric in ranked}
+            known = [rank for rank in own.values() if not np.isnan(rank)]
+            mean = float(np.mean(known)) if len(known) == len(own) and own else nan
+            for name in group:
+                alike = " ".join(other for other in group if other != name)
+                rows.append({"model": model, "explainer": name, "one_method_with": alike, "mean_rank": mean, **own})
+    table = pd.DataFrame(rows)
+    if not len(table):
+        return table
+    table = table.astype({str(name): "Int64" for name in table if str(name).startswith("rank_")})
+    order = {model: i for i, model in enumerate(results.models)}
+    table = table.assign(_model=table["model"].map(order)).sort_values(["_model", "mean_rank"], kind="stable")
+    return table.drop(columns="_model").reset_index(drop=True)
+
+
+def _ranked(results: Results, model: str, metric: str, methods: list[list[str]]) -> dict[str, float]:
+    scores = values(results, model, metric)
+    scored = {group[0]: next((scores[name] for name in group if name in scores), None) for group in methods}
+    known = {name: column for name, column in scored.items() if column is not None}
+    higher = bool(results.plan["metrics"][metric]["higher_is_better"])
+    return {name: float(rank) for name, rank in stats.ranks_by_values(known, higher_is_better=higher).items()}
+
+
+@lru_cache(maxsize=4)
+def control_lines(results: Results) -> tuple[str, ...]:
+    """In words, for each metric with a direction: on which models every control is worse than the best explainer.
+
+    The best explainer is that of the best mean. A control is worse where a paired Wilcoxon test says so after Holm's
+    correction over every pair of an explainer and a control, since the best is chosen from the same samples.
+    """
+    real, controls = real_explainers(results), control_explainers(results)
+    if not len(similarity(results)) or not real or not controls:
+        return ()
+    lines = []
+    for metric in directed(results):
+        good, bad = [], []
+        for model in results.models:
+            if refused(results, model):
+                continue
+            verdict = separates(results, model, metric)
+            if verdict is None:
+                continue
+            best, kept, undefined = verdict
+            note = f" ({_list(undefined)} undefined)" if undefined else ""
+            if kept:
+                bad.append(f"{_list(kept)} from {best} on {model}{note}")
+            else:
+                good.append(f"{model} ({best}){note}")
+        if good or bad:
+            said = f"every control is significantly worse than the best explainer on {', '.join(good)}" if good else ""
+            said += "; " if good and bad else ""
+            said += f"does not separate {'; '.join(bad)}" if bad else ""
+            lines.append(f"{metric}: {said}.")
+    return tuple(lines)
+
+
+def separates(results: Results, model: str, metric: str) -> tuple[str, list[str], list[str]] | None:
+    """(best explainer, controls that are not significantly worse, controls without a value); None without scores."""
+    scores, higher = values(results, model, metric), bool(results.plan["metrics"][metric]["higher_is_better"])
+    real = [name for name in real_explainers(results) if name in scores]
+    controls = [name for name in control_explainers(results) if name in scores]
+    undefined = [name for name in control_explainers(results) if name not in scores]
+    if not real or not controls:
+        return None
+    sign = 1 if higher else -1
+    best = max(real, key=lambda name: sign * float(np.nanmean(scores[name])))
+    pairs = [(name, control) for name in real for control in controls]
+    tests = [stats.paired_values(scores[name], scores[control]) for name, control in pairs]
+    p = dict(zip(pairs, stats.holm([test.p for test in tests]), strict=True))
+    difference = {pair: sign * test.difference for pair, test in zip(pairs, tests, strict=True)}
+    kept = [c for c in controls if not (p[best, c] < LEVEL and difference[best, c] > 0)]
+    return best, kept, undefined
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,31 @@
+"""What each metric of a suite was found to be worth, in words: the verdicts that were measured (docs/metrics.md)."""
+
+from __future__ import annotations
+
+from benchmark.errors import UsageError
+from benchmark.meta.verdicts import verdict
+from benchmark.metrics.base import metrics
+from benchmark.report.results import Results
+
+ORDER = (
+    "sound",
+    "depends on baseline",
+    "necessary, not sufficient",
+    "axiom",
+    "descriptive only",
+    "not confirmed",
+    "fails its controls",
+    "not measured",
+)
+
+
+def worth(results: Results) -> list[str]:
+    """One line a verdict, best first: the suite's metrics that have it."""
+    found: dict[str, list[str]] = {}
+    for probe in results.suite.metrics:
+        try:
+            words = verdict(metrics.make(probe.use, probe.params))
+        except UsageError:  # a stranger's metric that is not here
+            words = "not measured"
+        found.setdefault(words, []).append(probe.name)
+    return [f"{words}: {', '.join(found[words])}" for words in ORDER if words in found]

@@ -1,0 +1,85 @@
+"""Rank correlations between explainers. Oracles: scipy's spearmanr, closed forms, the board's rules on small graphs."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import rankdata, spearmanr
+
+from benchmark.schedule.board import Board
+from benchmark.schedule.similarity import average_ranks, correlations
+from benchmark.spec.cell import Cell
+from tests.schedule.test_board import DATA, cell, drain, head
+
+
+def test_ranks_and_correlations_are_scipys_with_ties_too():
+    generator = np.random.default_rng(0)
+    rows = generator.integers(0, 6, size=(5, 60)).astype(np.float32)
+    rows[3] = generator.normal(size=60)
+    for row, found in zip(rows, average_ranks(torch.as_tensor(rows)).numpy(), strict=True):
+        assert np.array_equal(found, rankdata(row))
+    np.testing.assert_allclose(correlations(rows), spearmanr(rows, axis=1).statistic, atol=1e-12)
+
+
+def test_what_has_no_order_has_no_correlation():
+    rows = np.stack([np.arange(4.0), np.ones(4), [0, 1, np.nan, 2], -(np.arange(4.0) ** 3)]).astype(np.float32)
+    found = correlations(rows)
+    assert np.array_equal(
+        np.isnan(found), [[False, True, True, False], [True] * 4, [True] * 4, [False, True, True, False]]
+    )
+    assert found[0, 3] == pytest.approx(-1, abs=1e-12)
+
+
+CLEAN = cell("clean")
+A, B, C = (cell("explain", needs=[CLEAN], probe=name) for name in "abc")
+ALIKE = Cell(
+    kind="similarity",
+    task=CLEAN.task,
+    entry="m",
+    dataset=DATA,
+    samples=("s",),
+    needs={"clean": CLEAN.hash, "explain:a": A.hash, "explain:b": B.hash, "explain:c": C.hash},
+    model="m",
+)
+CELLS = [CLEAN, A, B, C, ALIKE]
+
+
+def known(**status):
+    of = {"clean": CLEAN, "a": A, "b": B, "c": C}
+    return {of[name].hash: head(value, attempts=2) for name, value in status.items()}
+
+
+def test_it_waits_for_all_and_runs_without_those_that_ended_badly():
+    board, order = Board(CELLS, {}), []
+    while (taken := board.take()) is not None:
+        order.append(taken)
+        board.finish(taken, "failed" if taken is B else "skipped" if taken is C else "done", "reason")
+    assert order == CELLS
+    assert board.finished[ALIKE.hash].status == "done"
+    assert drain(Board(CELLS, known(clean="done", a="done", b="failed", c="skipped"))) == [ALIKE]
+
+
+def test_a_broken_model_blocks_it():
+    board = Board(CELLS, {})
+    board.finish(board.take(), "failed", "boom")
+    assert board.take() is None
+    assert board.finished[ALIKE.hash].blocked
+    assert {end.cell.hash for end in Board(CELLS, known(clean="failed")).start_blocked()} == {
+        each.hash for each in (A, B, C, ALIKE)
+    }
+
+
+def test_it_runs_again_when_attributions_come_that_it_lacks():
+    heads = known(clean="done", a="done", b="done", c="failed") | {ALIKE.hash: head("done") | {"rows": {"n": 1}}}
+    assert drain(Board(CELLS, heads)) == []
+    assert drain(Board(CELLS, heads, retry_failed=True)) == [C, ALIKE]
+    heads[C.hash] = head("done")  # the run was stopped between the two
+    assert drain(Board(CELLS, heads)) == [ALIKE]
+    heads[ALIKE.hash]["rows"]["n"] = 3
+    assert drain(Board(CELLS, heads)) == []
+
+
+def test_a_skipped_comparison_comes_back_too():
+    heads = known(clean="done", a="done", b="failed", c="skipped") | {ALIKE.hash: head("skipped")}
+    assert drain(Board(CELLS, heads)) == []
+    heads[B.hash] = head("done")
+    assert drain(Board(CELLS, heads)) == [ALIKE]
