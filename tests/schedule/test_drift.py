@@ -74,7 +74,7 @@ def test_the_drift_is_that_of_the_inputs_that_the_attacks_left(workplace):
     run = benchmark.run("drift")
     assert run.counts["failed"] == run.counts["skipped"] == 0
     found = results(workplace)
-    rows = found.rows[found.rows["kind"] == "drift"].set_index(["probe", "metric", "eps", "sample"])
+    rows = found.rows[found.rows["kind"] == "drift"].set_index(["probe", "metric", "eps", "sample"]).sort_index()
     model, store = build_model(load_entry("digits_cnn"), "cpu"), found.store
     clean, checked = found.clean("digits_cnn"), 0
     for hash_, head in found.heads.items():
