@@ -29,7 +29,8 @@ TITLE = "Robustness and explanation quality"
 SAYS = (
     "A row a model: worst-case robust accuracy beside each metric's mean over the explainers that are no controls,"
     f" those that are one method once (an arrow says which way is better). `{KEPT}`: Spearman's correlation of"
-    f" attributions before and after the attacks, where the prediction stayed; `{NOISE}`: the same of the control's noise."
+    f" attributions before and after the attacks, where the prediction stayed; `{NOISE}`: the same of the"
+    " control's noise."
 )
 
 
