@@ -27,9 +27,10 @@ _SIDES = ("", "_low", "_high")
 FILES = ("combined.csv", "combined_correlation.csv", "combined.md")
 TITLE = "Robustness and explanation quality"
 SAYS = (
-    "A row a model: worst-case robust accuracy beside each metric's mean over the explainers that are no controls (an"
-    f" arrow says which way is better). `{KEPT}`: Spearman's correlation of attributions before and after the attacks,"
-    f" where the prediction stayed; `{NOISE}`: the same of the control's noise."
+    "A row a model: worst-case robust accuracy beside each metric's mean over the explainers that are no controls,"
+    f" those that are one method once (an arrow says which way is better). `{KEPT}`: Spearman's correlation of"
+    f" attributions before and after the attacks, where the prediction stayed; `{NOISE}`: the same of the"
+    " control's noise."
 )
 
 
@@ -40,9 +41,10 @@ class Combined:
     Attributes:
         table: a row a suite and model. ``suite``, ``model``, ``n``, ``threat`` (such as ``linf 0.1``), ``clean_acc``
             and ``robust_acc_worst`` with ``_low`` and ``_high``; of each metric that has a direction the mean over the
-            explainers that are no controls, and ``best_<metric>``, the best of these; ``attacked_spearman``: the
-            correlation of attributions before and after the attacks, where the prediction stayed, a mean over the same
-            explainers and all attacks that are no controls, and ``noise_spearman`` over the controls.
+            explainers that are no controls (those that are one method count once), and ``best_<metric>``, the best of
+            these; ``attacked_spearman``: the correlation of attributions before and after the attacks, where the
+            prediction stayed, a mean over the same explainers and all attacks that are no controls, and
+            ``noise_spearman`` over the controls.
         correlation: a row a group of models (each suite; ``all``: all suites, ranks within each) and quality, see
             :func:`benchmark.report.correlation.correlations`.
         directions: quality column to whether higher is better.
@@ -87,7 +89,8 @@ def _of_folder(folder: Path, directions: dict[str, bool]) -> list[dict[str, Any]
     if not task.verdicts:
         return []
     board = pd.read_csv(folder / "leaderboard.csv", keep_default_na=True)
-    explained, attacked = (_read(folder / f"{name}.csv") for name in ("explanations", "explanations_attacked"))
+    tables = ("explanations", "explanations_attacked", "explainer_ranks")
+    explained, attacked, methods = (_read(folder / f"{name}.csv") for name in tables)
     known = {
         name.replace("-", "_"): bool(metric["higher_is_better"])
         for name, metric in plan["metrics"].items()
@@ -106,13 +109,29 @@ def _of_folder(folder: Path, directions: dict[str, bool]) -> list[dict[str, Any]
         row = {"suite": folder.name, "model": line["model"], "n": line["n"], "threat": threat}
         for ours, theirs in (("clean_acc", first), (ROBUST, f"{task.robust_name}_worst")):
             row |= {f"{ours}{side}": line.get(f"{theirs}{side}", nan) for side in _SIDES}
-        row |= _quality(explained, line["model"], known) | _kept(attacked, line["model"], controls)
+        twice = _twice(methods, line["model"])
+        row |= _quality(_without(explained, twice), line["model"], known)
+        row |= _kept(_without(attacked, twice), line["model"], controls)
         rows.append(row)
     return rows
 
 
 def _read(file: Path) -> pd.DataFrame:
     return pd.read_csv(file) if file.is_file() else pd.DataFrame()
+
+
+def _twice(methods: pd.DataFrame, model: str) -> set[str]:
+    """Explainers that are one method with another that stands before them."""
+    kept: list[str] = []
+    own = methods[methods["model"] == model] if len(methods) else methods
+    for name, others in zip(own["explainer"], own["one_method_with"].fillna(""), strict=True) if len(own) else ():
+        if not set(others.split()) & set(kept):
+            kept.append(name)
+    return set(own["explainer"]) - set(kept) if len(own) else set()
+
+
+def _without(table: pd.DataFrame, names: set[str]) -> pd.DataFrame:
+    return table[~table["explainer"].isin(names)] if len(table) else table
 
 
 def _quality(explained: pd.DataFrame, model: str, known: dict[str, bool]) -> dict[str, Any]:

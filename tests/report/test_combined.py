@@ -87,6 +87,15 @@ def test_one_row_a_model_with_means_over_real_explainers(tmp_path):
     assert "error_rate ↓" in text
 
 
+def test_explainers_that_are_one_method_count_once(tmp_path):
+    place = folder(tmp_path, "suite", MODELS, ROBUST, [0.5] * 6, kept=[0.5] * 6)
+    rows = [("m0", "a", "b"), ("m0", "b", "a"), ("m1", "a", ""), ("m1", "b", "")]
+    pd.DataFrame(rows, columns=["model", "explainer", "one_method_with"]).to_csv(place / "explainer_ranks.csv")
+    table = combined([place]).table.set_index("model")
+    assert table.loc["m0", ["faith", "attacked_spearman"]].tolist() == pytest.approx([0.6, 0.5])  # the first alone
+    assert table.loc["m1", ["faith", "attacked_spearman"]].tolist() == pytest.approx([0.5, 0.51])
+
+
 def test_over_three_models_nothing_can_be_decided(tmp_path):
     place = folder(tmp_path, "suite", MODELS[:3], ROBUST[:3], [0.3, 0.2, 0.1])
     rows = combined([place]).correlation.set_index("quality")
