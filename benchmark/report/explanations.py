@@ -164,8 +164,8 @@ def one_method(results: Results) -> list[str]:
 def _near_one(values: pd.Series) -> str:
     """The value that is farthest from 1 (or -1), with as many digits as it takes to tell it from there."""
     value = float(values.iloc[int(values.abs().argmin())])
-    text = next((text for d in range(4, 11) if abs(float(text := f"{value:.{d}f}")) != 1), f"{value:.0f}")
-    return text
+    texts = [f"{value:.{digits}f}" for digits in range(4, 11)]
+    return next((text for text in texts if abs(float(text)) != 1), f"{value:.0f}")
 
 
 def _and(names: Sequence[str]) -> str:

@@ -1,13 +1,16 @@
 """Rank correlations between explainers. Oracles: scipy's spearmanr, closed forms, the board's rules on small graphs."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import rankdata, spearmanr
 
+import benchmark
 from benchmark.schedule.board import Board
 from benchmark.schedule.similarity import average_ranks, correlations
 from benchmark.spec.cell import Cell
+from benchmark.store.folder import Store
 from tests.schedule.test_board import DATA, cell, drain, head
 
 
@@ -83,3 +86,34 @@ def test_a_skipped_comparison_comes_back_too():
     assert drain(Board(CELLS, heads)) == []
     heads[B.hash] = head("done")
     assert drain(Board(CELLS, heads)) == [ALIKE]
+
+
+def test_the_cell_holds_scipys_correlations_of_what_the_explain_cells_kept(workplace, monkeypatch):
+    """One explainer is skipped by the linear models, one explains fewer samples: pairs are made of the rest."""
+    monkeypatch.chdir(workplace.root)
+    workplace.edit('use = "random"', 'use = "random"\nsamples = 15\n[[explainers]]\nname = "gradcam"\nuse = "gradcam"')
+    workplace.edit('entries = ["one", "two"]', 'entries = ["one"]')
+    workplace.edit('use = "sparseness"', 'use = "sparseness"\n[[explainers]]\nname = "ixg"\nuse = "input-x-gradient"')
+    benchmark.run("tiny", only=["saliency", "random", "gradcam", "ixg"])
+    benchmark.run("tiny")
+    store = Store(workplace.root / "results/tiny")
+    found = [record for record in workplace.heads() if record["spec"]["kind"] == "similarity"]
+    assert [record["status"] for record in found] == ["done", "done"]
+    for record in found:
+        needs, rows = record["spec"]["needs"], store.rows(record["hash"])
+        kept = {
+            role.partition(":")[2]: store.artefact(need, "attributions")["attributions"]
+            for role, need in needs.items()
+            if role not in ("clean", "explain:gradcam")
+        }
+        assert rows["sample"].tolist() == ["ixg|saliency", "ixg|random", "saliency|random"]
+        for pair, value, lowest, n in zip(rows["sample"], rows["value"], rows["lowest"], rows["n"], strict=True):
+            a, b = (kept[name] for name in pair.split("|"))
+            each = [spearmanr(x.ravel(), y.ravel()).statistic for x, y in zip(a, b, strict=False)]
+            assert n == len(each) == min(len(a), len(b))
+            assert value == pytest.approx(np.mean(each), abs=1e-12)
+            assert lowest == pytest.approx(min(each), abs=1e-12)
+    assert sorted(len(store.artefact(record["hash"], "gallery")["samples"]) for record in found) == [5, 5]
+    assert (workplace.root / "results/tiny/figures/explanations_one.png").stat().st_size > 5_000
+    table = pd.read_csv(workplace.root / "results/tiny/explainer_similarity.csv")
+    assert table["n"].tolist() == [20, 15, 15]
