@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from benchmark.metrics.functional._common import Network, only, usable
+from benchmark.metrics.functional._common import Network, only, per_sample_max, usable
 from benchmark.metrics.functional._perturbing import (
     Fill,
     Masks,
@@ -143,15 +143,17 @@ def infidelity(
     """
     given: Masks = masks if callable(masks) else (lambda some, part: masks[some, part])
     filled = reference(inputs, fill)
-    weights = attributions.double() * (inputs - filled).double()
+    weights = per_sample_max(attributions) * (inputs - filled)  # whose scale comes back with the sums
+    pooled = weights.sum(1, keepdim=True)
     clean = clean_outputs(model, inputs, targets, logits, softmax=False)
     drops, sums = (torch.empty((len(inputs), steps), dtype=torch.float64, device=inputs.device) for _ in "ab")
     for some, part in batches(inputs, steps):
         mask = given(some, part)
         perturbed = chosen(mask, filled[some, None], inputs[some, None]).flatten(0, 1)
         drops[some, part] = (clean[some, None] - repeated(model, perturbed, targets[some], softmax=False)).double()
-        weight = weights[some].sum(1, keepdim=True) if mask.shape[2] == 1 else weights[some]
-        sums[some, part] = torch.bmm(mask.flatten(2).double(), weight.flatten(1)[:, :, None])[:, :, 0]
+        weight = (pooled if mask.shape[2] == 1 else weights)[some]
+        sums[some, part] = torch.bmm(mask.flatten(2).to(weight.dtype), weight.flatten(1)[:, :, None])[:, :, 0].double()
+    sums = sums * attributions.flatten(1).abs().amax(1).double()[:, None]
     if optimal_scale:
         square = sums.square().sum(1, keepdim=True)
         sums = sums * torch.where(square > 0, (sums * drops).sum(1, keepdim=True) / square, torch.zeros_like(square))

@@ -49,7 +49,7 @@ def relevance_rank(attributions: torch.Tensor, masks: torch.Tensor) -> torch.Ten
     pooled, flat, rows = _pixels(attributions, masks, constant=False)
     size = flat.sum(1, keepdim=True)
     hits = (flat & (ranks(pooled) < size)).sum(1)
-    return only(rows, hits / size[:, 0])
+    return only(rows, hits.double() / size[:, 0])
 
 
 def top_k_intersection(attributions: torch.Tensor, masks: torch.Tensor, k: int) -> torch.Tensor:
@@ -68,7 +68,7 @@ def top_k_intersection(attributions: torch.Tensor, masks: torch.Tensor, k: int) 
     pooled, flat, rows = _pixels(attributions, masks, constant=False)
     if not 1 <= k <= pooled.shape[1]:
         raise ValueError(f"k must be between 1 and the number of pixels, {pooled.shape[1]}, not {k}")
-    return only(rows, (flat & (ranks(pooled) < k)).sum(1) / k)
+    return only(rows, (flat & (ranks(pooled) < k)).double().sum(1) / k)
 
 
 def pointing_game(attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
