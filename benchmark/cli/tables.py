@@ -7,8 +7,7 @@ import pandas as pd
 from benchmark.attacks.base import Extras
 from benchmark.cli.console import table_console
 from benchmark.report.combined import TITLE as COMBINED
-from benchmark.report.combined import Combined, words
-from benchmark.report.combined import shown_columns as combined_columns
+from benchmark.report.combined import Combined, main_columns, words
 from benchmark.report.drift import SHOWN, TITLE, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
 from benchmark.report.explanations import one_method, scoring_lines
@@ -20,6 +19,7 @@ from benchmark.report.results import Results
 from benchmark.report.worth import worth
 
 MOST_ROWS = 40  # of an attack's own table
+MOST_METRICS = 10  # that stand side by side in a terminal
 ACROSS = 7  # columns of a table with many models
 
 
@@ -125,6 +125,9 @@ def _print_explanations(console: object, results: Results, explained: pd.DataFra
 
     assert isinstance(console, Console)
     heads = arrows(results)
+    if len(heads) > MOST_METRICS:
+        console.print(f"  explanations by {len(heads)} metrics: leaderboard.md, explanations.csv", markup=False)
+        return
     table = Table(title="Explanations (means; arrows say which way is better)", title_justify="left")
     for name in ("model", "explainer"):
         table.add_column(name, no_wrap=True)
@@ -150,7 +153,9 @@ def _print_ranks(console: object, results: Results) -> None:
     for line in (*scoring_lines(results), *(f"metrics {said}" for said in worth(results)), *one_method(results)):
         console.print(f"  {line}", markup=False)
     ranked = explainer_ranks(results)
-    if len(ranked):
+    if len(ranked) and len(results.suite.metrics) > MOST_METRICS:
+        console.print(_mean_ranks(ranked))
+    elif len(ranked):
         table = Table(title="Ranks of explainers (1 + methods that are significantly better)", title_justify="left")
         names = [str(name) for name in ranked if name not in ("model", "explainer", "one_method_with")]
         for name in ("model", "explainer"):
@@ -167,6 +172,21 @@ def _print_ranks(console: object, results: Results) -> None:
         console.print(table)
     for line in control_lines(results):
         console.print(f"  {line}", markup=False)
+
+
+def _mean_ranks(ranked: pd.DataFrame) -> object:
+    """Mean rank of each explainer over all metrics, a column a model."""
+    from rich.table import Table
+
+    table = Table(title="Mean rank of explainers over all metrics with a direction", title_justify="left")
+    table.add_column("explainer")
+    wide = ranked.pivot(index="explainer", columns="model", values="mean_rank")
+    wide = wide.reindex(index=list(dict.fromkeys(ranked["explainer"])), columns=list(dict.fromkeys(ranked["model"])))
+    for model in wide:
+        table.add_column(str(model), justify="right")
+    for explainer, row in wide.iterrows():
+        table.add_row(str(explainer), *["–" if pd.isna(value) else f"{value:.2f}" for value in row])
+    return table
 
 
 def _print_drift(console: object, attacked: pd.DataFrame) -> None:
@@ -191,7 +211,7 @@ def print_combined(found: Combined) -> None:
     """Robustness beside explanation quality, a row a quantity and a column a model; of many models a row a model."""
     from rich.table import Table
 
-    console, heads, several = table_console(), combined_columns(found), found.table["suite"].nunique() > 1
+    console, heads, several = table_console(), main_columns(found), found.table["suite"].nunique() > 1
     table = Table(title=COMBINED, title_justify="left")
     rows = [row for _, row in found.table.iterrows()]
     if len(rows) > MANY:

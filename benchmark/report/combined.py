@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.report.correlation import correlations
-from benchmark.report.markdown import cell_text
+from benchmark.report.correlation import FEW, correlations
+from benchmark.report.markdown import PAGE, cell_text
 from benchmark.report.write import to_csv
 from benchmark.spec.suite import SuiteSpec, show_eps
 from benchmark.store.atomic import write_atomic
@@ -164,19 +164,28 @@ def shown_columns(found: Combined) -> dict[str, str]:
     return {name: name + {True: " ↑", False: " ↓", None: ""}[found.directions.get(name)] for name in names}
 
 
+def main_columns(found: Combined, most: int = 12) -> dict[str, str]:
+    """Those of :func:`shown_columns` that most models have, as many as fit a terminal."""
+    heads = shown_columns(found)
+    known = [name for name in heads if name in ("suite", "model") or found.table[name].notna().mean() > 0.5]
+    return {name: heads[name] for name in known[:most]}
+
+
 def combined_markdown(found: Combined) -> str:
     """combined.md: the table and what the correlations allow to say."""
     heads = shown_columns(found)
-    lines = [f"# {TITLE}", "", SAYS, "", "| " + " | ".join(heads.values()) + " |", "|" + "---|" * len(heads)]
-    for _, row in found.table.iterrows():
-        lines.append("| " + " | ".join(cell_text(row, name) for name in heads) + " |")
+    keys = [name for name in ("suite", "model") if name in heads]
+    lines = [f"# {TITLE}", "", SAYS, ""]
+    names = [name for name in heads if name not in keys]
+    for start in range(0, len(names), PAGE):
+        lines += [*_table(found, keys, names[start : start + PAGE], heads), ""]
     best = [str(name) for name in found.table if str(name).startswith("best_")]
     if best:
-        lines += ["", "The best explainer of each metric:", "", "| suite | model | " + " | ".join(best) + " |"]
-        lines += ["|" + "---|" * (len(best) + 2)]
-        for _, row in found.table.iterrows():
-            lines.append("| " + " | ".join(cell_text(row, name) for name in ("suite", "model", *best)) + " |")
-    lines += ["", "## Do they go together?", ""]
+        lines += ["## The best explainer of each metric", ""]
+        for start in range(0, len(best), PAGE):
+            part = best[start : start + PAGE]
+            lines += [*_table(found, keys, part, {name: name.removeprefix("best_") for name in part}), ""]
+    lines += ["## Do they go together?", ""]
     lines += [
         "Spearman's correlation over models, turned so that positive means: the more robust, the better explained."
     ]
@@ -184,11 +193,24 @@ def combined_markdown(found: Combined) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _table(found: Combined, keys: list[str], names: list[str], heads: dict[str, str]) -> list[str]:
+    """A Markdown table of some columns; rows without any of them are left out."""
+    shown = [*keys, *names]
+    lines = ["| " + " | ".join(heads.get(name, name) for name in shown) + " |", "|" + "---|" * len(shown)]
+    for _, row in found.table.iterrows():
+        if row[names].replace("", None).notna().any():
+            lines.append("| " + " | ".join(cell_text(row, name) for name in shown) + " |")
+    return lines
+
+
 def words(found: Combined) -> list[str]:
-    """What the correlations allow to say, a line a group and quality."""
+    """What the correlations allow to say: a line a quality over all models, one for those that cannot be decided."""
     several = found.table["suite"].nunique() > 1
-    lines = found.correlation.to_dict("records")
-    return [(f"{line['over']}: " if several else "") + str(line["words"]) for line in lines]
+    lines = [line for line in found.correlation.to_dict("records") if not several or line["over"] == "all"]
+    decided = [line for line in lines if line["n"] >= FEW and "does not vary" not in str(line["words"])]
+    open_ = [str(line["quality"]) for line in lines if line not in decided]
+    rest = f"nothing can be decided (fewer than {FEW} models, or one of the two does not vary): {', '.join(open_)}"
+    return [str(line["words"]) for line in decided] + ([rest] if open_ else [])
 
 
 def write_combined(folders: Sequence[Path], into: Path | None = None) -> Combined | None:
