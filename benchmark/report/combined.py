@@ -193,12 +193,12 @@ def combined_markdown(found: Combined) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _table(found: Combined, keys: list[str], names: list[str], heads: dict[str, str]) -> list[str]:
+def _table(found: Combined, keys: Sequence[str], names: Sequence[str], heads: dict[str, str]) -> list[str]:
     """A Markdown table of some columns; rows without any of them are left out."""
     shown = [*keys, *names]
     lines = ["| " + " | ".join(heads.get(name, name) for name in shown) + " |", "|" + "---|" * len(shown)]
     for _, row in found.table.iterrows():
-        if row[names].replace("", None).notna().any():
+        if row[list(names)].replace("", None).notna().any():
             lines.append("| " + " | ".join(cell_text(row, name) for name in shown) + " |")
     return lines
 
