@@ -27,6 +27,7 @@ from benchmark.meta.page import BEGIN, END, generated
 from benchmark.metrics.base import metrics
 from benchmark.registry import Family
 from benchmark.report.leaderboard import COUNTS
+from benchmark.report.worth import ORDER as VERDICTS
 from benchmark.schedule.plan import make_attack
 from benchmark.schedule.run import Options
 from benchmark.spec import entry as entry_spec
@@ -323,6 +324,11 @@ def test_refused_library_attacks():
         assert {f"{prefix}:{name}" for name in library.UNUSABLE} <= shown
 
 
+def test_every_verdict_is_explained():
+    shown = [row["verdict"] for row in rows_under("metrics.md", "## What a verdict means")]
+    assert shown == list(VERDICTS)
+
+
 # -- words ---------------------------------------------------------------------------------------------------------
 
 
@@ -345,6 +351,12 @@ def test_every_command_and_option():
         if name == "run":
             options = [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
             assert [option for option in options if f"`{option}" not in running] == []
+
+
+def test_every_suite_is_in_the_readme():
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## The suites\n")[2].partition("\n## ")[0]
+    rows = {name for line in table.splitlines() for name in re.findall(r"`([^`]+)`", line.strip("|").split("|")[0])}
+    assert {file.stem for file in (ROOT / "suites").glob("*.toml")} <= rows
 
 
 def test_python_options():
