@@ -175,10 +175,10 @@ def _print_ranks(console: object, results: Results) -> None:
 
 
 def _mean_ranks(ranked: pd.DataFrame) -> object:
-    """Mean rank of each explainer over all metrics, a column a model."""
+    """Mean rank of each explainer over the sound metrics, a column a model."""
     from rich.table import Table
 
-    table = Table(title="Mean rank of explainers over all metrics with a direction", title_justify="left")
+    table = Table(title="Mean rank of explainers", title_justify="left")
     table.add_column("explainer")
     wide = ranked.pivot(index="explainer", columns="model", values="mean_rank")
     wide = wide.reindex(index=list(dict.fromkeys(ranked["explainer"])), columns=list(dict.fromkeys(ranked["model"])))

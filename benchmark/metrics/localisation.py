@@ -21,13 +21,19 @@ if TYPE_CHECKING:
 
 
 class Localisation(Metric):
-    """Base of metrics that compare an attribution with a mask."""
+    """Base of metrics that compare an attribution with a mask.
+
+    Args:
+        absolute: take magnitudes first: evidence against the class counts like evidence for it (XAI-TRIS' protocol).
+    """
 
     higher_is_better: ClassVar[bool | None] = True
     needs_masks: ClassVar[bool] = True
     family: ClassVar[str] = "localisation"
     channels: ClassVar[str] = "sum"
     range: ClassVar[str] = "[0, 1]"
+
+    absolute: bool = False
 
     def score(self, explained: Explained) -> torch.Tensor:
         """(N,); without masks every value is NaN."""
@@ -36,7 +42,8 @@ class Localisation(Metric):
             import torch
 
             return torch.full((len(explained.inputs),), torch.nan, dtype=torch.float64, device=explained.inputs.device)
-        return self.located(explained.attributions, masks)
+        relevance = explained.attributions
+        return self.located(relevance.abs() if self.absolute else relevance, masks)
 
     @abstractmethod
     def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:

@@ -167,8 +167,11 @@ def shown_columns(found: Combined) -> dict[str, str]:
 def main_columns(found: Combined, most: int = 12) -> dict[str, str]:
     """Those of :func:`shown_columns` that most models have, as many as fit a terminal."""
     heads = shown_columns(found)
-    known = [name for name in heads if name in ("suite", "model") or found.table[name].notna().mean() > 0.5]
-    return {name: heads[name] for name in known[:most]}
+    keys = [name for name in ("suite", "model") if name in heads]
+    names = [name for name in heads if name not in keys]
+    share = found.table[names].notna().mean()
+    first = sorted(names, key=lambda name: (-float(share[name]), names.index(name)))[: most - len(keys)]
+    return {name: heads[name] for name in [*keys, *(name for name in names if name in first)]}
 
 
 def combined_markdown(found: Combined) -> str:

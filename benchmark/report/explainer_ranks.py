@@ -21,6 +21,7 @@ from benchmark.report.explanations import (
     similarity,
 )
 from benchmark.report.results import Results
+from benchmark.report.worth import verdict_on
 
 
 def directed(results: Results) -> list[str]:
@@ -46,7 +47,8 @@ def values(results: Results, model: str, metric: str) -> dict[str, NDArray[np.fl
 
 @lru_cache(maxsize=4)
 def explainer_ranks(results: Results) -> pd.DataFrame:
-    """One row a model and explainer that is no control: rank on each metric with a direction, and their mean.
+    """One row a model and explainer that is no control: rank on each metric with a direction, and the mean over
+    those whose verdict is sound (over all, where none is).
 
     rank = 1 + number of methods that are significantly better (Wilcoxon's signed-rank test, paired over samples, Holm
     over all pairs, level 0.05). Explainers that are one method take part as the first of them and share its rank.
@@ -60,10 +62,12 @@ def explainer_ranks(results: Results) -> pd.DataFrame:
         if refused(results, model) or len(methods) < 2:
             continue
         ranked = {metric: _ranked(results, model, metric, methods) for metric in directed(results)}
+        counts = counted(results, [metric for metric in ranked if ranked[metric]])
         for group in methods:
             own = {f"rank_{metric.replace('-', '_')}": ranked[metric].get(group[0], nan) for metric in ranked}
-            known = [rank for rank in own.values() if not np.isnan(rank)]
-            mean = float(np.mean(known)) if len(known) == len(own) and own else nan
+            if all(np.isnan(rank) for rank in own.values()):
+                continue  # skipped on this model
+            mean = float(np.mean([ranked[metric].get(group[0], nan) for metric in counts])) if counts else nan
             for name in group:
                 alike = " ".join(other for other in group if other != name)
                 rows.append({"model": model, "explainer": name, "one_method_with": alike, "mean_rank": mean, **own})
@@ -74,6 +78,13 @@ def explainer_ranks(results: Results) -> pd.DataFrame:
     order = {model: i for i, model in enumerate(results.models)}
     table = table.assign(_model=table["model"].map(order)).sort_values(["_model", "mean_rank"], kind="stable")
     return table.drop(columns="_model").reset_index(drop=True)
+
+
+def counted(results: Results, scored: list[str]) -> list[str]:
+    """Of the metrics that were scored those whose verdict is sound, over which the mean rank is taken; all, where none
+    is."""
+    sound = [metric for metric in scored if verdict_on(results, metric) == "sound"]
+    return sound or scored
 
 
 def _ranked(results: Results, model: str, metric: str, methods: list[list[str]]) -> dict[str, float]:

@@ -26,7 +26,7 @@ MANY = 8  # models that fit beside one another
 PAGE = 10  # columns of a page where there are many models
 SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
 RANKS = (
-    "1 + the number of methods that are significantly better (Wilcoxon, paired over samples, Holm); `mean_rank` over"
+    "1 + the number of methods that are significantly better (Wilcoxon, paired over samples, Holm); `mean_rank`"
     " all metrics with a direction. What is one method has one rank; controls have none."
 )
 

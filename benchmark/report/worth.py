@@ -23,9 +23,14 @@ def worth(results: Results) -> list[str]:
     """One line a verdict, best first: the suite's metrics that have it."""
     found: dict[str, list[str]] = {}
     for probe in results.suite.metrics:
-        try:
-            words = verdict(metrics.make(probe.use, probe.params))
-        except UsageError:  # a stranger's metric that is not here
-            words = "not measured"
-        found.setdefault(words, []).append(probe.name)
+        found.setdefault(verdict_on(results, probe.name), []).append(probe.name)
     return [f"{words}: {', '.join(found[words])}" for words in ORDER if words in found]
+
+
+def verdict_on(results: Results, name: str) -> str:
+    """The verdict on one of the suite's metrics."""
+    probe = next(probe for probe in results.suite.metrics if probe.name == name)
+    try:
+        return verdict(metrics.make(probe.use, probe.params))
+    except UsageError:  # a stranger's metric that is not here
+        return "not measured"
