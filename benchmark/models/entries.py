@@ -51,9 +51,9 @@ class Entry:
         """sha256 over everything that decides what the model computes.
 
         The model's fields of entry.toml (labels such as description, licence, paper, author, dataset and class names
-        are left out), every .py in the folder, the content of the weights, and for an importable factory the version
-        of its package. Where weights lie is no part of it. Weights that do not exist yet enter as their recipe (or as
-        absent), so the digest changes once they are there: call ``ensure_weights`` first.
+        are left out), every .py in the folder, the content of the weights, and for an importable factory the version of
+        its package (of a factory of ours its source). Where weights lie is no part of it. Weights that do not exist yet
+        enter as their recipe (or as absent), so the digest changes once they are there: call ``ensure_weights`` first.
         """
         fields = self.spec.model_dump(mode="json", exclude=LABELS)
         fields["class_count"] = self.spec.class_count
@@ -63,6 +63,10 @@ class Entry:
         parts: dict[str, Any] = {"fields": fields, "code": self.code(), "weights": self._weights(), "package": factory}
         if self.spec.output == "image":  # such networks are built from the physics and solvers here
             parts["mri"] = MRI_VERSION
+        elif own and not self.is_local:  # a network that several entries share
+            parts["factory"] = file_sha256(
+                Path(__file__).parents[1].joinpath(*module.split(".")[1:]).with_suffix(".py")
+            )
         return digest(parts)
 
     def _weights(self) -> dict[str, str] | None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from benchmark.errors import UnknownNameError, UsageError
 from benchmark.models.entries import Entry, find_entries, load_entry
 from benchmark.models.weights import ensure_weights
@@ -231,7 +233,11 @@ def merged_plan(plan: Plan, old: dict[str, Any] | None) -> dict[str, Any]:
 
 def _comparable(plan: dict[str, Any]) -> dict[str, Any]:
     """The part of a plan that must agree for two models to stand in one table."""
-    suite = {key: value for key, value in plan["suite"].items() if key not in ("entries", "run")}
+    try:  # keys that a later version added have their defaults
+        known = SuiteSpec.model_validate(plan["suite"]).model_dump(mode="json")
+    except ValidationError:
+        known = plan["suite"]
+    suite = {key: value for key, value in known.items() if key not in ("entries", "run")}
     parts = ("plan_version", "dataset", "task", "versions")
     return {"suite": suite, **{part: plan.get(part) for part in parts}}
 
