@@ -43,8 +43,10 @@ def seconds(work, n):
 
 
 def test_five_times_as_fast_in_total():
-    """Both sizes together; each alone at least 2. ``non-sensitivity`` is left to its own test: Quantus takes one element
-    a step alone, 1,024 passes a sample, which is no part of this suite."""
+    """Both sizes together; each alone at least 2.
+
+    ``non-sensitivity`` is left to its own test: Quantus takes one element a step alone, 1,024 passes a sample.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     totals = {}
