@@ -14,7 +14,7 @@ def metrics(
     measure: Annotated[bool, typer.Option("--measure", help="Measure all metrics again (slow) and keep it.")] = False,
     only: Annotated[list[str], typer.Option(help="Measure this metric only (may be repeated).")] = [],  # noqa: B006
     perturbations: Annotated[int, typer.Option(min=1, help="K of MetaQuantus.")] = 5,
-    draws: Annotated[int, typer.Option(min=1, help="Repetitions of the perturbations.")] = 3,
+    draws: Annotated[int, typer.Option(min=0, help="Repetitions of the perturbations; 0: keep the known ones.")] = 3,
     samples: Annotated[int, typer.Option(min=2, help="Samples of a model and seed, at most.")] = 24,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 2,
     table: Annotated[Path | None, typer.Option(help="Where the measured table goes (default: the package's).")] = None,
@@ -59,7 +59,7 @@ def _measure(only: list[str], perturbations: int, draws: int, samples: int, work
     from benchmark.errors import UnknownNameError
     from benchmark.meta.measure import TRUTH, Effort, measurable
     from benchmark.meta.measure import measure as run
-    from benchmark.meta.verdicts import TABLE, make_table, verdicts
+    from benchmark.meta.verdicts import TABLE, make_table, updated, verdicts
     from benchmark.store.atomic import write_atomic
 
     known = measurable()
@@ -74,8 +74,8 @@ def _measure(only: list[str], perturbations: int, draws: int, samples: int, work
     for fault in measured["faults"].drop_duplicates("metric").to_dict("records") if len(measured["faults"]) else ():
         typer.echo(f"  failed: {fault['metric']} on {fault['model']}: {fault['reason']}", err=True)
     file = table or TABLE
-    if only and file == TABLE and len(verdicts()):
-        found = found.combine_first(verdicts()).reindex(columns=found.columns)
+    if file == TABLE and len(verdicts()):
+        found = updated(found, verdicts(), whole=not only, perturbed=draws > 0)
     write_atomic(
         file, found.sort_values(["family", "metric"]).to_csv(float_format="%.4g", lineterminator="\n").encode()
     )

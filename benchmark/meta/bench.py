@@ -47,6 +47,7 @@ HALVES: dict[str, dict[str, tuple[int, ...]]] = {
         "tris_multiplicative_mlp": (2, 3),
     },
 }
+ALIKE = 0.99
 MIN_ACCURACY = 0.8  # below it an explanation has nothing true to show
 
 
@@ -141,6 +142,18 @@ class Bench:
         found = metric.score(explained)
         values: Any = found["value"] if isinstance(found, Mapping) else found
         return np.asarray(values, dtype=np.float64)
+
+
+def distinct(bench: Bench) -> list[str]:
+    """The real explainers without those that are one method with an earlier one here (mean |rho| above 0.99)."""
+    from benchmark.metrics.functional import spearman
+
+    found: list[str] = []
+    for name in REAL:
+        own = bench.explain(name)
+        if all(float(spearman(own, bench.explain(other)).nanmean().abs()) <= ALIKE for other in found):
+            found.append(name)
+    return found
 
 
 def method(name: str) -> Explainer:

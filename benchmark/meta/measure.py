@@ -11,14 +11,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.errors import AssayError
-from benchmark.meta.bench import CONTROLS, REAL, Bench, benches
+from benchmark.meta.bench import CONTROLS, REAL, Bench, benches, distinct
 from benchmark.meta.consistency import inter_consistency, intra_consistency
+from benchmark.meta.verdicts import label
 from benchmark.metrics.base import Metric, metrics
 from benchmark.registry import Family
 
 FILLS = ("black", "mean", "blur")
 SPACES = ("input", "model")
 STRENGTHS = ("minor", "disruptive")
+VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {  # parameters that make another metric of one
+    "relevance-mass-accuracy": ({}, {"absolute": True}),
+    "localisation-auc": ({}, {"absolute": True}),
+}
 TRUTH = "relevance-mass-accuracy"  # where masks are: the agreement of other metrics with it
 
 Rows = list[dict[str, Any]]
@@ -32,7 +37,7 @@ class Effort:
     Attributes:
         n: samples of a bench at most.
         perturbations: K of MetaQuantus.
-        draws: repetitions of the K perturbations.
+        draws: repetitions of the K perturbations; 0: no perturbations.
     """
 
     n: int = 24
@@ -50,8 +55,9 @@ def measure(names: Sequence[str], effort: Effort, workers: int, said: Said) -> d
     """Measure metrics on every model and seed of the bench.
 
     Returns:
-        ``scores`` (half, model, seed, metric, fill, explainer, sample, value), ``consistency`` (half, model, metric,
-        space, strength, iac, iec) and ``faults`` (model, metric, reason).
+        ``scores`` (half, model, seed, metric, fill, explainer, sample, value; ``distinct``: no explainer before it is
+        the same method on this model), ``consistency`` (half, model, metric, space, strength, iac, iec) and ``faults``
+        (model, metric, reason).
     """
     from pebble import ProcessPool
 
@@ -78,17 +84,23 @@ def measure_bench(half: str, name: str, seed: int, names: Sequence[str], effort:
     first = _first_seed(half, name) == seed  # perturbations are costly: one seed a model
     found: dict[str, Rows] = {"scores": [], "consistency": [], "faults": []}
     where = {"half": half, "model": name, "seed": seed}
-    for use in names:
-        metric = metrics.make(use)
+    apart = set(distinct(bench)) | set(CONTROLS)
+    for metric in variants(names):
         if metric.needs_masks and bench.samples[2] is None:
             continue
         try:
-            found["scores"] += [where | row for row in _scores(bench, metric)]
-            if first and metric.higher_is_better is not None:
+            scores = [where | row for row in _scores(bench, metric)]
+            found["scores"] += [row | {"distinct": row["explainer"] in apart} for row in scores]
+            if first and effort.draws and metric.higher_is_better is not None:
                 found["consistency"] += [where | row for row in _consistency(bench, metric, effort)]
         except (AssayError, RuntimeError, ValueError, AssertionError, TypeError, IndexError, KeyError) as error:
-            found["faults"].append(where | {"metric": use, "reason": f"{type(error).__name__}: {error}"})
+            found["faults"].append(where | {"metric": label(metric), "reason": f"{type(error).__name__}: {error}"})
     return found
+
+
+def variants(names: Sequence[str]) -> list[Metric]:
+    """The metrics with default parameters, and those whose parameters make another metric of them."""
+    return [metrics.make(name, params) for name in names for params in VARIANTS.get(name, ({},))]
 
 
 def _first_seed(half: str, name: str) -> int:
@@ -104,7 +116,7 @@ def _scores(bench: Bench, metric: Metric) -> Iterator[dict[str, Any]]:
             values = bench.score(variant, explainer)
             for sample, value in enumerate(values):
                 yield {
-                    "metric": metric.name,
+                    "metric": label(metric),
                     "fill": fill,
                     "explainer": explainer,
                     "sample": sample,
@@ -116,7 +128,7 @@ def fills(metric: Metric) -> list[tuple[str, Metric]]:
     """The metric under each fill; under "" where it fills nothing."""
     if "fill" not in type(metric).model_fields:
         return [("", metric)]
-    return [(fill, metrics.make(metric.name, {"fill": fill})) for fill in FILLS]
+    return [(fill, metrics.make(metric.name, {**metric.params(), "fill": fill})) for fill in FILLS]
 
 
 def _consistency(bench: Bench, metric: Metric, effort: Effort) -> Iterator[dict[str, Any]]:
@@ -135,7 +147,7 @@ def _consistency(bench: Bench, metric: Metric, effort: Effort) -> Iterator[dict[
                     inter_consistency(before[:, kept], after[:, kept], disruptive=disruptive, higher_is_better=better)
                 )
             yield {
-                "metric": metric.name,
+                "metric": label(metric),
                 "space": space,
                 "strength": strength,
                 "iac": _mean(intra),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchmark.errors import UsageError
-from benchmark.meta.verdicts import MUST_FAIL, TAU, verdict, verdicts
+from benchmark.meta.verdicts import HOLDS, MUST_FAIL, TAU, verdict, verdicts
 from benchmark.metrics.base import Metric, metrics
 from benchmark.registry import Family
 
@@ -96,7 +96,7 @@ def _measured(table: pd.DataFrame) -> str:
     heads += [f"{space} {kind.replace('_', ' ').upper()}" for space in SPACES for kind in KINDS]
     rows = []
     for name, row in table.iterrows():
-        must = MUST_FAIL.get(str(row["family"]), ())
+        must = HOLDS.get(str(name), ("", MUST_FAIL.get(str(row["family"]), ())))[1]
         held = [f"{control} {_gap(row, control, 'set')} / {_gap(row, control, 'check')}" for control in must]
         values = [_number(row.get(f"{space}_{kind}")) for space in SPACES for kind in KINDS]
         cells = [", ".join(held) or "–", _number(row.get("fill_tau")), _number(row.get("truth_rho"))]
@@ -147,19 +147,22 @@ def picture() -> Figure:
     from matplotlib.figure import Figure
 
     table = verdicts()
-    columns = [f"{control}_{half}" for control in ("random", "sobel", "constant") for half in ("set", "check")]
+    known = ("random", "sobel", "constant", "saliency", "input-x-gradient")
+    columns = [f"{control}_{half}" for control in known for half in ("set", "check")]
+    gaps = len(columns)
     columns += ["fill_tau", "truth_rho", *(f"{space}_{kind}" for space in SPACES for kind in KINDS)]
     values = table.reindex(columns=columns).astype(float).to_numpy()
-    figure = Figure(figsize=(13, 1.8 + 0.34 * len(table)), layout="constrained")
+    figure = Figure(figsize=(16, 2.6 + 0.3 * len(table)), layout="constrained")
     panel = figure.subplots()
     shown = values.copy()
-    shown[:, :6] = shown[:, :6] / 2 + 0.5  # a gap of 0 is the middle of the scale
+    shown[:, :gaps] = shown[:, :gaps] / 2 + 0.5  # a gap of 0 is the middle of the scale
     panel.imshow(shown, vmin=0, vmax=1, cmap="RdYlGn", aspect="auto", alpha=0.75)
     for i in range(values.shape[0]):
         for j in range(values.shape[1]):
-            text = _number(values[i, j]) if j > 5 else ("" if pd.isna(values[i, j]) else f"{values[i, j]:+.2f}")
+            text = _number(values[i, j]) if j >= gaps else ("" if pd.isna(values[i, j]) else f"{values[i, j]:+.2f}")
             panel.text(j, i, text, ha="center", va="center", fontsize=8)
-    panel.set_xticks(range(len(columns)), [name.replace("_", "\n") for name in columns], fontsize=8)
+    heads = [name.replace("_", ", " if j < gaps else " ") for j, name in enumerate(columns)]
+    panel.set_xticks(range(len(columns)), heads, fontsize=8.5, rotation=90)
     panel.xaxis.tick_top()
     panel.set_yticks(range(len(table)), [str(name) for name in table.index], fontsize=9)
     for i, words in enumerate(table["verdict"]):
@@ -168,9 +171,10 @@ def picture() -> Figure:
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0)
     panel.set_title(
-        "Do the metrics measure anything? Controls: lower end of the interval of (real - control), above 0 is right."
-        f" Fill: Kendall's tau, below {TAU} the verdict depends on the baseline.",
-        fontsize=10,
+        "Do the metrics measure anything? Left: lower end of the interval of (real - control), on both halves; above 0 is"
+        f" right. Fill tau: below {TAU} the verdict depends on the baseline.",
+        fontsize=10.5,
+        pad=12,
         loc="left",
     )
     return figure

@@ -6,7 +6,7 @@ verdict                     meaning
 sound                       every control of its family is significantly worse than real explainers, on both halves
 depends on baseline         so too, but the order of explainers changes with the fill (Kendall's tau below 0.5)
 necessary, not sufficient   a stability metric that puts a freshly drawn random attribution last (a constant is optimal)
-axiom                       tests a property by closed form; random attributions fail it
+axiom                       tests a property by closed form: methods that have it are better than those that lack it
 descriptive only            has no better end
 not confirmed               passes on the half that sets verdicts, fails on the half that checks them
 fails its controls          a control is not worse than real explainers
@@ -16,6 +16,8 @@ not measured                the bench has nothing to measure it on
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -26,7 +28,7 @@ import pandas as pd
 
 from benchmark.meta.bench import CONTROLS, REAL
 from benchmark.meta.consistency import meta_consistency
-from benchmark.metrics.base import Metric, metrics
+from benchmark.metrics.base import Metric
 from benchmark.registry import digest
 
 TABLE = Path(__file__).with_name("verdicts.csv")
@@ -38,7 +40,12 @@ MUST_FAIL: dict[str, tuple[str, ...]] = {
     "localisation": ("random", "sobel", "constant"),
     "randomisation": ("sobel", "constant"),
     "robustness": ("random",),
-    "axiomatic": ("random",),
+}
+# axioms: a method that has the property by construction, and those that lack it
+HOLDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "completeness": ("integrated-gradients", ("saliency", "random")),
+    "input-invariance": ("saliency", ("input-x-gradient",)),
+    "non-sensitivity": ("input-x-gradient", ("random", "constant")),
 }
 
 
@@ -50,24 +57,33 @@ def verdicts() -> pd.DataFrame:
     return pd.read_csv(TABLE, index_col="metric", dtype={"version": str}, keep_default_na=True)
 
 
+def label(metric: Metric) -> str:
+    """The metric's row in the table: its name, with the parameters that make another metric of it."""
+    own = {key: value for key, value in metric.params().items() if key not in EFFORT}
+    return metric.name + (
+        f" ({', '.join(f'{key} = {json.dumps(value)}' for key, value in own.items())})" if own else ""
+    )
+
+
 def verdict(metric: Metric) -> str:
     """The verdict on a metric: ``"not measured"`` where it, or its implementation, is not the measured one.
 
     More or fewer draws or steps, and another fill (whose order of explainers is part of the verdict), do not matter.
     """
     known = verdicts()
-    if metric.name not in known.index or metric.params().keys() - EFFORT:
+    if label(metric) not in known.index:
         return "not measured"
-    row = known.loc[metric.name]
+    row = known.loc[label(metric)]
     return str(row["verdict"]) if str(row["version"]) == str(metric.version) else "not measured"
 
 
-def make_table(measured: dict[str, pd.DataFrame], names: list[str]) -> pd.DataFrame:
-    """One row a metric: verdict, what each control did on each half, tau over fills, agreement, consistency."""
+def make_table(measured: dict[str, pd.DataFrame], names: Sequence[str]) -> pd.DataFrame:
+    """One row a metric (and variant): verdict, controls on each half, tau over fills, agreement, consistency."""
+    from benchmark.meta.measure import variants
+
     rows = []
-    for name in names:
-        metric = metrics.make(name)
-        scores = measured["scores"]
+    for metric in variants(names):
+        name, scores = label(metric), measured["scores"]
         own = scores[scores["metric"] == name] if len(scores) else scores
         row: dict[str, Any] = {"metric": name, "family": metric.family, "version": metric.version}
         row["verdict"] = "not measured"
@@ -85,11 +101,12 @@ def _judged(metric: Metric, own: pd.DataFrame) -> dict[str, Any]:
     if metric.higher_is_better is None or metric.family == "complexity":
         return {"verdict": "descriptive only"}
     base = own[own["fill"].isin(["", "black"])]
+    held_by, controls = HOLDS.get(metric.name, ("", MUST_FAIL.get(metric.family, ("random",))))
     passed = {}
     for half in ("set", "check"):
-        held = [control_gap(base[base["half"] == half], metric, control) for control in MUST_FAIL[metric.family]]
-        passed[half] = all(gap > 0 or np.isnan(gap) for gap in held) and not all(np.isnan(gap) for gap in held)
-        found |= {f"{control}_{half}": gap for control, gap in zip(MUST_FAIL[metric.family], held, strict=True)}
+        gaps = [control_gap(base[base["half"] == half], metric, control, held_by) for control in controls]
+        passed[half] = all(gap > 0 or np.isnan(gap) for gap in gaps) and not all(np.isnan(gap) for gap in gaps)
+        found |= {f"{control}_{half}": gap for control, gap in zip(controls, gaps, strict=True)}
     tau = fill_tau(own) if own["fill"].nunique() > 1 else np.nan
     found["fill_tau"] = tau
     found["verdict"] = _words(metric.family, passed, tau)
@@ -108,42 +125,53 @@ def _words(family: str, passed: dict[str, bool], tau: float) -> str:
     return "depends on baseline" if tau < TAU else "sound"
 
 
-def control_gap(scores: pd.DataFrame, metric: Metric, control: str) -> float:
+def control_gap(scores: pd.DataFrame, metric: Metric, control: str, held_by: str = "") -> float:
     """Lower end of the 95 % interval of (real explainers - control), in the better direction, in units of the spread.
 
     Paired by sample: the mean of the real explainers against the control; a bootstrap over samples within models, the
-    models weigh alike. Stability metrics take the worst real explainer instead of the mean: random must be last.
-    NaN where the metric refuses the control on every sample (it is not scored, so it cannot be taken for good).
+    models weigh alike. Of a stability metric random must be last: the least of each real explainer's own interval. Of
+    an axiom ``held_by`` is the explainer that has the property. NaN where the metric refuses the control on every
+    sample (it is not scored, so it cannot be taken for good).
     """
     better = 1.0 if metric.higher_is_better else -1.0
-    parts, refused = [], True
+    tables = []
     for _, part in scores.groupby(["model", "seed"], sort=False):
-        table = part.pivot_table(index="sample", columns="explainer", values="value", dropna=False)
-        if control not in table or table[control].notna().sum() == 0:
-            continue
-        refused = False
-        real = table[[name for name in REAL if name in table]] * better
-        worst = metric.family == "robustness"
-        held = real.min(axis=1) if worst and control == "random" else real.mean(axis=1)
-        gaps = (held - better * table[control]).to_numpy()
-        parts.append(gaps[np.isfinite(gaps)])
-    if refused:
+        table = better * part.pivot_table(index="sample", columns="explainer", values="value", dropna=False)
+        if control in table and table[control].notna().any():
+            tables.append(table)
+    if not tables:
         return float("nan")
-    parts = [gaps for gaps in parts if len(gaps)]
-    if not parts:
+    names = [name for name in REAL if any(name in table for table in tables)]
+    if held_by:
+        return _lower([table[held_by] - table[control] for table in tables])
+    if metric.family == "robustness":
+        return min(_lower([table[name] - table[control] for table in tables if name in table]) for name in names)
+    own = [[name for name in names if name in table] for table in tables]
+    return _lower([t[have].mean(axis=1) - t[control] for t, have in zip(tables, own, strict=True)])
+
+
+def _lower(parts: Sequence[Any]) -> float:
+    """Lower end of the bootstrap interval of the mean over models of the mean gap, over the gaps' spread."""
+    known = [values[np.isfinite(values)] for values in (np.asarray(part, dtype=np.float64) for part in parts)]
+    known = [values for values in known if len(values)]
+    if not known:
         return -float("inf")
     generator = np.random.default_rng(0)
-    means = np.mean([[g[generator.integers(0, len(g), len(g))].mean() for _ in range(1000)] for g in parts], axis=0)
-    spread = float(np.std(np.concatenate(parts))) or 1.0
+    means = np.mean([[v[generator.integers(0, len(v), len(v))].mean() for _ in range(1000)] for v in known], axis=0)
+    spread = float(np.std(np.concatenate(known))) or 1.0
     return float(np.quantile(means, 0.025)) / spread
 
 
 def fill_tau(own: pd.DataFrame) -> float:
-    """Kendall's tau of the real explainers' order between fills, averaged over pairs of fills and models."""
+    """Kendall's tau of the real explainers' order between fills, averaged over pairs of fills and models.
+
+    Explainers that are one method on a model count once: their order is rounding.
+    """
     from scipy.stats import kendalltau
 
     found = []
-    for _, part in own[own["explainer"].isin(list(REAL))].groupby(["model", "seed"], sort=False):
+    real = own["explainer"].isin(list(REAL)) & own.get("distinct", True)
+    for _, part in own[real].groupby(["model", "seed"], sort=False):
         means = part.groupby(["fill", "explainer"])["value"].mean().unstack("fill").dropna()
         pairs = combinations(means.columns, 2)
         found += [float(kendalltau(means[a], means[b]).statistic) for a, b in pairs if len(means) > 2]
@@ -162,7 +190,7 @@ def _agreement(scores: pd.DataFrame, metric: Metric, own: pd.DataFrame) -> float
     base = own[own["fill"].isin(["", "black"])]
     for key, part in base.groupby(["model", "seed"], sort=False):
         known = truth[(truth["model"] == key[0]) & (truth["seed"] == key[1])]
-        if not len(known) or metric.name == TRUTH:
+        if not len(known) or label(metric) == TRUTH:
             continue
         both = pd.concat(
             [each.groupby("explainer")["value"].mean() for each in (part, known)], axis=1, join="inner"
@@ -186,8 +214,28 @@ def _consistencies(consistency: pd.DataFrame, name: str) -> dict[str, float]:
     return found
 
 
+def updated(found: pd.DataFrame, known: pd.DataFrame, *, whole: bool, perturbed: bool) -> pd.DataFrame:
+    """A new table with what it did not measure from the one before: other metrics, and consistencies.
+
+    Args:
+        found: what was measured now.
+        known: the table before.
+        whole: False where only some metrics were measured: the others keep their rows.
+        perturbed: False where no perturbations were measured: metrics of the same version keep their consistencies.
+    """
+    if not perturbed:
+        consistency = [name for name in known if str(name).startswith(("input_", "model_"))]
+        same = [name for name in found.index if name in known.index]
+        same = [name for name in same if str(known.loc[name, "version"]) == str(found.loc[name, "version"])]
+        found = found.drop(columns=[name for name in consistency if name in found])
+        found = found.join(known.loc[same, consistency])
+    if not whole:
+        found = pd.concat([found, known[~known.index.isin(found.index)]])
+    return found
+
+
 def conditions() -> str:
     """Digest of what was measured on: written beside the table, so that another bench is not taken for this one."""
     from benchmark.meta.bench import HALVES, MIN_ACCURACY
 
-    return digest([list(REAL.items()), list(CONTROLS), HALVES, MIN_ACCURACY, TAU, MUST_FAIL])
+    return digest([list(REAL.items()), list(CONTROLS), HALVES, MIN_ACCURACY, TAU, MUST_FAIL, HOLDS])
