@@ -171,8 +171,8 @@ def picture() -> Figure:
     panel.spines[:].set_visible(False)
     panel.tick_params(length=0)
     panel.set_title(
-        "Do the metrics measure anything? Left: lower end of the interval of (real - control), on both halves; above 0 is"
-        f" right. Fill tau: below {TAU} the verdict depends on the baseline.",
+        "Do the metrics measure anything? Left: lower end of the interval of (real - control), on both halves; above 0"
+        f" is right. Fill tau: below {TAU} the verdict depends on the baseline.",
         fontsize=10.5,
         pad=12,
         loc="left",
