@@ -150,7 +150,7 @@ def _print_ranks(console: object, results: Results) -> None:
     from rich.table import Table
 
     assert isinstance(console, Console)
-    for line in (*scoring_lines(results), *(f"metrics {said}" for said in worth(results)), *one_method(results)):
+    for line in (*scoring_lines(results), *(f"verdict, {said}" for said in worth(results)), *one_method(results)):
         console.print(f"  {line}", markup=False)
     ranked = explainer_ranks(results)
     if len(ranked) and len(results.suite.metrics) > MOST_METRICS:
@@ -175,7 +175,7 @@ def _print_ranks(console: object, results: Results) -> None:
 
 
 def _mean_ranks(ranked: pd.DataFrame) -> object:
-    """Mean rank of each explainer over the sound metrics, a column a model."""
+    """Mean rank of each explainer over the metrics that pass their controls, a column a model."""
     from rich.table import Table
 
     table = Table(title="Mean rank of explainers", title_justify="left")

@@ -23,6 +23,8 @@ from benchmark.report.explanations import (
 from benchmark.report.results import Results
 from benchmark.report.worth import verdict_on
 
+PASSING = ("sound", "depends on baseline")  # verdicts of metrics that put every control behind real explainers
+
 
 def directed(results: Results) -> list[str]:
     """Names of the suite's metrics that have a direction."""
@@ -48,7 +50,7 @@ def values(results: Results, model: str, metric: str) -> dict[str, NDArray[np.fl
 @lru_cache(maxsize=4)
 def explainer_ranks(results: Results) -> pd.DataFrame:
     """One row a model and explainer that is no control: rank on each metric with a direction, and the mean over
-    those whose verdict is sound (over all, where none is).
+    those that pass their controls (over all, where none does).
 
     rank = 1 + number of methods that are significantly better (Wilcoxon's signed-rank test, paired over samples, Holm
     over all pairs, level 0.05). Explainers that are one method take part as the first of them and share its rank.
@@ -81,10 +83,9 @@ def explainer_ranks(results: Results) -> pd.DataFrame:
 
 
 def counted(results: Results, scored: list[str]) -> list[str]:
-    """Of the metrics that were scored those whose verdict is sound, over which the mean rank is taken; all, where none
-    is."""
-    sound = [metric for metric in scored if verdict_on(results, metric) == "sound"]
-    return sound or scored
+    """Of the scored metrics those that pass their controls, over which the mean rank is taken; all, where none does."""
+    passing = [metric for metric in scored if verdict_on(results, metric) in PASSING]
+    return passing or scored
 
 
 def _ranked(results: Results, model: str, metric: str, methods: list[list[str]]) -> dict[str, float]:
