@@ -26,8 +26,8 @@ MANY = 8  # models that fit beside one another
 PAGE = 10  # columns of a page where there are many models
 SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
 RANKS = (
-    "1 + the number of methods that are significantly better (Wilcoxon, paired over samples, Holm); `mean_rank` over the"
-    " metrics that pass their controls (all with a direction, where none does). What is one method has one rank;"
+    "1 + the number of methods that are significantly better (Wilcoxon, paired over samples, Holm); `mean_rank` over"
+    " the metrics that pass their controls (all with a direction, where none does). What is one method has one rank;"
     " controls have none."
 )
 
