@@ -6,6 +6,7 @@ tables speak of (pydantic models, registries, command line, record). The convent
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -374,3 +375,17 @@ def test_links_lead_somewhere(page):
 def test_every_page_is_on_the_map():
     listed = (DOCS / "index.md").read_text()
     assert [page.name for page in DOCS.glob("*.md") if page.name != "index.md" and f"({page.name})" not in listed] == []
+
+
+def test_the_numbers_of_the_explanations_page_are_those_of_the_results():
+    rows = rows_under("explanations.md", "## What came out")
+    assert len(rows) == 8
+    for row in rows:
+        part = "explanations-" + row["network"].replace("_cnn", "")
+        with (ROOT / "results" / part / "explanations.csv").open(encoding="utf-8") as stream:
+            table = [each for each in csv.DictReader(stream) if each["model"] == row["network"]]
+        known = {f"`{each['explainer']}`": each["relevance_mass_absolute"] for each in table}
+        known |= {f"suppressors: `{each['explainer']}`": each.get("artefact_relevance_mass", "") for each in table}
+        for name, shown in row.items():
+            if name not in ("network", "accuracy"):
+                assert shown == (f"{float(known[name]):.2f}" if known[name] else "–"), (row["network"], name)
