@@ -10,6 +10,7 @@ from benchmark.cli.options import RESULTS, Data, Entries, Include, Out, SuiteNam
 
 if TYPE_CHECKING:
     from benchmark.schedule.engine import Watcher
+    from benchmark.schedule.plan import PlannedEntry
     from benchmark.schedule.run import Options, Prepared
     from benchmark.spec.suite import SuiteSpec
 
@@ -37,7 +38,7 @@ def run(
     from benchmark.cli.progress import watcher_for
     from benchmark.cli.report import combine, results_folders
     from benchmark.registry import include as include_files
-    from benchmark.schedule.run import Options, resolve_all
+    from benchmark.schedule.run import Options, planned_entries, resolve_all
     from benchmark.spec.suites import parse_pairs
 
     include_files(include)
@@ -57,18 +58,24 @@ def run(
     )
     watcher = watcher_for()
     whole = resolve_all(suite, options)
-    fine = [_run_one(spec, own, watcher, dry_run, part=i > 0) for i, (spec, own) in enumerate(whole)]
+    planned = [planned_entries(spec, own, watcher) for spec, own in whole]  # a wrong name in a part is said first
+    fine = [
+        _run_one(spec, own, found, watcher, dry_run, part=i > 0)
+        for i, ((spec, own), found) in enumerate(zip(whole, planned, strict=True))
+    ]
     if not dry_run:
         combine(results_folders(suite, out, whole[0][0].name))
     if not all(fine):
         raise typer.Exit(1)
 
 
-def _run_one(spec: SuiteSpec, options: Options, watcher: Watcher, dry_run: bool, *, part: bool) -> bool:
+def _run_one(
+    spec: SuiteSpec, options: Options, entries: list[PlannedEntry], watcher: Watcher, dry_run: bool, *, part: bool
+) -> bool:
     """Run one suite and print its tables; False where cells failed or were not started."""
-    from benchmark.schedule.run import execute_plan, planned_entries, prepare
+    from benchmark.schedule.run import execute_plan, prepare
 
-    prepared = prepare(spec, planned_entries(spec, options, watcher), options)
+    prepared = prepare(spec, entries, options)
     if dry_run:
         _say_plan(prepared)
         return True

@@ -112,8 +112,8 @@ def _print_own(console: object, stem: str, table: pd.DataFrame) -> None:
     names = [str(name) for name in table]
     names = [name for name in names if not name.endswith(("_low", "_high"))]
     shown = Table(title=stem.replace("_", " "), title_justify="left")
-    for name in names:
-        shown.add_column(name)
+    for i, name in enumerate(names):
+        shown.add_column(name, no_wrap=i == 0)
     for _, row in table.iterrows():
         shown.add_row(*[cell_text(row, name) for name in names])
     console.print(shown)

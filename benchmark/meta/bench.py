@@ -48,6 +48,7 @@ HALVES: dict[str, dict[str, tuple[int, ...]]] = {
     },
 }
 ALIKE = 0.99
+JUDGED = 300  # samples at least on which a model's accuracy is judged
 MIN_ACCURACY = 0.8  # below it an explanation has nothing true to show
 
 
@@ -90,7 +91,8 @@ class Bench:
         dataset = datasets.make(recipe.data.use, recipe.data.params)
         index = dataset.index("test")
         order = np.random.default_rng(derive("bench", self.seed)).permutation(len(index.ids))
-        batch = dataset.load("test", [index.ids[i] for i in order[: 4 * self.n]], Grid(), masks=True)
+        drawn = order[: max(4 * self.n, JUDGED)]
+        batch = dataset.load("test", [index.ids[i] for i in drawn], Grid(), masks=True)
         inputs, labels = torch.as_tensor(batch.inputs), torch.as_tensor(batch.labels)
         with torch.no_grad():
             right = self.model(inputs).argmax(1) == labels

@@ -70,6 +70,8 @@ def verdict(metric: Metric) -> str:
 
     More or fewer draws or steps, and another fill (whose order of explainers is part of the verdict), do not matter.
     """
+    if metric.higher_is_better is None or metric.family == "complexity":
+        return "descriptive only"
     known = verdicts()
     if label(metric) not in known.index:
         return "not measured"

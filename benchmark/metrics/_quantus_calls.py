@@ -44,11 +44,27 @@ def score(member: str, known: Known, params: Mapping[str, Any], explained: Expla
     try:
         if known.joint:
             return q.score_rows(rows, lambda indices: _values(member, call(indices), len(indices)))
-        return q.score_rows(
-            rows, lambda indices: [reduced(member, known, call(indices[i : i + 1])) for i in range(len(indices))]
-        )
+        return q.score_rows(rows, lambda indices: _each(member, known, call, indices))
     finally:
         q.forget()
+
+
+def _each(member: str, known: Known, call: Any, indices: NDArray[np.intp]) -> list[float]:
+    """Sample by sample: one that Quantus cannot do (a constant map of a randomised copy) is NaN, alone.
+
+    Raises:
+        AssayError: it can do none; the first one's error.
+    """
+    values, first = [], None
+    for i in range(len(indices)):
+        try:
+            values.append(reduced(member, known, call(indices[i : i + 1])))
+        except AssayError as error:
+            first = first or error
+            values.append(float("nan"))
+    if first is not None and np.isnan(values).all():
+        raise first
+    return values
 
 
 def reduced(member: str, known: Known, result: Any) -> float:

@@ -151,13 +151,14 @@ class LocalisationAuc(Localisation):
 class ArtefactRelevanceMass(Localisation):
     """Share of the positive relevance on the known false structure, over its share of the area.
 
-    1 for an attribution that is spread evenly, 0 for one that leaves the artefact out. Lower is better. NaN: a sample
-    without an artefact, no positive relevance, a non-finite attribution.
+    1 for an attribution that is spread evenly, 0 for one that leaves the artefact out. Descriptive: of a network that
+    goes by the artefact a true explanation shows it. NaN: a sample without an artefact, no positive relevance, a
+    non-finite attribution.
     """
 
     source: ClassVar[str] = "own, after Arras et al. 2022"
     quantus: ClassVar[str] = "absent"
-    higher_is_better: ClassVar[bool | None] = False
+    higher_is_better: ClassVar[bool | None] = None
     needs_masks: ClassVar[bool] = False
     needs_artefacts: ClassVar[bool] = True
     range: ClassVar[str] = "[0, 1 / area]"

@@ -14,6 +14,8 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.errors import UsageError
+from benchmark.metrics.base import metrics
 from benchmark.report.correlation import FEW, correlations
 from benchmark.report.markdown import PAGE, cell_text
 from benchmark.report.write import to_csv
@@ -94,7 +96,7 @@ def _of_folder(folder: Path, directions: dict[str, bool]) -> list[dict[str, Any]
     known = {
         name.replace("-", "_"): bool(metric["higher_is_better"])
         for name, metric in plan["metrics"].items()
-        if metric["higher_is_better"] is not None
+        if metric["higher_is_better"] is not None and not _descriptive(suite, name)
     }
     directions |= known | ({KEPT: True} if len(attacked) else {})
     controls = {
@@ -111,9 +113,19 @@ def _of_folder(folder: Path, directions: dict[str, bool]) -> list[dict[str, Any]
             row |= {f"{ours}{side}": line.get(f"{theirs}{side}", nan) for side in _SIDES}
         twice = _twice(methods, line["model"])
         row |= _quality(_without(explained, twice), line["model"], known)
-        row |= _kept(_without(attacked, twice), line["model"], controls)
+        if not _refused(explained, line["model"]):
+            row |= _kept(_without(attacked, twice), line["model"], controls)
         rows.append(row)
     return rows
+
+
+def _descriptive(suite: SuiteSpec, name: str) -> bool:
+    """Whether a metric only describes: complexity."""
+    probe = next(probe for probe in suite.metrics if probe.name == name)
+    try:
+        return metrics.make(probe.use, probe.params).family == "complexity"
+    except UsageError:  # a stranger's metric that is not here
+        return False
 
 
 def _read(file: Path) -> pd.DataFrame:
@@ -124,7 +136,9 @@ def _twice(methods: pd.DataFrame, model: str) -> set[str]:
     """Explainers that are one method with another that stands before them."""
     kept: list[str] = []
     own = methods[methods["model"] == model] if len(methods) else methods
-    for name, others in zip(own["explainer"], own["one_method_with"].fillna(""), strict=True) if len(own) else ():
+    for name, others in (
+        zip(own["explainer"], own["one_method_with"].astype(object).fillna(""), strict=True) if len(own) else ()
+    ):
         if not set(others.split()) & set(kept):
             kept.append(name)
     return set(own["explainer"]) - set(kept) if len(own) else set()
@@ -132,6 +146,13 @@ def _twice(methods: pd.DataFrame, model: str) -> set[str]:
 
 def _without(table: pd.DataFrame, names: set[str]) -> pd.DataFrame:
     return table[~table["explainer"].isin(names)] if len(table) else table
+
+
+def _refused(explained: pd.DataFrame, model: str) -> bool:
+    """Whether the suite's ``[explaining]`` leaves the model out."""
+    if "not_scored" not in explained:
+        return False
+    return bool(explained.loc[explained["model"] == model, "not_scored"].notna().any())
 
 
 def _quality(explained: pd.DataFrame, model: str, known: dict[str, bool]) -> dict[str, Any]:
@@ -164,11 +185,11 @@ def shown_columns(found: Combined) -> dict[str, str]:
     return {name: name + {True: " ↑", False: " ↓", None: ""}[found.directions.get(name)] for name in names}
 
 
-def main_columns(found: Combined, most: int = 12) -> dict[str, str]:
+def main_columns(found: Combined, most: int = 7) -> dict[str, str]:
     """Those of :func:`shown_columns` that most models have, as many as fit a terminal."""
     heads = shown_columns(found)
-    keys = [name for name in ("suite", "model") if name in heads]
-    names = [name for name in heads if name not in keys]
+    keys = ["model"]
+    names = [name for name in heads if name not in ("suite", "model")]
     share = found.table[names].notna().mean()
     first = sorted(names, key=lambda name: (-float(share[name]), names.index(name)))[: most - len(keys)]
     return {name: heads[name] for name in [*keys, *(name for name in names if name in first)]}

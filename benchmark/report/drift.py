@@ -41,7 +41,7 @@ def attacked_explanations(results: Results) -> pd.DataFrame:
     rows = []
     keys = ["model", "probe", "metric", "eps"]
     rated, planned = (
-        part[part["kind"] == "drift"].assign(eps=part["eps"].fillna("").astype(str))
+        part[part["kind"] == "drift"].assign(eps=part["eps"].astype(object).fillna("").astype(str))
         for part in (results.rows, results.cells)
     )
     found = dict(tuple(rated.groupby(keys, sort=False))) if len(rated) else {}

@@ -21,15 +21,31 @@ from benchmark.report.explanations import (
     similarity,
 )
 from benchmark.report.results import Results
-from benchmark.report.worth import verdict_on
+from benchmark.report.worth import family_of, verdict_on
 
 PASSING = ("sound", "depends on baseline")  # verdicts of metrics that put every control behind real explainers
 
 
 def directed(results: Results) -> list[str]:
-    """Names of the suite's metrics that have a direction."""
-    known = results.plan["metrics"]
-    return [name for name in known if known[name]["higher_is_better"] is not None]
+    """Names of the suite's metrics that have a direction; those of complexity only describe."""
+    known = [name for name, metric in results.plan["metrics"].items() if metric["higher_is_better"] is not None]
+    return [name for name in known if family_of(results, name) != "complexity"]
+
+
+def controls_of(results: Results, metric: str) -> list[str]:
+    """The suite's controls that a metric of that family must put behind real explainers.
+
+    Of stability that is ``random`` alone (an edge filter and a constant are stable); of randomisation all but
+    ``random``, which has nothing to keep; of an axiom none.
+    """
+    family = family_of(results, metric)
+    names = control_explainers(results)
+    drawn = [name for name in names if results.plan["explainers"][name]["use"] == "random"]
+    if family == "robustness":
+        return drawn
+    if family == "randomisation":
+        return [name for name in names if name not in drawn]
+    return [] if family == "axiomatic" else names
 
 
 @lru_cache(maxsize=256)
@@ -133,8 +149,9 @@ def separates(results: Results, model: str, metric: str) -> tuple[str, list[str]
     """(best explainer, controls that are not significantly worse, controls without a value); None without scores."""
     scores, higher = values(results, model, metric), bool(results.plan["metrics"][metric]["higher_is_better"])
     real = [name for name in real_explainers(results) if name in scores]
-    controls = [name for name in control_explainers(results) if name in scores]
-    undefined = [name for name in control_explainers(results) if name not in scores]
+    asked = controls_of(results, metric)
+    controls = [name for name in asked if name in scores]
+    undefined = [name for name in asked if name not in scores]
     if not real or not controls:
         return None
     sign = 1 if higher else -1

@@ -56,7 +56,7 @@ class Results:
         self.task: Task = tasks.make(self.suite.task, self.suite.task_params)
         self.cells = pd.DataFrame(plan["cells"])
         source = self.cells["source"] if "source" in self.cells else pd.Series("", index=self.cells.index)
-        self.cells["source"] = source.fillna("")
+        self.cells["source"] = source.astype(object).fillna("")
         heads = packed.loc[packed["json"].notna(), ["cell", "json"]]
         wanted = set(self.cells["hash"])
         self.heads: dict[str, dict[str, Any]] = {
@@ -304,10 +304,14 @@ class Results:
         return {**every, **own.get(model, {}), **self.plan["dataset"].get("facts", {})}
 
     def counts(self, model: str) -> dict[str, int]:
-        """Cells of a model: planned, failed, skipped, missing; samples: NaN, out of budget."""
+        """Cells of a model: planned, failed, skipped, missing; samples: NaN, out of budget.
+
+        A metric without a value for a sample is no fault of the model's: ``explanations.csv`` counts it.
+        """
         cells = self.cells[self.cells["model"] == model]["hash"]
         status = [self.heads[cell]["status"] if cell in self.heads else "missing" for cell in cells]
-        rows = self.rows[self.rows["model"] == model]
+        of_metrics = self.rows["kind"].isin(["score", "similarity", "drift"])
+        rows = self.rows[(self.rows["model"] == model) & ~of_metrics]
         states = rows["status"].value_counts() if "status" in rows else {}
         return {
             "cells": len(status),

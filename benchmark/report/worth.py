@@ -27,6 +27,15 @@ def worth(results: Results) -> list[str]:
     return [f"{words}: {', '.join(found[words])}" for words in ORDER if words in found]
 
 
+def family_of(results: Results, name: str) -> str:
+    """The family of one of the suite's metrics; empty for a stranger's that is not here."""
+    probe = next(probe for probe in results.suite.metrics if probe.name == name)
+    try:
+        return metrics.make(probe.use, probe.params).family
+    except UsageError:
+        return ""
+
+
 def verdict_on(results: Results, name: str) -> str:
     """The verdict on one of the suite's metrics."""
     probe = next(probe for probe in results.suite.metrics if probe.name == name)

@@ -315,7 +315,7 @@ def test_nan_values_are_counted_and_left_out(tmp_path):
     row = made.report().loc["a"]
     assert made.explained["sparseness"].tolist() == [pytest.approx(0.3)]
     assert made.explained["nan_sparseness"].tolist() == [2]
-    assert row["nan"] == 2
+    assert row["nan"] == 0  # the metric's, not the model's
 
 
 def test_text_of_a_cell_is_neither_formula_nor_markup(tmp_path):
