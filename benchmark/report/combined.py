@@ -121,11 +121,13 @@ def _of_folder(folder: Path, directions: dict[str, bool]) -> list[dict[str, Any]
 
 def _descriptive(suite: SuiteSpec, name: str) -> bool:
     """Whether a metric only describes: complexity."""
-    probe = next(probe for probe in suite.metrics if probe.name == name)
-    try:
-        return metrics.make(probe.use, probe.params).family == "complexity"
-    except UsageError:  # a stranger's metric that is not here
-        return False
+    for probe in suite.metrics:
+        if probe.name == name:
+            try:
+                return metrics.make(probe.use, probe.params).family == "complexity"
+            except UsageError:  # a stranger's metric that is not here
+                return False
+    return False
 
 
 def _read(file: Path) -> pd.DataFrame:

@@ -28,7 +28,7 @@ class Explained:
             dataset={"use": "digits"},
             entries=("a", "b"),
             explainers=[{"name": name, "use": "random"} for name in names],
-            metrics=[{"name": name, "use": "sparseness"} for name in BETTER],
+            metrics=[{"name": name, "use": "faithfulness-estimate"} for name in BETTER],
             explaining=explaining,
         )
         self.plan = {
@@ -38,7 +38,9 @@ class Explained:
             "dataset": {"digest": "d", "classes": ["0", "1"], "n": N},
             "entries": {"a": "e", "b": "e"},
             "explainers": {name: {"use": "random", "control": name in CONTROLS} for name in names},
-            "metrics": {name: {"use": "sparseness", "higher_is_better": better} for name, better in BETTER.items()},
+            "metrics": {
+                name: {"use": "faithfulness-estimate", "higher_is_better": better} for name, better in BETTER.items()
+            },
             "cells": [],
         }
         generator = np.random.default_rng(0)
