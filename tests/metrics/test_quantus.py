@@ -228,3 +228,19 @@ def test_the_page_lists_every_class_with_its_direction_and_needs():
         assert better == ("higher" if known.higher_is_better else "lower")
         assert (needs == "masks") == known.needs_masks
         assert returns == known.shape
+
+
+def test_a_sample_that_a_class_cannot_do_is_nan_alone():
+    """A class that raises for one sample (a constant map of a randomised copy), and one that raises for all."""
+    from benchmark.errors import AssayError
+    from benchmark.metrics._quantus_calls import _each
+
+    def call(rows):
+        if rows[0] == 1:
+            raise AssayError("quantus:Sparseness failed in Quantus: a constant")
+        return [0.5]
+
+    found = _each("Sparseness", TABLE["Sparseness"], call, np.arange(3))
+    np.testing.assert_array_equal(found, [0.5, np.nan, 0.5])
+    with pytest.raises(AssayError, match="a constant"):
+        _each("Sparseness", TABLE["Sparseness"], call, np.array([1]))
