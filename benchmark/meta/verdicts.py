@@ -26,10 +26,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.meta.bench import CONTROLS, REAL
+from benchmark.meta.bench import REAL
 from benchmark.meta.consistency import meta_consistency
 from benchmark.metrics.base import Metric
-from benchmark.registry import digest
 
 TABLE = Path(__file__).with_name("verdicts.csv")
 TAU = 0.5
@@ -234,10 +233,3 @@ def updated(found: pd.DataFrame, known: pd.DataFrame, *, whole: bool, perturbed:
     if not whole:
         found = pd.concat([found, known[~known.index.isin(found.index)]])
     return found
-
-
-def conditions() -> str:
-    """Digest of what was measured on: written beside the table, so that another bench is not taken for this one."""
-    from benchmark.meta.bench import HALVES, MIN_ACCURACY
-
-    return digest([list(REAL.items()), list(CONTROLS), HALVES, MIN_ACCURACY, TAU, MUST_FAIL, HOLDS])

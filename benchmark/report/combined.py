@@ -14,10 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.errors import UsageError
-from benchmark.metrics.base import metrics
 from benchmark.report.correlation import FEW, correlations
 from benchmark.report.markdown import PAGE, cell_text
+from benchmark.report.worth import family_of
 from benchmark.report.write import to_csv
 from benchmark.spec.suite import SuiteSpec, show_eps
 from benchmark.store.atomic import write_atomic
@@ -96,7 +95,7 @@ def _of_folder(folder: Path, directions: dict[str, bool]) -> list[dict[str, Any]
     known = {
         name.replace("-", "_"): bool(metric["higher_is_better"])
         for name, metric in plan["metrics"].items()
-        if metric["higher_is_better"] is not None and not _descriptive(suite, name)
+        if metric["higher_is_better"] is not None and family_of(suite, name) != "complexity"
     }
     directions |= known | ({KEPT: True} if len(attacked) else {})
     controls = {
@@ -117,17 +116,6 @@ def _of_folder(folder: Path, directions: dict[str, bool]) -> list[dict[str, Any]
             row |= _kept(_without(attacked, twice), line["model"], controls)
         rows.append(row)
     return rows
-
-
-def _descriptive(suite: SuiteSpec, name: str) -> bool:
-    """Whether a metric only describes: complexity."""
-    for probe in suite.metrics:
-        if probe.name == name:
-            try:
-                return metrics.make(probe.use, probe.params).family == "complexity"
-            except UsageError:  # a stranger's metric that is not here
-                return False
-    return False
 
 
 def _read(file: Path) -> pd.DataFrame:

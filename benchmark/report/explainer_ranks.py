@@ -29,7 +29,7 @@ PASSING = ("sound", "depends on baseline")  # verdicts of metrics that put every
 def directed(results: Results) -> list[str]:
     """Names of the suite's metrics that have a direction; those of complexity only describe."""
     known = [name for name, metric in results.plan["metrics"].items() if metric["higher_is_better"] is not None]
-    return [name for name in known if family_of(results, name) != "complexity"]
+    return [name for name in known if family_of(results.suite, name) != "complexity"]
 
 
 def controls_of(results: Results, metric: str) -> list[str]:
@@ -38,7 +38,7 @@ def controls_of(results: Results, metric: str) -> list[str]:
     Of stability that is ``random`` alone (an edge filter and a constant are stable); of randomisation all but
     ``random``, which has nothing to keep; of an axiom none.
     """
-    family = family_of(results, metric)
+    family = family_of(results.suite, metric)
     names = control_explainers(results)
     drawn = [name for name in names if results.plan["explainers"][name]["use"] == "random"]
     if family == "robustness":
@@ -100,7 +100,7 @@ def explainer_ranks(results: Results) -> pd.DataFrame:
 
 def counted(results: Results, scored: list[str]) -> list[str]:
     """Of the scored metrics those that pass their controls, over which the mean rank is taken; all, where none does."""
-    passing = [metric for metric in scored if verdict_on(results, metric) in PASSING]
+    passing = [metric for metric in scored if verdict_on(results.suite, metric) in PASSING]
     return passing or scored
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from benchmark.errors import UsageError
 from benchmark.meta.verdicts import verdict
-from benchmark.metrics.base import metrics
+from benchmark.metrics.base import Metric, metrics
 from benchmark.report.results import Results
+from benchmark.spec.suite import SuiteSpec
 
 ORDER = (
     "sound",
@@ -23,23 +24,28 @@ def worth(results: Results) -> list[str]:
     """One line a verdict, best first: the suite's metrics that have it."""
     found: dict[str, list[str]] = {}
     for probe in results.suite.metrics:
-        found.setdefault(verdict_on(results, probe.name), []).append(probe.name)
+        found.setdefault(verdict_on(results.suite, probe.name), []).append(probe.name)
     return [f"{words}: {', '.join(found[words])}" for words in ORDER if words in found]
 
 
-def family_of(results: Results, name: str) -> str:
-    """The family of one of the suite's metrics; empty for a stranger's that is not here."""
-    probe = next(probe for probe in results.suite.metrics if probe.name == name)
-    try:
-        return metrics.make(probe.use, probe.params).family
-    except UsageError:
-        return ""
+def metric_of(suite: SuiteSpec, name: str) -> Metric | None:
+    """One of the suite's metrics; None where it has none of that name, or for a stranger's that is not here."""
+    for probe in suite.metrics:
+        if probe.name == name:
+            try:
+                return metrics.make(probe.use, probe.params)
+            except UsageError:
+                return None
+    return None
 
 
-def verdict_on(results: Results, name: str) -> str:
+def family_of(suite: SuiteSpec, name: str) -> str:
+    """The family of one of the suite's metrics; empty where it is not known."""
+    metric = metric_of(suite, name)
+    return "" if metric is None else metric.family
+
+
+def verdict_on(suite: SuiteSpec, name: str) -> str:
     """The verdict on one of the suite's metrics."""
-    probe = next(probe for probe in results.suite.metrics if probe.name == name)
-    try:
-        return verdict(metrics.make(probe.use, probe.params))
-    except UsageError:  # a stranger's metric that is not here
-        return "not measured"
+    metric = metric_of(suite, name)
+    return "not measured" if metric is None else verdict(metric)

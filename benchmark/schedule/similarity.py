@@ -15,8 +15,6 @@ from benchmark.spec.cell import Cell
 from benchmark.store.record import strings
 
 if TYPE_CHECKING:
-    import torch
-
     from benchmark.models.wrap import Model
 
 SHOWN = 5  # samples that a picture shows
@@ -80,30 +78,18 @@ def correlations(attributions: NDArray[np.float32], device: str = "cpu") -> NDAr
     """
     import torch
 
+    from benchmark.metrics.functional._similarity import ranks
+
     values = torch.as_tensor(attributions, device=device)
     usable = values.isfinite().all(1) & (values.amax(1) > values.amin(1))
-    ranks = average_ranks(torch.where(usable[:, None], values, torch.zeros_like(values)))
-    ranks = ranks - ranks.mean(1, keepdim=True)
-    length = ranks.square().sum(1).sqrt()
-    ranks = ranks / torch.where(length > 0, length, torch.ones_like(length))[:, None]
-    rho = (ranks @ ranks.T).clamp(-1, 1)
+    places = ranks(torch.where(usable[:, None], values, torch.zeros_like(values)))
+    places = places - places.mean(1, keepdim=True)
+    length = places.square().sum(1).sqrt()
+    places = places / torch.where(length > 0, length, torch.ones_like(length))[:, None]
+    rho = (places @ places.T).clamp(-1, 1)
     rho[~usable] = torch.nan
     rho[:, ~usable] = torch.nan
     return rho.cpu().numpy()
-
-
-def average_ranks(values: torch.Tensor) -> torch.Tensor:
-    """Ranks from 1 along the last axis of (E, D), float64; equal values share the mean of theirs."""
-    import torch
-
-    ordered, order = values.sort(1)
-    new = torch.ones_like(ordered, dtype=torch.bool)
-    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    group = new.long().cumsum(1) - 1
-    place = torch.arange(1, values.shape[1] + 1, dtype=torch.float64, device=values.device).expand(values.shape)
-    mean = torch.zeros(values.shape, dtype=torch.float64, device=values.device)
-    mean = mean.scatter_reduce(1, group, place, "mean", include_self=False)
-    return torch.empty_like(mean).scatter_(1, order, mean.gather(1, group))
 
 
 def gallery(

@@ -7,8 +7,9 @@ import torch
 from scipy.stats import rankdata, spearmanr
 
 import benchmark
+from benchmark.metrics.functional._similarity import ranks
 from benchmark.schedule.board import Board
-from benchmark.schedule.similarity import average_ranks, correlations
+from benchmark.schedule.similarity import correlations
 from benchmark.spec.cell import Cell
 from benchmark.store.folder import Store
 from tests.schedule.test_board import DATA, cell, drain, head
@@ -18,7 +19,7 @@ def test_ranks_and_correlations_are_scipys_with_ties_too():
     generator = np.random.default_rng(0)
     rows = generator.integers(0, 6, size=(5, 60)).astype(np.float32)
     rows[3] = generator.normal(size=60)
-    for row, found in zip(rows, average_ranks(torch.as_tensor(rows)).numpy(), strict=True):
+    for row, found in zip(rows, (ranks(torch.as_tensor(rows)) + 1).numpy(), strict=True):
         assert np.array_equal(found, rankdata(row))
     np.testing.assert_allclose(correlations(rows), spearmanr(rows, axis=1).statistic, atol=1e-12)
 
