@@ -93,7 +93,7 @@ def rank_correlation(a: Floats, b: Floats, groups: NDArray[Any]) -> tuple[int, f
     if scale == 0:
         return len(a), nan, nan
     rho = float(x @ y) / scale
-    return len(a), rho, _permutation_p(x, y, groups, abs(rho) * scale)
+    return len(a), rho, _permutation_p(x, y, groups, scale * (abs(rho) - 1e-9))
 
 
 def _within_ranks(values: Floats, groups: NDArray[Any]) -> Floats:
@@ -104,9 +104,11 @@ def _within_ranks(values: Floats, groups: NDArray[Any]) -> Floats:
     return centred
 
 
-def _permutation_p(x: Floats, y: Floats, groups: NDArray[Any], observed: float) -> float:
-    """Share of permutations of ``y`` within groups whose product with ``x`` is as large; the observed one counts."""
-    close = observed * (1 - 1e-9)
+def _permutation_p(x: Floats, y: Floats, groups: NDArray[Any], close: float) -> float:
+    """Share of permutations of ``y`` within groups whose product with ``x`` reaches ``close``; the observed one counts.
+
+    ``close`` lies a rounding below the observed product, measured by the scale: a correlation of 0 is 0 or 1e-17.
+    """
     labels = list(dict.fromkeys(groups.tolist()))
     if len(labels) == 1 and factorial(len(y)) <= DRAWS:
         products = np.array([x @ np.array(order) for order in permutations(y)])
