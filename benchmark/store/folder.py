@@ -202,6 +202,19 @@ class Store:
 
     # -- one run at a time --------------------------------------------------------------------------------------
 
+    @property
+    def progress_file(self) -> Path:
+        """How the run that holds the folder stands (``benchmark.schedule.progress``)."""
+        return self.folder / "progress.json"
+
+    def progress(self) -> dict[str, Any] | None:
+        """The contents of :attr:`progress_file`, or None where no run writes one."""
+        try:
+            found: dict[str, Any] = json.loads(self.progress_file.read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found
+
     def holder(self) -> str:
         """Who runs here now, "" where nobody does: a run that was killed leaves its note, but not its lock."""
         import filelock
