@@ -17,6 +17,8 @@ from benchmark.errors import LockedError, StoreError
 from benchmark.store.atomic import write_atomic
 from benchmark.store.record import SCHEMA_VERSION, Record
 
+SMALL = 1000  # rows of a cell: dictionaries cost a small table twice the time, and save it nothing
+
 
 class Store:
     """Reads and writes the records of one suite.
@@ -267,14 +269,14 @@ def _parquet(columns: dict[str, NDArray[Any]]) -> bytes:
     for name, column in columns.items():
         values = np.asarray(column)
         arrays[name] = pa.array(values.tolist(), pa.string()) if values.dtype.kind in "OU" else pa.array(values)
-    return _parquet_bytes(pa.table(arrays))
+    return _parquet_bytes(pa.table(arrays), dictionaries=len(arrays["sample"]) > SMALL if "sample" in arrays else True)
 
 
-def _parquet_bytes(table: Any) -> bytes:
+def _parquet_bytes(table: Any, *, dictionaries: bool = True) -> bytes:
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", use_dictionary=dictionaries)
     return buffer.getvalue()
 
 
