@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from typing import Any
 
@@ -17,37 +18,52 @@ EVERY = 1.0  # seconds between two writings
 
 
 class Progress(Watcher):
-    """Writes slots, counts, cells a minute and seconds left to the results folder, at most once a second."""
+    """Writes slots, counts, cells a minute and seconds left to the results folder, once a second while they change.
+
+    A thread of its own writes: cells cost the run nothing here, and a long one is told of while it runs.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._changed, self._closed = threading.Event(), threading.Event()
 
     def begin(self, board: Board, slots: list[str]) -> None:
-        self.board, self.start, self.written = board, time.time(), 0.0
+        self.board, self.start = board, time.time()
         self.slots: list[dict[str, Any]] = [{"device": slot, "cell": "", "since": self.start} for slot in slots]
-        self._write()
+        self._changed.set()
+        self._thread = threading.Thread(target=self._write_on, daemon=True, name="assay-progress")
+        self._thread.start()
 
     def started(self, slot: int, cell: Cell) -> None:
         while slot >= len(self.slots):  # a cluster may grow
             self.slots.append({"device": "", "cell": "", "since": time.time()})
         self.slots[slot] |= {"cell": cell.label, "hash": cell.hash, "since": time.time()}
-        self._write()
+        self._changed.set()
 
     def ended(self, finished: Finished) -> None:
         for slot in self.slots:
             if slot.get("hash") == finished.cell.hash:
                 slot |= {"cell": "", "hash": "", "since": time.time()}
-        self._write()
+        self._changed.set()
 
     def close(self) -> None:
+        self._closed.set()
+        self._thread.join()
         self.store.progress_file.unlink(missing_ok=True)
 
+    def _write_on(self) -> None:
+        while not self._closed.wait(EVERY):
+            if self._changed.is_set():
+                self._changed.clear()
+                try:
+                    self._write()
+                except RuntimeError:  # the board changed under the counting: the next second will do
+                    self._changed.set()
+                except StoreError:  # a full disk: the records' own writing says it
+                    return
+
     def _write(self) -> None:
-        now = time.time()
-        if now - self.written < EVERY:
-            return
-        self.written = now
-        done, minutes = len(self.board.finished), (now - self.start) / 60
+        now, done = time.time(), len(self.board.finished)
         seconds, unknown = self.board.seconds_left()
         found = {
             "started": self.start,
@@ -55,11 +71,8 @@ class Progress(Watcher):
             "slots": self.slots,
             "counts": self.board.counts(),
             "total": self.board.total,
-            "cells_a_minute": done / minutes if done and minutes else None,
+            "cells_a_minute": done / (now - self.start) * 60 if done else None,
             "seconds_left": seconds / max(1, len(self.slots)),
             "cells_without_estimate": unknown,
         }
-        try:
-            write_atomic(self.store.progress_file, json.dumps(found, indent=1).encode(), sync=False)
-        except StoreError:  # the records' own writing will say it
-            return
+        write_atomic(self.store.progress_file, json.dumps(found, indent=1).encode(), sync=False)
