@@ -174,6 +174,24 @@ class Store:
         except (OSError, ValueError) as error:
             raise StoreError(f"{file} cannot be read: {error}") from error
 
+    def recorded_rows(self, cells: Iterable[str]) -> dict[str, tuple[dict[str, Any], dict[str, NDArray[Any]]]]:
+        """JSON and per-sample columns of those cells that have a record: from ``cells/``, else from records.parquet.
+
+        Raises:
+            StoreError: rows that are not the ones their JSON names.
+        """
+        packed, found = self._packed_by_cell(), {}
+        for cell in cells:
+            head = self.head(cell)
+            if head is not None:
+                found[cell] = head, self.rows(cell) if "rows" in head else {}
+            elif cell in packed:
+                tables = packed[cell]
+                table = tables[1].drop_columns(["cell"]) if len(tables) > 1 else None
+                rows = {} if table is None else {n: table[n].to_numpy() for n in table.column_names}
+                found[cell] = json.loads(tables[0]["json"][0].as_py()), rows
+        return found
+
     def _cell_table(self, cell: str, head: dict[str, Any]) -> Any:
         import pyarrow as pa
 
