@@ -13,9 +13,7 @@ SHOWN = 20  # faults of one folder
 
 
 def validate(
-    paths: Annotated[list[Path], typer.Argument(help="Results folders, or folders that hold some.")] = [
-        Path("results")
-    ],  # noqa: B006
+    paths: Annotated[list[Path], typer.Argument(help="Results folders, or folders of them.")] = [RESULTS],  # noqa: B006
     entries: Entries = [],  # noqa: B006
     include: Include = [],  # noqa: B006
 ) -> None:
