@@ -15,6 +15,7 @@ def status(suite: SuiteName, out: Out = RESULTS) -> None:
     """What runs where and how long it will take; cells done, failed, skipped and missing, and what failed."""
     from benchmark.cli.report import results_folder
     from benchmark.errors import NoRecordsError
+    from benchmark.report.versions import outdated
     from benchmark.store.folder import Store
     from benchmark.store.record import last_line
 
@@ -30,6 +31,8 @@ def status(suite: SuiteName, out: Out = RESULTS) -> None:
     now = store.progress() if running else None
     if now is not None:
         _say_progress(now)
+    for each in outdated(plan):
+        typer.echo(f"  {each.words}; assay run {suite} computes it again")
     for model in plan["entries"]:
         cells = [cell["hash"] for cell in plan["cells"] if cell["model"] == model]
         counts = Counter(heads[cell]["status"] if cell in heads else "missing" for cell in cells)

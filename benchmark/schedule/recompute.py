@@ -196,7 +196,7 @@ def _made(head: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def compare_rows(recorded: Rows, again: Rows) -> tuple[str, str]:
-    """``same``, ``close`` or ``differs`` (see :class:`Compared`) of two tables of a cell, and what is apart in words."""
+    """``same``, ``close`` or ``differs`` (see :class:`Compared`) of two tables of a cell, and what is apart, said."""
     if set(recorded) - set(again):
         return "differs", f"columns {', '.join(sorted(set(recorded) - set(again)))} are gone"
     worst, apart = "same", []
