@@ -16,7 +16,6 @@ from typing import Any
 
 from benchmark.errors import StoreError, UsageError
 from benchmark.registry import included_files
-from benchmark.schedule.board import MAX_ATTEMPTS
 from benchmark.schedule.engine import Job
 from benchmark.schedule.worker import WorkerSettings, prepare, start, work
 from benchmark.spec.cell import Cell
@@ -163,13 +162,11 @@ def _collect(job: Job, slot: Slot) -> None:
         raise
     except concurrent.futures.TimeoutError:
         slot.loaded = None
-        what = "loading the model" if slot.preparing else "the cell"
-        limit = LOAD_LIMIT if slot.preparing else cell.time_limit
-        job.end(cell, "failed", f"time limit: {what} did not end within {limit:g} s", limit, write=True)
+        job.over_time(cell, LOAD_LIMIT if slot.preparing else cell.time_limit, loading=slot.preparing)
         return
     except pebble.ProcessExpired as error:
         slot.loaded = None
-        _crashed(job, cell, f"the worker process died (exit code {error.exitcode})")
+        job.crashed(cell, f"the worker process died (exit code {error.exitcode})")
         return
     except Exception as error:  # what a worker could not even pickle or import
         slot.loaded = None
@@ -181,11 +178,3 @@ def _collect(job: Job, slot: Slot) -> None:
         return
     status, reason, seconds = result
     job.end(cell, status, reason, seconds)
-
-
-def _crashed(job: Job, cell: Cell, reason: str) -> None:
-    if job.board.attempts[cell.hash] < MAX_ATTEMPTS:
-        job.watcher.said(f"{cell.label}: {reason}; once more")
-        job.board.again(cell)
-    else:
-        job.end(cell, "failed", f"{reason}, {job.board.attempts[cell.hash]} times", write=True)

@@ -24,6 +24,7 @@ from benchmark.schedule.pool import run_pool
 from benchmark.spec.cell import Cell
 from benchmark.spec.suite import SuiteSpec
 from benchmark.spec.suites import load_suite, parts, with_data
+from benchmark.store.elsewhere import Elsewhere
 from benchmark.store.folder import Store
 
 
@@ -42,6 +43,7 @@ class Options:
         fail_fast: start nothing new after the first failure.
         retry_failed: try parked failures again.
         keep_inputs: instead of the suite's.
+        engine: ``local`` or ``ray``; ``address`` and ``records``: see :class:`benchmark.schedule.ray.RaySettings`.
     """
 
     models: tuple[str, ...] = ()
@@ -56,6 +58,9 @@ class Options:
     fail_fast: bool = False
     retry_failed: bool = False
     keep_inputs: str | None = None
+    engine: str = "local"
+    address: str | None = None
+    records: str = "driver"
 
 
 @dataclass
@@ -188,10 +193,14 @@ def prepare(
         and (not options.only or cell.probe in options.only or cell.kind == "clean")
     ]
     selected = with_needs(selected, plan.cells)
+    return Prepared(plan, store, selected, _board(plan, store, selected, options))
+
+
+def _board(plan: Plan, store: Store, selected: Sequence[Cell], options: Options) -> Board:
     heads = usable(store, store.heads(cell.hash for cell in plan.cells))
     too_little = kept_too_little(plan.cells, heads)
     heads = {cell: head for cell, head in heads.items() if cell not in too_little}
-    return Prepared(plan, store, selected, Board(selected, heads, options.retry_failed))
+    return Board(selected, heads, options.retry_failed)
 
 
 def usable(store: Store, heads: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -253,17 +262,64 @@ def execute_plan(prepared: Prepared, options: Options, watcher: Watcher, engine:
         StoreError: a record could not be written.
         KeyboardInterrupt: the user stopped it; what was finished is kept.
     """
-    store, board = prepared.store, prepared.board
+    store = prepared.store
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    engine = engine or _engine(options, prepared.plan.suite.name)
     with store.locked(f"process {os.getpid()} on {platform.node()}, started {now}"):
         store.write_plan(merged_plan(prepared.plan, store.plan()))
-        job = Job(board, store, watcher, options.fail_fast)
-        if board.total:
-            (engine or _pool(options))(job)
+        if _fetched(prepared, options, watcher):
+            prepared.board = _board(prepared.plan, store, prepared.selected, options)
+        if prepared.board.total:
+            engine(Job(prepared.board, store, watcher, options.fail_fast))
 
 
-def _pool(options: Options) -> Engine:
-    def run(job: Job) -> None:
-        run_pool(job, options.device, options.workers, options.threads)
+def _engine(options: Options, suite: str) -> Engine:
+    """The engine asked for.
 
-    return run
+    Raises:
+        UsageError: there is none of that name, or an option that is another engine's.
+    """
+    if options.engine not in ("local", "ray"):
+        raise UsageError(f"--engine {options.engine}: expected local or ray")
+    if options.engine == "local":
+        if options.address is not None or options.records != "driver":
+            raise UsageError("--address and --records are for --engine ray")
+        return lambda job: run_pool(job, options.device, options.workers, options.threads)
+    from benchmark.schedule.ray import RaySettings, run_ray
+
+    settings = RaySettings(
+        address=options.address,
+        device=options.device,
+        workers=options.workers,
+        threads=options.threads,
+        records=_records(options, suite),
+    )
+    return lambda job: run_ray(job, settings)
+
+
+def _records(options: Options, suite: str) -> str:
+    """Where workers leave records: ``driver``, ``shared``, or a URL of the suite's own.
+
+    Raises:
+        UsageError: neither of them.
+    """
+    if "://" in options.records:
+        return f"{options.records.rstrip('/')}/{suite}"
+    if options.records not in ("driver", "shared"):
+        raise UsageError(f"--records {options.records}: expected driver, shared, or a URL such as s3://bucket/run")
+    return options.records
+
+
+def _fetched(prepared: Prepared, options: Options, watcher: Watcher) -> int:
+    """Write here what an earlier run finished at the URL of ``--records`` and is not known here; returns how many."""
+    if "://" not in options.records:
+        return 0
+    elsewhere = Elsewhere(_records(options, prepared.plan.suite.name))
+    there, fetched = elsewhere.cells(), 0
+    for cell, attempts in prepared.board.attempts.items():
+        if cell in there and (found := elsewhere.get(cell)) is not None and found[0]["attempts"] > attempts:
+            prepared.store.write_files(cell, found[1])
+            fetched += 1
+    if fetched:
+        watcher.said(f"{fetched} records of an earlier run fetched from {elsewhere.url}")
+    return fetched
