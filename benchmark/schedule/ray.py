@@ -150,6 +150,7 @@ class _Engine:
     # -- starting and giving ------------------------------------------------------------------------------------------
 
     def _start(self, slot: Slot) -> None:
+        """Ask for an actor in this slot; Ray places it where there is room."""
         slot.actor = self.kind.remote(self.told)
         slot.state, slot.facts, slot.loaded, slot.cell, slot.order = "starting", None, None, None, None
         slot.starts += 1
@@ -226,6 +227,8 @@ class _Engine:
         else:
             slot.state, slot.cell, slot.order, slot.deadline = "idle", None, None, float("inf")
             assert cell is not None
+            if answer.status == "done" and not self.job.stopped:
+                self._feed(slot)  # first, so that the worker goes on while the record is written
             self._record(cell, answer)
 
     def _joined(self, slot: Slot, facts: Facts) -> None:

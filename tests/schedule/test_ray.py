@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 NODE = {"num_cpus": 2, "num_gpus": 1, "object_store_memory": 80 << 20}
-QUICK = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
+QUICK = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_failure_threshold": 5}
 
 SUITE = """
 entries = ["one", "two"]
@@ -264,7 +264,7 @@ def test_actors_that_die_and_cells_over_their_time(here, cluster):
     starts, ends, pids = counts(log)
     assert set(ends.values()) == {1}
     assert sum(starts.values()) - len(starts) <= 1  # it may have been killed between two cells
-    assert pids.count(killed[0]) in (3, 4)
+    assert killed[0] in pids[:-1]
     heads = {(head["spec"]["probe"], *head["spec"]["samples"]): head for head in here.heads("hostile")}
     done = [head for head in heads.values() if head["status"] == "done"]
     assert Counter(head["attempts"] for head in done) == {1: 11, 2: 1}
@@ -331,7 +331,7 @@ def test_a_cell_whose_data_are_not_on_the_node_fails_with_that_reason(here):
     spec = resolve("both", Options())
     cell = prepare(spec, planned_entries(spec, Options(), Watcher()), Options()).board.cells[0]
     away = cell.model_copy(update={"dataset": cell.dataset.model_copy(update={"path": here.root / "away"})})
-    with pytest.raises(DataError, match="away does not exist on node .*every node needs them"):
+    with pytest.raises(DataError, match=r"away does not exist on node .*every node needs them"):
         NodeContext(Store(here.root)).dataset(away)
 
 
@@ -432,3 +432,37 @@ def test_half_a_record_elsewhere_is_none(here, url):
         unbundle(bundle(files), "0" * 64, "x")
     strange = {**files, f"artefacts/{cell}/../../../evil": b"x"}
     assert unbundle(bundle(strange), cell, "x")[1] == files  # only what the record names is taken
+
+
+# -- the page ------------------------------------------------------------------------------------------------------
+
+
+def test_the_files_of_the_page_are_what_they_say(tmp_path):
+    """docs/cluster.md cannot be run here as a whole: its YAML parses, its script is bash, its commands are known."""
+    import re
+    import shlex
+
+    import typer.main
+    import yaml
+    from ray.scripts.symmetric_run import curate_and_validate_ray_start_args
+
+    from benchmark.cli.main import app
+
+    text = (REPOSITORY / "docs/cluster.md").read_text(encoding="utf-8")
+    job = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    script = tmp_path / "assay.sbatch"
+    script.write_text(re.search(r"```bash\n(#!.*?)```", text, re.DOTALL)[1])
+    subprocess.run(["bash", "-n", script], check=True)
+    joined = text.replace("\\\n", " ")
+    started = re.findall(r"ray symmetric-run (.*?) -- (assay .*)", joined)
+    assert len(started) == 2
+    for options, _ in started:
+        args = [arg for arg in shlex.split(options.replace("$", ""))]
+        assert "--num-cpus" in curate_and_validate_ray_start_args(args)
+    commands = [job["spec"]["entrypoint"], *(command for _, command in started)]
+    commands += re.findall(r"^(?:\$ | +)(assay run .*)", joined, re.MULTILINE)
+    assert len(commands) >= 6
+    for command in commands:
+        run_command = typer.main.get_command(app).commands["run"]
+        assert run_command.make_context("run", shlex.split(command)[2:]).params["engine"] == "ray", command
