@@ -458,7 +458,7 @@ def test_the_files_of_the_page_are_what_they_say(tmp_path):
     started = re.findall(r"ray symmetric-run (.*?) -- (assay .*)", joined)
     assert len(started) == 2
     for options, _ in started:
-        args = [arg for arg in shlex.split(options.replace("$", ""))]
+        args = shlex.split(options.replace("$", ""))
         assert "--num-cpus" in curate_and_validate_ray_start_args(args)
     commands = [job["spec"]["entrypoint"], *(command for _, command in started)]
     commands += re.findall(r"^(?:\$ | +)(assay run .*)", joined, re.MULTILINE)
