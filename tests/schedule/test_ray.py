@@ -460,8 +460,7 @@ def test_the_files_of_the_page_are_what_they_say(tmp_path):
     for options, _ in started:
         args = shlex.split(options.replace("$", ""))
         assert "--num-cpus" in curate_and_validate_ray_start_args(args)
-    commands = [job["spec"]["entrypoint"], *(command for _, command in started)]
-    commands += re.findall(r"^(?:\$ | +)(assay run .*)", joined, re.MULTILINE)
+    commands = [job["spec"]["entrypoint"], *re.findall(r"(?:\$|--) +(assay run .*)", joined)]
     assert len(commands) >= 6
     for command in commands:
         run_command = typer.main.get_command(app).commands["run"]

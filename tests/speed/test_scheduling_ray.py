@@ -30,7 +30,8 @@ def _here(workplace, monkeypatch):
 def test_marginal_cost_of_a_cell_on_ray_is_below_8_ms(workplace, record_property, capsys):
     """2,000 short cells: seconds a cell between the first that ended and the last, planning's share included.
 
-    The local engine runs a quarter of them in between, to tell a slow machine from a slow engine.
+    The local engine, whose goal is 5 ms, runs a quarter of them in between: on a machine that is too busy for its
+    goal, Ray may take longer in proportion.
     """
     best = {"ray": 9e9, "local": 9e9}
     for repeat in range(2):
@@ -42,7 +43,7 @@ def test_marginal_cost_of_a_cell_on_ray_is_below_8_ms(workplace, record_property
     record_property("ms_a_cell", best["ray"])
     with capsys.disabled():
         print(f"\nms a cell: { ({k: round(v, 2) for k, v in best.items()}) }, load {os.getloadavg()[0]:.1f}")
-    assert best["ray"] < 8
+    assert best["ray"] < 8 * max(1, best["local"] / 5)
 
 
 def test_memory_of_the_driver_is_flat(workplace, record_property, capsys):
