@@ -15,13 +15,13 @@ from typing import Any
 
 from benchmark.errors import AssayError, StoreError, UsageError
 from benchmark.registry import included_files
-from benchmark.schedule._ray_actor import ActorSettings, Answer, Facts, Worker
+from benchmark.schedule._ray_actor import ActorSettings, Facts, Worker
 from benchmark.schedule.cluster import connected, slots_of, software, unlike
 from benchmark.schedule.engine import Job
+from benchmark.schedule.incoming import Incoming
 from benchmark.schedule.pool import LOAD_LIMIT
 from benchmark.schedule.shipping import Order, Packer
 from benchmark.spec.cell import Cell
-from benchmark.store.elsewhere import Elsewhere
 
 SILENT_LIMIT = 60.0  # seconds that an actor may be unavailable before it counts as dead
 GRACE = 2.0  # seconds in which a node may be found dead after one of its actors died
@@ -112,7 +112,7 @@ class _Engine:
         import ray
 
         self.ray, records = ray, self.settings.records
-        self.elsewhere = Elsewhere(records) if "://" in records else None
+        self.incoming = Incoming(self.job.store, records)
         self.packer = Packer(None if records == "shared" else self.job.store, ray.put)
         device, threads = self.settings.device, self.settings.threads
         wanted = slots_of(ray.cluster_resources(), device, threads, self.settings.slots_per_device)
@@ -229,7 +229,8 @@ class _Engine:
             assert cell is not None
             if answer.status == "done" and not self.job.stopped:
                 self._feed(slot)  # first, so that the worker goes on while the record is written
-            self._record(cell, answer)
+            self.incoming.take(cell, answer.files)
+            self.job.end(cell, answer.status, answer.reason, answer.seconds)
 
     def _joined(self, slot: Slot, facts: Facts) -> None:
         differences = unlike(software(), facts.versions)
@@ -247,16 +248,6 @@ class _Engine:
         if facts.why and not any(other.facts and other.facts.host == facts.host for other in self.slots):
             self.job.watcher.said(f"node {facts.host}: {facts.why}")
         slot.state, slot.facts, slot.starts = "idle", facts, 0
-
-    def _record(self, cell: Cell, answer: Answer) -> None:
-        if answer.files is not None:
-            self.job.store.write_files(cell.hash, answer.files)
-        elif self.elsewhere is not None:
-            found = self.elsewhere.get(cell.hash)
-            if found is None:
-                raise StoreError(f"{self.elsewhere.url}: a worker wrote the record of {cell.label}, but none is there")
-            self.job.store.write_files(cell.hash, found[1])
-        self.job.end(cell, answer.status, answer.reason, answer.seconds)
 
     def _raised(self, slot: Slot, cause: BaseException) -> None:
         cell = slot.cell
@@ -323,22 +314,10 @@ class _Engine:
         for lost in waiting:
             if lost.node in alive and now < lost.until:
                 self.lost.append(lost)
-            elif not self._left_behind(lost):
+            elif (head := self.incoming.left_behind(lost.cell, lost.attempt)) is not None:
+                self.job.end(lost.cell, head["status"], head["reason"], head["seconds"])
+            else:
                 self._give_back(lost, node_died=lost.node not in alive)
-
-    def _left_behind(self, lost: Lost) -> bool:
-        """True where the worker had written its record before it died."""
-        store, cell = self.job.store, lost.cell
-        if self.elsewhere is not None:
-            found = self.elsewhere.get(cell.hash)
-            if found is None or found[0]["attempts"] != lost.attempt:
-                return False
-            store.write_files(cell.hash, found[1])
-        head = store.head(cell.hash) if self.settings.records != "driver" else None
-        if head is None or head["attempts"] != lost.attempt:
-            return False
-        self.job.end(cell, head["status"], head["reason"], head["seconds"])
-        return True
 
     def _give_back(self, lost: Lost, *, node_died: bool) -> None:
         board, cell = self.job.board, lost.cell

@@ -18,13 +18,13 @@ from benchmark.models.entries import Entry, find_entries, load_entry
 from benchmark.models.weights import ensure_weights
 from benchmark.schedule.board import Board, with_needs
 from benchmark.schedule.engine import Job, Watcher
+from benchmark.schedule.incoming import Incoming, records_at
 from benchmark.schedule.plan import Plan, PlannedEntry
 from benchmark.schedule.planner import KEEP_ALL_MB, make_plan
 from benchmark.schedule.pool import run_pool
 from benchmark.spec.cell import Cell
 from benchmark.spec.suite import SuiteSpec
 from benchmark.spec.suites import load_suite, parts, with_data
-from benchmark.store.elsewhere import Elsewhere
 from benchmark.store.folder import Store
 
 
@@ -267,7 +267,9 @@ def execute_plan(prepared: Prepared, options: Options, watcher: Watcher, engine:
     engine = engine or _engine(options, prepared.plan.suite.name)
     with store.locked(f"process {os.getpid()} on {platform.node()}, started {now}"):
         store.write_plan(merged_plan(prepared.plan, store.plan()))
-        if _fetched(prepared, options, watcher):
+        incoming = Incoming(store, records_at(options.records, prepared.plan.suite.name))
+        if fetched := incoming.fetch(prepared.board.attempts):
+            watcher.said(f"{fetched} records of an earlier run fetched from {incoming.records}")
             prepared.board = _board(prepared.plan, store, prepared.selected, options)
         if prepared.board.total:
             engine(Job(prepared.board, store, watcher, options.fail_fast))
@@ -292,34 +294,6 @@ def _engine(options: Options, suite: str) -> Engine:
         device=options.device,
         workers=options.workers,
         threads=options.threads,
-        records=_records(options, suite),
+        records=records_at(options.records, suite),
     )
     return lambda job: run_ray(job, settings)
-
-
-def _records(options: Options, suite: str) -> str:
-    """Where workers leave records: ``driver``, ``shared``, or a URL of the suite's own.
-
-    Raises:
-        UsageError: neither of them.
-    """
-    if "://" in options.records:
-        return f"{options.records.rstrip('/')}/{suite}"
-    if options.records not in ("driver", "shared"):
-        raise UsageError(f"--records {options.records}: expected driver, shared, or a URL such as s3://bucket/run")
-    return options.records
-
-
-def _fetched(prepared: Prepared, options: Options, watcher: Watcher) -> int:
-    """Write here what an earlier run finished at the URL of ``--records`` and is not known here; returns how many."""
-    if "://" not in options.records:
-        return 0
-    elsewhere = Elsewhere(_records(options, prepared.plan.suite.name))
-    there, fetched = elsewhere.cells(), 0
-    for cell, attempts in prepared.board.attempts.items():
-        if cell in there and (found := elsewhere.get(cell)) is not None and found[0]["attempts"] > attempts:
-            prepared.store.write_files(cell, found[1])
-            fetched += 1
-    if fetched:
-        watcher.said(f"{fetched} records of an earlier run fetched from {elsewhere.url}")
-    return fetched
