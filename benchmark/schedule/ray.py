@@ -26,6 +26,7 @@ from benchmark.spec.cell import Cell
 SILENT_LIMIT = 60.0  # seconds that an actor may be unavailable before it counts as dead
 GRACE = 2.0  # seconds in which a node may be found dead after one of its actors died
 START_LIMIT = 900.0  # seconds without any worker
+TELL_AFTER = 30.0  # seconds of them before a person is told
 TICK = 0.5  # seconds between looks at clocks and nodes
 MAX_STARTS = 3  # an actor that dies before it is ready is started that often
 NODE_DEATHS = 3  # a cell that was on that many dying nodes has failed: it may be what kills them
@@ -124,7 +125,7 @@ class _Engine:
             num_cpus=threads, num_gpus=wanted.gpu, max_restarts=0, max_task_retries=0
         )
         self.slots = [Slot(number) for number in range(count)]
-        self.begun = self.heard = time.monotonic()
+        self.under_way, self.told_of_waiting = time.monotonic(), False
         for slot in self.slots:
             self._start(slot)
 
@@ -138,6 +139,8 @@ class _Engine:
                 if self.job.stopped or not self.job.board.left or any(slot.state == "idle" for slot in self.slots):
                     return
                 self._check_that_workers_come()
+            else:
+                self.under_way = time.monotonic()
             self._wait()
             self._look_at_clocks()
             self._look_at_nodes()
@@ -211,7 +214,6 @@ class _Engine:
         except errors.RayError as error:  # what was answered is lost on the way
             self._died(slot, f"the answer was lost ({type(error).__name__})")
         else:
-            self.heard = time.monotonic()
             self._answered(slot, answer)
 
     def _answered(self, slot: Slot, answer: Any) -> None:
@@ -335,7 +337,11 @@ class _Engine:
     def _check_that_workers_come(self) -> None:
         if all(slot.state == "given up" for slot in self.slots):
             raise AssayError("no worker could be started on the cluster; what was finished is kept")
-        if time.monotonic() - self.heard > START_LIMIT:
+        waited = time.monotonic() - self.under_way
+        if waited > TELL_AFTER and not self.told_of_waiting:
+            self.told_of_waiting = True
+            self.job.watcher.said(f"waiting for the cluster: no {self.label} slot is free yet")
+        if waited > START_LIMIT:
             raise AssayError(
                 f"the cluster took no worker within {START_LIMIT:g} s: it has no free {self.label} slot"
                 " (ray status shows what is taken); what was finished is kept"

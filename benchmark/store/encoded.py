@@ -71,7 +71,8 @@ def unbundle(data: bytes, cell: str, where: str) -> tuple[dict[str, Any], Files]
         if "rows" in head:
             named[f"cells/{cell}.parquet"] = head["rows"]["sha256"]
         whole = head["schema_version"] == SCHEMA_VERSION and head["hash"] == cell
-        whole = whole and all(name.startswith(f"artefacts/{cell}/") for name in named if name.startswith("artefacts/"))
+        inside = (f"artefacts/{cell}/", f"cells/{cell}.")
+        whole = whole and all(name.startswith(inside) and ".." not in name.split("/") for name in named)
         whole = whole and {name: sha256(files[name]) for name in named} == named
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, OSError) as error:
         raise StoreError(f"{where} is no whole record of cell {cell[:12]} ({type(error).__name__}: {error})") from error

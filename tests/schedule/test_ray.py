@@ -6,6 +6,7 @@ time it is run; the exit of processes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -430,6 +431,11 @@ def test_half_a_record_elsewhere_is_none(here, url):
         assert place.get(cell) is None
     with pytest.raises(StoreError, match="no whole record"):
         unbundle(bundle(files), "0" * 64, "x")
+    for path in (f"{cell}/../../../evil", "/evil", "other/x.npz"):  # a JSON that names a file outside of its own
+        evil = {"evil": {"file": path, "sha256": hashlib.sha256(b"x").hexdigest(), "bytes": 1}}
+        hostile = json.dumps({**head, "artefacts": evil}).encode()
+        with pytest.raises(StoreError, match="no whole record"):
+            unbundle(bundle({**files, f"artefacts/{path}": b"x", names[-1]: hostile}), cell, "x")
     strange = {**files, f"artefacts/{cell}/../../../evil": b"x"}
     assert unbundle(bundle(strange), cell, "x")[1] == files  # only what the record names is taken
 
