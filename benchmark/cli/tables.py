@@ -6,6 +6,7 @@ import pandas as pd
 
 from benchmark.attacks.base import Extras
 from benchmark.cli.console import table_console
+from benchmark.report.columns import arrows, own_names, query_names, shown_columns
 from benchmark.report.combined import TITLE as COMBINED
 from benchmark.report.combined import Combined, main_columns, words
 from benchmark.report.drift import SHOWN, TITLE, attacked_explanations, compact
@@ -13,9 +14,9 @@ from benchmark.report.explainer_ranks import control_lines, explainer_ranks
 from benchmark.report.explanations import one_method, scoring_lines
 from benchmark.report.flags import flags
 from benchmark.report.leaderboard import verdicts
-from benchmark.report.markdown import MANY, arrows, cell_text, number, own_names, query_names, shown_columns
 from benchmark.report.probes import published
 from benchmark.report.results import Results
+from benchmark.report.text import MANY, cell_text, number
 from benchmark.report.worth import worth
 
 MOST_ROWS = 40  # of an attack's own table

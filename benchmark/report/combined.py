@@ -15,9 +15,9 @@ from typing import Any
 import pandas as pd
 
 from benchmark.report.correlation import FEW, correlations
-from benchmark.report.markdown import PAGE, cell_text
+from benchmark.report.tables import to_csv
+from benchmark.report.text import PAGE, cell_text
 from benchmark.report.worth import family_of
-from benchmark.report.write import to_csv
 from benchmark.spec.suite import SuiteSpec, show_eps
 from benchmark.store.atomic import write_atomic
 from benchmark.tasks.base import tasks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import isnan, nan
 from typing import Any
 
@@ -17,7 +18,7 @@ from benchmark.report.scores import (
     gates,
     headline_name,
     score_columns,
-    score_ranks,
+    score_pairs,
     score_verdicts,
     seed_spreads,
 )
@@ -30,7 +31,7 @@ def leaderboard(results: Results) -> pd.DataFrame:
     """One row a model, best first: rates and norms with 95 % intervals, rank, counts, digests."""
     rows = [_row(results, model) for model in results.models]
     table = pd.DataFrame(rows)
-    ranked = _ranks(results) if results.task.verdicts else score_ranks(results)
+    ranked = stats.ranks_of(*pairs(results))
     names = flag_names(results)
     table.insert(1, "rank", pd.Series([ranked.get(model) for model in table["model"]], dtype="Int64"))
     table.insert(3, "flags", [" ".join(names.get(model, ())) for model in table["model"]])
@@ -61,13 +62,17 @@ def headline_outcomes(results: Results, model: str) -> pd.Series:
     return results.worst(model, threat.norm, threat.eps)
 
 
-def _ranks(results: Results) -> dict[str, int]:
+@lru_cache(maxsize=4)
+def pairs(results: Results) -> tuple[list[str], list[stats.Pair]]:
+    """Models that have a rank, and every pair of them on the headline column, corrected by Holm."""
+    if not results.task.verdicts:
+        return score_pairs(results)
     outcomes = {model: headline_outcomes(results, model) for model in results.models}
     whole = {model: values.to_numpy() for model, values in outcomes.items() if len(values) and not values.isna().any()}
     samples = {tuple(outcomes[model].index) for model in whole}
     if len(samples) > 1:  # a plan gives all models the same samples; records of another plan never come here
         raise AssertionError("models were judged on different samples")
-    return stats.ranks(whole)
+    return list(whole), stats.pairs_of_rates(whole)
 
 
 def _row(results: Results, model: str) -> dict[str, Any]:

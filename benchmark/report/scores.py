@@ -163,8 +163,8 @@ def gates(results: Results) -> dict[str, Gate]:
 # -- ranks and words ---------------------------------------------------------------------------------------
 
 
-def score_ranks(results: Results) -> dict[str, int]:
-    """1 + number of models significantly better on the headline (paired Wilcoxon, Holm over all pairs).
+def score_pairs(results: Results) -> tuple[list[str], list[stats.Pair]]:
+    """Models that can have a rank, and every pair of them on the headline (paired Wilcoxon, Holm over all pairs).
 
     A model without a value for some sample has no rank; nor has one that fails the gate: its numbers can prove that it
     is unstable, never that it is robust.
@@ -172,7 +172,12 @@ def score_ranks(results: Results) -> dict[str, int]:
     barred = {model for model, gate in gates(results).items() if not gate.passed}
     values = {model: headline_values(results, model) for model in results.models}
     whole = {m: v.to_numpy() for m, v in values.items() if len(v) and not v.isna().any() and m not in barred}
-    return stats.ranks_by_values(whole, higher_is_better=False)
+    return list(whole), stats.pairs_of_values(whole, higher_is_better=False)
+
+
+def score_ranks(results: Results) -> dict[str, int]:
+    """1 + number of models significantly better on the headline; see :func:`score_pairs`."""
+    return stats.ranks_of(*score_pairs(results))
 
 
 def score_verdicts(results: Results) -> list[str]:
