@@ -136,8 +136,8 @@ class Leaderboard:
         """
         names, keys = self.names(), self.keys()
         found = dict.fromkeys(keys)
-        for asked in _split(columns):
-            hits = [name for name in names if name == asked or fnmatchcase(name, asked)]
+        for asked in split(columns):
+            hits = matching(names, asked)
             if not hits:
                 raise UnknownNameError("column", asked, names, f"the leaderboard of {self.name}")
             found |= dict.fromkeys(hits)
@@ -150,9 +150,9 @@ class Leaderboard:
             UnknownNameError: a name that no column has.
         """
         frame = self.frame
-        for asked in reversed(_split(columns)):
+        for asked in reversed(split(columns)):
             name = asked.removeprefix("-")
-            if name not in frame:
+            if name not in self.names():
                 raise UnknownNameError("column", name, self.names(), f"the leaderboard of {self.name}")
             frame = frame.sort_values(name, ascending=asked == name, kind="stable", na_position="last")
         return replace(self, frame=frame.reset_index(drop=True))
@@ -238,7 +238,13 @@ def flag_notes(results: Results) -> tuple[Note, ...]:
     return tuple(Note(i, name, MEANS[name], tuple(who)) for i, (name, who) in enumerate(found.items(), 1))
 
 
-def _split(columns: str | Sequence[str]) -> list[str]:
+def matching(names: Sequence[str], asked: str) -> list[str]:
+    """The column of that name, else those that match it as a pattern."""
+    return [asked] if asked in names else [name for name in names if fnmatchcase(name, asked)]
+
+
+def split(columns: str | Sequence[str]) -> list[str]:
+    """Names given as a list or joined by commas."""
     given = columns.split(",") if isinstance(columns, str) else list(columns)
     return [name.strip() for name in given if name.strip()]
 

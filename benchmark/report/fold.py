@@ -30,22 +30,15 @@ def fact_rows(found: Settings) -> list[tuple[str, str]]:
 
 def part_cells(part: Setting) -> tuple[str, ...]:
     """The cells of one part, by :data:`COLUMNS`."""
-    version = " ".join(text for text in (part.version, f"({part.library})" if part.library else "") if text)
-    asked = [threat_text(part.threat), *[f"eps {eps}" for eps in part.budgets]]
-    given, left = (
-        [f"{k} = {_value(v)}" for k, v in part.params.items() if (k in part.given) == b] for b in (True, False)
-    )
-    told = [f"{key}: {_value(value)}" for key, value in part.others.items()]
-    said = [", ".join(given), "by default " + ", ".join(left) if left else "", ", ".join(told), part.note]
+    version = _joined(" ", [part.version, f"({part.library})" if part.library else ""])
+    asked = _joined(", ", [threat_text(part.threat), *[f"eps {eps}" for eps in part.budgets]])
+    params = {key: f"{key} = {_value(value)}" for key, value in part.params.items()}
+    given = ", ".join(text for key, text in params.items() if key in part.given)
+    left = ", ".join(text for key, text in params.items() if key not in part.given)
+    others = ", ".join(f"{key}: {_value(value)}" for key, value in part.others.items())
+    said = _joined("; ", [given, f"by default {left}" if left else "", others, part.note])
     batch = ", ".join(str(size) for size in part.batch_sizes)
-    cells = (
-        part.kind,
-        part.name,
-        part.use,
-        version,
-        ", ".join(text for text in asked if text),
-        "; ".join(text for text in said if text),
-    )
+    cells = (part.kind, part.name, part.use, version, asked, said)
     return (*cells, str(part.n or ""), batch)
 
 
@@ -59,3 +52,7 @@ def threat_text(threat: Mapping[str, Any]) -> str:
 
 def _value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _joined(between: str, texts: list[str]) -> str:
+    return between.join(text for text in texts if text)

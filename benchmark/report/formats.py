@@ -25,6 +25,17 @@ def csv(board: Leaderboard) -> str:
     return to_csv(board.to_pandas()).decode()
 
 
+def csv_of_several(boards: Sequence[Leaderboard]) -> str:
+    """One file of several tables: a row a model, blank where its table lacks the column; ``task`` stands first."""
+    frames = []
+    for board in boards:
+        frame = board.to_pandas()
+        frame.insert(0, "task", board.name)
+        frames.append(frame.astype(object))
+    names = list(dict.fromkeys(name for frame in frames for name in frame))
+    return to_csv(pd.concat([frame.reindex(columns=names) for frame in frames]).infer_objects()).decode()
+
+
 # -- cells --------------------------------------------------------------------------------------------------------
 
 
@@ -110,6 +121,12 @@ def plain(board: Leaderboard) -> str:
 def json_text(board: Leaderboard) -> str:
     """JSON of one table."""
     return json.dumps(as_json(board), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def json_of_several(boards: Sequence[Leaderboard]) -> str:
+    """JSON of several tables."""
+    whole = {"schema": SCHEMA, "tables": [as_json(board) for board in boards]}
+    return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def as_json(board: Leaderboard) -> dict[str, Any]:

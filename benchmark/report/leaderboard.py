@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from math import isnan, nan
 from typing import Any
@@ -18,11 +19,14 @@ from benchmark.report.scores import (
     gates,
     headline_name,
     score_columns,
+    score_headline,
     score_pairs,
     score_verdicts,
     seed_spreads,
 )
 from benchmark.seeds import derive
+from benchmark.spec.suite import SuiteSpec
+from benchmark.tasks.base import Task
 
 COUNTS = ("cells", "failed", "skipped", "missing", "nan", "out_of_budget")
 
@@ -47,11 +51,15 @@ def leaderboard(results: Results) -> pd.DataFrame:
 
 def headline_column(results: Results) -> str:
     """Name of the column that ranks: the worst case in the headline threat model, else the clean one."""
-    columns = results.task.columns(results.plan["dataset"]["classes"])
-    worst = results.suite.threat is not None and bool(results.suite.attacks)
-    if not results.task.verdicts:
-        return headline_name(results) or columns[0].name
-    return f"{results.task.robust_name}_worst" if worst else columns[0].name
+    return headline_of(results.suite, results.task, results.plan["dataset"]["classes"])
+
+
+def headline_of(suite: SuiteSpec, task: Task, classes: Sequence[str]) -> str:
+    """:func:`headline_column` of a suite and its task."""
+    first = task.columns(classes)[0].name
+    if not task.verdicts:
+        return score_headline(suite, task) or first
+    return f"{task.robust_name}_worst" if suite.threat is not None and suite.attacks else first
 
 
 def headline_outcomes(results: Results, model: str) -> pd.Series:

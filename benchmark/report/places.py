@@ -1,4 +1,4 @@
-"""In words, which places of a leaderboard the data decide and which they do not: a few lines for any number of models."""
+"""In words, which places of a leaderboard the data decide and which not: a few lines for any number of models."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import pandas as pd
 from benchmark.report import stats
 from benchmark.report.results import Condition, Results
 from benchmark.seeds import derive
-from benchmark.spec.suite import AttackProbe, show_eps
-from benchmark.tasks.base import Score
+from benchmark.spec.suite import AttackProbe, SuiteSpec, show_eps
+from benchmark.tasks.base import Score, Task
 
 GAIN = 0.02  # share of the error that late steps may bring before more steps are asked for
 
@@ -32,8 +32,13 @@ def score_name(score: Score, eps: Fraction) -> str:
 
 def headline_name(results: Results) -> str:
     """CSV column that ranks; empty where the suite has no headline threat model."""
-    threat = results.suite.threat
-    return f"{results.task.headline}_{show_eps(threat.eps)}" if threat is not None and results.suite.attacks else ""
+    return score_headline(results.suite, results.task)
+
+
+def score_headline(suite: SuiteSpec, task: Task) -> str:
+    """:func:`headline_name` of a suite and its task."""
+    threat = suite.threat
+    return f"{task.headline}_{show_eps(threat.eps)}" if threat is not None and suite.attacks else ""
 
 
 def headline_values(results: Results, model: str) -> pd.Series:

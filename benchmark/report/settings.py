@@ -132,7 +132,7 @@ def _part(
     version, _, library = recorded.partition("+")
     params, note = dict(given), ELSEWHERE
     try:
-        stated = {key: said[key] for key in ("norm", "kind") if kind == "attack" and key in said}
+        stated: dict[str, Any] = {key: said[key] for key in ("norm", "kind") if kind == "attack" and key in said}
         plugin = registry.make(use, {**given, **stated})
     except AssayError:
         plugin = None
