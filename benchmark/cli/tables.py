@@ -14,8 +14,7 @@ from benchmark.report.drift import SHOWN, TITLE, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
 from benchmark.report.explanations import one_method, scoring_lines
 from benchmark.report.flags import flags
-from benchmark.report.formats import texts
-from benchmark.report.leaderboard import verdicts
+from benchmark.report.formats import MOST_PAIRS, texts
 from benchmark.report.probes import published
 from benchmark.report.results import Results
 from benchmark.report.text import MANY, cell_text, number
@@ -41,7 +40,7 @@ def print_report(
         for line in (*scoring_lines(results)[1:], *(f"{who}: {why}: {what}" for who, why, what in results.reasons())):
             console.print(f"  {line}", markup=False)
         return
-    for line in (*lead.places, *verdicts(results)):
+    for line in (*lead.places, *(lead.pairs if len(lead.pairs) <= MOST_PAIRS else ()), *lead.checks):
         console.print(f"  {line}", markup=False)
     for flag in flags(results):
         console.print(f"  flag: {flag.model}: {flag.name}: {flag.words}", markup=False)

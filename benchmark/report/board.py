@@ -13,7 +13,7 @@ import pandas as pd
 from benchmark.errors import UnknownNameError
 from benchmark.report.columns import shown_columns
 from benchmark.report.flags import MEANS, flags
-from benchmark.report.leaderboard import COUNTS, headline_column, leaderboard, verdicts
+from benchmark.report.leaderboard import COUNTS, headline_column, leaderboard, pair_words, verified_words
 from benchmark.report.places import place_words
 from benchmark.report.probes import declared
 from benchmark.report.results import Results
@@ -65,7 +65,8 @@ class Leaderboard:
         heads: what each column says, by name.
         shown: the columns of a page where none are chosen.
         places: in words, which places the data decide.
-        details: further lines: pairs of models, what was verified.
+        pairs: a line a pair of models, what the data decide between them.
+        checks: what was verified.
         notes: footnotes of the flags.
         about: facts for people, such as the threat model and the number of samples.
         settings: by suite, every setting needed to repeat the table.
@@ -79,7 +80,8 @@ class Leaderboard:
     heads: Mapping[str, Head]
     shown: Sequence[str]
     places: Sequence[str] = ()
-    details: Sequence[str] = ()
+    pairs: Sequence[str] = ()
+    checks: Sequence[str] = ()
     notes: Sequence[Note] = ()
     about: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Settings] = field(default_factory=dict)
@@ -103,7 +105,8 @@ class Leaderboard:
             heads=_heads(results, frame),
             shown=_shown(results, frame),
             places=place_words(results, frame),
-            details=verdicts(results),
+            pairs=pair_words(results),
+            checks=verified_words(results),
             notes=flag_notes(results),
             about={name: text for name, text in about.items() if text},
             settings={suite.name: settings(results)},

@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmark.report.board import Leaderboard
 from benchmark.report.fold import COLUMNS, fact_rows, part_cells
-from benchmark.report.formats import MOST_DETAILS, about, texts
+from benchmark.report.formats import about, texts
 from benchmark.report.text import cell_text
 
 WIDE, HIGH = 64, 8  # of a bar, in pixels
@@ -25,10 +25,9 @@ SCROLL = '<div style="overflow-x:auto">'
 def html(board: Leaderboard) -> str:
     """The table, what stands under it, and its settings."""
     parts = [f"<strong>{escape(board.title)}</strong>", f'<div style="opacity:.8">{escape(about(board))}</div>']
-    parts += [_table(board), _list(board.places)]
-    if board.details:
-        shown = " open" if len(board.details) <= MOST_DETAILS and not board.places else ""
-        parts.append(f"<details{shown}><summary>Pairs and verification</summary>{_list(board.details)}</details>")
+    parts += [_table(board), _list([*board.places, *board.checks])]
+    if board.pairs:
+        parts.append(f"<details><summary>Every pair</summary>{_list(board.pairs)}</details>")
     for note in board.notes:
         found = "; ".join(f"{model}: {words}" for model, words in note.found)
         parts.append(

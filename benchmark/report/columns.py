@@ -31,7 +31,8 @@ def score_names(results: Results, board: pd.DataFrame) -> list[str]:
     facts = [name for model in results.models for name in results.facts(model)]
     counts = [name for name in ("failed", "skipped", "missing", "nan", "out_of_budget") if board[name].sum()]
     spread = ["seed_spread"] if board["seed_spread"].notna().any() else []
-    names = ["model", "rank", "gate", *at, *clean, *spread, *dict.fromkeys(facts), *counts]
+    flagged = ["flags"] if board["flags"].any() else []
+    names = ["model", "rank", "gate", *flagged, *at, *clean, *spread, *dict.fromkeys(facts), *counts]
     return [name for name in dict.fromkeys(names) if name in board]
 
 

@@ -46,7 +46,7 @@ def threat_text(threat: Mapping[str, Any]) -> str:
     """A threat model in words, such as ``linf, fixed, white-box``."""
     if not threat:
         return ""
-    words = [str(threat[key]) for key in ("norm", "kind", "knowledge", "domain") if threat.get(key)]
+    words = [str(threat[key]) for key in ("norm", "kind", "knowledge", "domain") if threat.get(key, "none") != "none"]
     return ", ".join([*words, *(key for key in ("targeted", "relative", "control") if threat.get(key))])
 
 

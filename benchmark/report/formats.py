@@ -16,7 +16,7 @@ from benchmark.report.tables import FLOAT_FORMAT, to_csv
 from benchmark.report.text import board_lines, cell_text, one_line, plain_text
 
 SCHEMA = 1
-MOST_DETAILS = 12  # lines on pairs that stand open on a page; more are folded away
+MOST_PAIRS = 12  # lines on pairs that stand open on a page; more are folded away
 BRACKETS = "Values in brackets are 95 % intervals; `?` marks a value whose samples lack a verdict, with its two bounds."
 
 
@@ -48,7 +48,12 @@ def texts(board: Leaderboard, names: Sequence[str]) -> list[list[str]]:
 def _text(row: pd.Series, name: str, marks: Mapping[str, int]) -> str:
     if name == "flags" and isinstance(row[name], str):
         return flagged(row[name], marks)
-    return one_line(cell_text(row, name))
+    return " ".join(cell_text(row, name).split())
+
+
+def markdown_texts(board: Leaderboard, names: Sequence[str]) -> pd.DataFrame:
+    """Cells of a Markdown table: no markup but our own."""
+    return pd.DataFrame([[one_line(text) for text in row] for row in texts(board, names)], columns=list(names))
 
 
 def flagged(names: str, marks: Mapping[str, int]) -> str:
@@ -67,10 +72,9 @@ def about(board: Leaderboard) -> str:
 def markdown(board: Leaderboard) -> str:
     """The table with everything under it: places, pairs, footnotes, and the settings folded away."""
     names = board.page()
-    frame = pd.DataFrame(texts(board, names), columns=names)
     heads = {name: _head(board, name).arrow for name in names}
     lines = [f"## {plain_text(board.title)}", "", f"{plain_text(about(board))}.", "", BRACKETS, ""]
-    lines += [*board_lines(frame, names, heads), "", *under(board)]
+    lines += [*board_lines(markdown_texts(board, names), names, heads), "", *under(board)]
     for name, found in board.settings.items():
         lines += settings_lines(found, f"Every setting needed to repeat {name}")
     return "\n".join(lines).rstrip() + "\n"
@@ -79,10 +83,11 @@ def markdown(board: Leaderboard) -> str:
 def under(board: Leaderboard) -> list[str]:
     """What stands under a table, as Markdown: places, pairs, footnotes of the flags."""
     lines = [f"- {plain_text(line)}" for line in board.places]
-    pairs = [f"- {plain_text(line)}" for line in board.details]
-    if len(pairs) > MOST_DETAILS:
-        pairs = ["", "<details><summary>Every pair</summary>", "", *pairs, "", "</details>"]
-    return [*lines, *pairs, "", *footnotes(board)]
+    pairs = [f"- {plain_text(line)}" for line in board.pairs]
+    checks = [f"- {plain_text(line)}" for line in board.checks]
+    if len(pairs) > MOST_PAIRS:
+        pairs, checks = [], [*checks, "", "<details><summary>Every pair</summary>", "", *pairs, "", "</details>"]
+    return [*lines, *pairs, *checks, "", *footnotes(board)]
 
 
 def footnotes(board: Leaderboard) -> list[str]:
@@ -141,7 +146,8 @@ def as_json(board: Leaderboard) -> dict[str, Any]:
         "columns": [_column(board, name) for name in names],
         "rows": [{name: _value(board, row, name) for name in names} for row in rows(board)],
         "places": list(board.places),
-        "pairs": list(board.details),
+        "pairs": list(board.pairs),
+        "checks": list(board.checks),
         "flags": [
             {
                 "number": note.number,

@@ -16,7 +16,6 @@ import pandas as pd
 
 from benchmark.report.board import SIDES, Head, Leaderboard
 from benchmark.report.combined import NOISE, ROBUST, suite_rows
-from benchmark.report.fold import threat_text
 from benchmark.report.pareto import Axis, dominations, front_words, marks
 from benchmark.report.places import listed
 from benchmark.report.settings import settings_of
@@ -128,6 +127,8 @@ def _joined(parts: Sequence[Part]) -> Leaderboard:
     for name in columns:
         if name.endswith((":rank", ":n")):
             frame[name] = frame[name].astype("Int64")
+        elif f"{name}_low" in columns:  # a column of whole numbers alone was read as integers
+            frame[name] = frame[name].astype(float)
     compared = _without_barred(frame.set_index("model"), parts)
     made, found = marks(compared, axes), dominations(compared, axes)
     frame["pareto"] = [made[model] for model in models]
@@ -161,9 +162,9 @@ def _compared(axes: Sequence[Axis]) -> str:
         by_suite.setdefault(axis.suite, []).append(axis.name.partition(":")[2])
     told = "; ".join(f"{suite}: {', '.join(names)}" for suite, names in by_suite.items())
     return (
-        f"Pareto: two models are compared on the suites where both have every axis ({told}), by point estimates; beyond"
-        " the intervals means that two 95 % intervals do not overlap. Of the metrics of explanations only those whose"
-        " measured verdict is sound are axes; their means over explainers have no interval."
+        f"Compared by point estimates where both models have every axis ({told}). Beyond the intervals: two 95 %"
+        " intervals do not overlap; means over explainers have none. Of the metrics of explanations only the sound ones"
+        " are axes."
     )
 
 
@@ -190,4 +191,4 @@ def _shown(frame: pd.DataFrame, heads: Mapping[str, Head]) -> list[str]:
 def _about(suite: Written) -> str:
     data, threat = suite.plan["dataset"], suite.suite.threat
     told = f"{data['n']} samples of {suite.suite.dataset.label}"
-    return told if threat is None else f"{told}, {threat_text(threat.model_dump(mode='json'))} {threat.eps}"
+    return told if threat is None else f"{told}, {threat.norm} {threat.eps}"

@@ -43,7 +43,7 @@ WIDTH = 8  # columns that fit a page; more are set smaller
 def escape(text: str) -> str:
     """Text as LaTeX shows it, on one line; what a plain pdfLaTeX has no glyph for becomes ``?``."""
     line = " ".join(text.split()).replace('"', "''")
-    return "".join(SPECIAL.get(c, c if c.isascii() or _accented(c) else "?") for c in line)
+    return "".join(SPECIAL.get(c, c if (c.isascii() and c.isprintable()) or _accented(c) else "?") for c in line)
 
 
 def _accented(c: str) -> bool:

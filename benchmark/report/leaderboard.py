@@ -199,7 +199,18 @@ def _put(row: dict[str, Any], name: str, estimate: stats.Estimate) -> None:
 
 
 def verdicts(results: Results) -> list[str]:
-    """In words, which places the data decide and which they do not."""
+    """In words, which pairs the data decide and which they do not, and what was verified."""
+    return [*pair_words(results), *verified_words(results)]
+
+
+def verified_words(results: Results) -> list[str]:
+    """How many returned inputs the verifier judged; empty where there are none."""
+    judged, outside, lost = results.verified()
+    return [f"{judged:,} returned inputs verified: {outside} out of budget, {lost} not finite."] if judged else []
+
+
+def pair_words(results: Results) -> list[str]:
+    """A line a pair of models: what the data decide; and which models have no rank."""
     if not results.task.verdicts:
         return score_verdicts(results)
     outcomes = {model: headline_outcomes(results, model) for model in results.models}
@@ -221,7 +232,4 @@ def verdicts(results: Results) -> list[str]:
     for model in results.models:
         if model not in whole:
             lines.append(f"{model} is not ranked: some samples have no valid verdict.")
-    judged, outside, lost = results.verified()
-    if judged:
-        lines.append(f"{judged:,} returned inputs verified: {outside} out of budget, {lost} not finite.")
     return lines

@@ -12,7 +12,7 @@ from benchmark.report.drift import SAYS, SHOWN, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
 from benchmark.report.explanations import one_method, scoring_lines, similarity
 from benchmark.report.fold import settings_lines
-from benchmark.report.formats import texts, under
+from benchmark.report.formats import markdown_texts, under
 from benchmark.report.probes import published, unshown
 from benchmark.report.results import Results
 from benchmark.report.text import (
@@ -62,7 +62,7 @@ def markdown(
         "Values in brackets are 95 % intervals; `?` marks a rate whose samples lack a verdict, with its two bounds."
     ]
     lead, names = Leaderboard.of(results, board), shown_columns(results, board)
-    lines += ["", *board_lines(pd.DataFrame(texts(lead, names), columns=names), names), "", *under(lead)]
+    lines += ["", *board_lines(markdown_texts(lead, names), names), "", *under(lead)]
     others = other_scores(results, board)
     if others:
         lines += ["## At the other budgets", "", *page_lines(board, [*others, *data.get("facts", {})]), ""]

@@ -69,7 +69,7 @@ def moved(old: Path, new: Path) -> Moves:
             else:
                 same += 1
     ordered = sorted(found, key=lambda move: ORDER.index(move.how))
-    return Moves(tuple(ordered), same, tuple(_lines(before, after, models, bounds)))
+    return Moves(tuple(ordered), same, tuple(_lines(before, after, models, bounds, bool(found))))
 
 
 def read_board(file: Path) -> pd.DataFrame:
@@ -122,7 +122,9 @@ def _text(row: pd.Series, name: str) -> str:
     return number(value)
 
 
-def _lines(before: pd.DataFrame, after: pd.DataFrame, models: list[str], bounds: set[str]) -> Iterator[str]:
+def _lines(
+    before: pd.DataFrame, after: pd.DataFrame, models: list[str], bounds: set[str], anything: bool
+) -> Iterator[str]:
     """What is in one of the two alone, and which digests differ."""
     for what, one, other in (
         ("model", list(before.index), list(after.index)),
@@ -141,5 +143,5 @@ def _lines(before: pd.DataFrame, after: pd.DataFrame, models: list[str], bounds:
         yield f"another number of samples: {', '.join(sizes)}"
     if entries:
         yield f"another model under the same name (its entry changed): {', '.join(entries)}"
-    if models and not data and not entries:
+    if anything and not data and not entries:
         yield "the same data and entries: what moved is due to the suite, an attack, a library or the device"

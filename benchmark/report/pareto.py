@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import isnan, nan
 
 import pandas as pd
 
@@ -56,17 +56,26 @@ def dominations(table: pd.DataFrame, axes: Sequence[Axis]) -> list[Domination]:
         table: indexed by model; the axes' columns, and ``<name>_low`` and ``<name>_high`` where known.
     """
     shared, found = suites_of(table, axes), []
+    values = {axis.name: _column(table, axis.name) for axis in axes}
+    bounds = {axis.name: [_column(table, f"{axis.name}{side}") for side in ("_low", "_high")] for axis in axes}
     for a in shared:
         for b in shared:
             both = [suite for suite in shared[a] if suite in shared[b]]
             of = [axis for axis in axes if axis.suite in both]
             if a == b or not of:
                 continue
-            gains = [_gain(table, axis, a, b) for axis in of]
+            gains = [(1 if x.higher_is_better else -1) * (values[x.name][a] - values[x.name][b]) for x in of]
             if min(gains) >= 0 and max(gains) > 0:
-                beyond = tuple(axis.name for axis in of if _apart(table, axis, a, b))
+                ends = {x.name: [(bounds[x.name][0][m], bounds[x.name][1][m]) for m in (a, b)] for x in of}
+                beyond = tuple(name for name, (ours, theirs) in ends.items() if apart(ours, theirs))
                 found.append(Domination(a, b, tuple(both), beyond))
     return found
+
+
+def _column(table: pd.DataFrame, name: str) -> dict[str, float]:
+    """Model to its number; NaN throughout where there is no such column."""
+    values = table[name].astype(float) if name in table else pd.Series(nan, index=table.index)
+    return {str(model): float(value) for model, value in values.items()}
 
 
 def marks(table: pd.DataFrame, axes: Sequence[Axis]) -> dict[str, str]:
@@ -83,23 +92,6 @@ def marks(table: pd.DataFrame, axes: Sequence[Axis]) -> dict[str, str]:
         sure = any(each.beyond for each in behind)
         made[model] = "" if alone else BEHIND if sure else OPEN if behind else FRONT
     return made
-
-
-def _gain(table: pd.DataFrame, axis: Axis, a: str, b: str) -> float:
-    values = table[axis.name].astype(float)
-    gain = float(values[a] - values[b])
-    return gain if axis.higher_is_better else -gain
-
-
-def _apart(table: pd.DataFrame, axis: Axis, a: str, b: str) -> bool:
-    return apart(_interval(table, axis.name, a), _interval(table, axis.name, b))
-
-
-def _interval(table: pd.DataFrame, name: str, model: str) -> tuple[float, float]:
-    if f"{name}_low" not in table:
-        return float("nan"), float("nan")
-    low, high = (table[f"{name}{side}"].astype(float) for side in ("_low", "_high"))
-    return float(low[model]), float(high[model])
 
 
 def apart(one: tuple[float, float], other: tuple[float, float]) -> bool:

@@ -200,9 +200,6 @@ def score_verdicts(results: Results) -> list[str]:
         ]
         adjusted = stats.holm([test.p for test in tests])
         lines = [_words(results, m, entry, name, t, p) for m, t, p in zip(others, tests, adjusted, strict=True)] + lines
-    judged, outside, lost = results.verified()
-    if judged:
-        lines.append(f"{judged:,} returned inputs verified: {outside} out of budget, {lost} not finite.")
     return lines
 
 
