@@ -17,8 +17,9 @@ from benchmark.report.fold import COLUMNS, fact_rows, part_cells
 from benchmark.report.formats import about, texts
 from benchmark.report.text import cell_text
 
-WIDE, HIGH = 64, 8  # of a bar, in pixels
+WIDE, HIGH = 96, 8  # of a bar, in pixels
 CELL = 'style="padding:.25em .6em;border-bottom:1px solid rgba(128,128,128,.35)'
+TABLE = '<table style="border-collapse:collapse">'
 SCROLL = '<div style="overflow-x:auto">'
 
 
@@ -63,8 +64,8 @@ def _table(board: Leaderboard) -> str:
     for (_, row), cells in zip(board.frame.iterrows(), texts(board, names), strict=True):
         shown = [_cell(board, row, name, text) for name, text in zip(names, cells, strict=True)]
         body.append(f"<tr>{''.join(shown)}</tr>")
-    head = "".join(f'<th scope="col" {CELL};text-align:left">{escape(text)}</th>' for text in heads)
-    return f"{SCROLL}<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+    head = "".join(f'<th scope="col" {CELL};text-align:left;white-space:nowrap">{escape(text)}</th>' for text in heads)
+    return f"{SCROLL}{TABLE}<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
 
 
 def _cell(board: Leaderboard, row: pd.Series, name: str, text: str) -> str:
@@ -83,10 +84,9 @@ def _bar(board: Leaderboard, row: pd.Series, name: str) -> str:
     value = _place(row[name], start, end)
     if low is None or high is None:
         return ""
-    dot = "" if value is None else f'<circle cx="{value:.1f}" cy="{HIGH / 2}" r="2.5" fill="currentColor"/>'
-    line = (
-        f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{HIGH / 2}" y2="{HIGH / 2}" stroke="currentColor" stroke-width="2"/>'
-    )
+    dot = "" if value is None else f'<circle cx="{value:.1f}" cy="{HIGH / 2}" r="2" fill="currentColor"/>'
+    thick = 'stroke="currentColor" stroke-width="4" opacity=".45"'
+    line = f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{HIGH / 2}" y2="{HIGH / 2}" {thick}/>'
     axis = f'<line x1="0" x2="{WIDE}" y1="{HIGH - 0.5}" y2="{HIGH - 0.5}" stroke="currentColor" opacity=".3"/>'
     size = f'width="{WIDE}" height="{HIGH}" viewBox="0 0 {WIDE} {HIGH}"'
     return f'<br><svg {size} aria-hidden="true">{axis}{line}{dot}</svg>'
@@ -114,4 +114,4 @@ def _plain_table(heads: Any, rows: Any) -> str:
     head = "".join(f'<th {CELL};text-align:left">{escape(text)}</th>' for text in heads)
     top = f'<td {CELL};text-align:left;vertical-align:top">'
     body = "".join(f"<tr>{''.join(f'{top}{escape(text)}</td>' for text in row)}</tr>" for row in rows)
-    return f"{SCROLL}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    return f"{SCROLL}{TABLE}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"

@@ -184,7 +184,7 @@ def test_html_draws_the_interval_where_it_lies():
     assert parsed.tags.count("svg") == 3
     assert parsed.tags.count("circle") == 2
     x = [float(value) for name, value in parsed.attributes if name in ("x1", "cx", "x2")]
-    axis, low, high, dot = [0, 64], 3 + 58 * 0.4, 3 + 58 * 0.6, 32
+    axis, low, high, dot = [0, 96], 3 + 90 * 0.4, 3 + 90 * 0.6, 48
     assert x[:5] == pytest.approx([*axis, low, high, dot], abs=0.06)
 
 
