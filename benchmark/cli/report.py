@@ -6,14 +6,30 @@ from pathlib import Path
 
 import typer
 
-from benchmark.cli.options import RESULTS, Include, Out, SuiteName
+from benchmark.cli.options import RESULTS, Columns, Include, Out, Sort, SuiteName, TableFormat
 
 
-def report(suite: SuiteName, include: Include = [], out: Out = RESULTS) -> None:  # noqa: B006
-    """Write the leaderboard, the explanations, the curves and their pictures again; computes nothing."""
+def report(
+    suite: SuiteName,
+    table_format: TableFormat = "",
+    columns: Columns = "",
+    sort: Sort = "",
+    include: Include = [],  # noqa: B006
+    out: Out = RESULTS,
+) -> None:
+    """Write the leaderboard, the explanations, the curves and their pictures again; computes nothing.
+
+    With --format, --columns or --sort it prints the leaderboard alone, so chosen, and writes no table.
+    """
     from benchmark.registry import include as include_files
 
     include_files(include)
+    if table_format or columns or sort:
+        from benchmark.cli.board import print_boards
+        from benchmark.report.board import Leaderboard
+
+        print_boards([Leaderboard.read(results_folder(suite, out))], table_format or "text", columns, sort)
+        return
     for i, folder in enumerate([results_folder(suite, out), *parts_folders(suite, out)]):
         _report_one(folder, part=i > 0)
     combine(results_folders(suite, out))
