@@ -92,6 +92,7 @@ class Context:
     _failed: dict[str, BaseException] = field(default_factory=dict)
     _datasets: dict[str, Dataset] = field(default_factory=dict)
     _batches: OrderedDict[tuple[Any, ...], Batch] = field(default_factory=OrderedDict)
+    _rows: OrderedDict[str, Mapping[str, NDArray[Any]]] = field(default_factory=OrderedDict)
     evidence: OrderedDict[tuple[Any, ...], Explained] = field(default_factory=OrderedDict)
     outputs: OrderedDict[tuple[Any, ...], dict[str, Any]] = field(default_factory=OrderedDict)
 
@@ -147,6 +148,15 @@ class Context:
             path = {"path": spec.path} if spec.path is not None else {}
             self._datasets[key] = datasets.make(spec.plugin.use, {**spec.plugin.params, **path})
         return self._datasets[key]
+
+    def rows(self, cell: str) -> Mapping[str, NDArray[Any]]:
+        """Rows of a needed cell; those of the last cells are kept, since every attack on a chunk reads the same."""
+        if cell not in self._rows:
+            self._rows[cell] = self.results.rows(cell)
+            while len(self._rows) > 8:
+                self._rows.popitem(last=False)
+        self._rows.move_to_end(cell)
+        return self._rows[cell]
 
     def batch(self, cell: Cell) -> Batch:
         """The cell's samples on the suite's grid, as its task presents them, with masks where known; a few are kept.

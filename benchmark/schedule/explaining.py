@@ -116,7 +116,7 @@ def evidence(cell: Cell, context: Context, model: Model, at: slice) -> Explained
     key = (cell.entry, *needed, at.start, at.stop)
     if key not in context.evidence:
         batch = context.batch(cell)
-        rows = joined([dict(context.results.rows(hash_)) for hash_ in needed])
+        rows = joined([dict(context.rows(hash_)) for hash_ in needed])
         attributions = joined([dict(context.results.artefact(hash_, "attributions")) for hash_ in needed])
         inputs, labels = tensors(batch, at, context.device)
 

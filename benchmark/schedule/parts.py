@@ -72,7 +72,7 @@ def png(picture: NDArray[np.uint8]) -> bytes:
 
 def clean_rows(cell: Cell, context: Context) -> Rows:
     """Rows of the needed clean cell, cut to this cell's samples (a prefix of the clean cell's)."""
-    rows = context.results.rows(cell.needs["clean"])
+    rows = context.rows(cell.needs["clean"])
     return {name: values[: len(cell.samples)] for name, values in rows.items()}
 
 

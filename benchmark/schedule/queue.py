@@ -1,8 +1,9 @@
 """Cells that are ready to run, and which of them comes next.
 
-A slot stays with the model that it holds, and among its cells with the attributions that it scores (they are loaded).
-Otherwise the cell with the longest way to the end of the run comes first: its own seconds and those of the longest
-chain of cells that wait for it. So the last cells of a run are short ones, and no long chain begins late.
+A slot stays with the model that it holds, with the samples that it has loaded, and with the attributions that it
+scores. Among the cells that this leaves, the one with the longest way to the end of the run comes first: its own
+seconds and those of the longest chain of cells that wait for it. So the last cells of a run are short ones, and no
+long chain begins late.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from benchmark.schedule.costs import Costs, Key, key_of
 from benchmark.spec.cell import Cell
 
-Group = tuple[str, str | Key]
+Group = tuple[str, str, str]
 
 
 def group_of(cell: Cell) -> Group:
-    """Cells that follow one another: metrics of one explain cell, or cells that differ in their samples only."""
-    return (cell.model, cell.needs["explain"]) if "explain" in cell.needs else (cell.model, key_of(cell))
+    """What a worker has at hand after this cell: model, chunk (by its first sample), the explain cell scored."""
+    return cell.model, cell.samples[0] if cell.samples else "", cell.needs.get("explain", "")
 
 
 class Queue:
@@ -56,18 +57,19 @@ class Queue:
 
     def _from(self, model: str, group: Group | None) -> Cell:
         groups = self._ready[model]
-        chosen = group if group in groups else max(groups, key=lambda name: self.way(groups[name][0]))
-        cells = groups[chosen]
-        longest = max(range(len(cells)), key=lambda i: self.way(cells[i])) if chosen[1] != key_of(cells[0]) else 0
-        cell = cells.pop(longest)
+        if group not in groups:  # the same samples, else whatever is longest
+            near = [name for name in groups if group is not None and name[1] == group[1]] or groups
+            group = max(near, key=lambda name: max(self.way(cell) for cell in groups[name]))
+        cells = groups[group]
+        cell = cells.pop(max(range(len(cells)), key=lambda i: self.way(cells[i])))
         if not cells:
-            del groups[chosen]
+            del groups[group]
         if not groups:
             del self._ready[model]
         return cell
 
     def _seconds_ready(self, model: str) -> float:
-        return sum(len(cells) * self.way(cells[0]) for cells in self._ready[model].values())
+        return sum(self.way(cell) for cells in self._ready[model].values() for cell in cells)
 
     def way(self, cell: Cell) -> float:
         """Seconds from the start of this cell to the end of the longest chain behind it."""
