@@ -1,0 +1,326 @@
+"""The page as a whole: what stands in it, in which order, and the template that is filled with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from benchmark.attacks.base import Extras
+from benchmark.report.curves import WORST, Curves, curves, describe
+from benchmark.report.drift import SAYS, attacked_explanations, compact
+from benchmark.report.explainer_ranks import control_lines
+from benchmark.report.explanations import explanations, one_method, scoring_lines, similarity
+from benchmark.report.extras import extras
+from benchmark.report.flags import flags
+from benchmark.report.gallery import CAPTION
+from benchmark.report.leaderboard import leaderboard, verdicts
+from benchmark.report.markdown import RANKS
+from benchmark.report.page.attacked import gallery
+from benchmark.report.page.charts import glance, panels
+from benchmark.report.page.explaining import explained_grid, maps, ranks_grid
+from benchmark.report.page.pictures import figure
+from benchmark.report.page.samples import Attacked, Samples, heat
+from benchmark.report.page.tables import Grid, board_grid, is_matrix, matrix_grid, of_frame, short
+from benchmark.report.probes import published
+from benchmark.report.results import Results
+from benchmark.report.worth import worth
+from benchmark.store.atomic import write_atomic
+from benchmark.store.folder import Store
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+FILE = "report.html"
+ROWS = 400  # of an attack's own table
+ACROSS = 6  # models up to which the matrix has a column a model
+KEPT = ("assay", "python", "torch", "foolbox", "torchattacks", "captum", "zennit", "quantus", "deepinv", "numpy")
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none';"
+    " form-action 'none'"
+)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that a report left: data URI, size in pixels, what it shows."""
+
+    uri: str
+    width: int
+    height: int
+    alt: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table or picture of the task's, an attack's or a metric's own."""
+
+    key: str
+    title: str
+    caption: str
+    grid: Grid | None
+    picture: Picture | None
+    more: str = ""
+
+
+def write_page(folder: Path, others: Sequence[str] = ()) -> Path:
+    """Write ``report.html`` beside the tables, which :func:`benchmark.report.write.write_report` has written before.
+
+    Args:
+        folder: ``results/<suite>``.
+        others: names of the folders beside it whose pages this one links to.
+
+    Raises:
+        NoRecordsError: there is nothing to report.
+    """
+    results = Results(Store(folder))
+    found, drawn = extras(results), curves(results)
+    text = page(results, leaderboard(results), explanations(results), found, drawn, others)
+    write_atomic(folder / FILE, text.encode())
+    return folder / FILE
+
+
+def page(
+    results: Results,
+    board: pd.DataFrame,
+    explained: pd.DataFrame,
+    found: Extras,
+    drawn: Curves,
+    others: Sequence[str] = (),
+) -> str:
+    """The whole page. Same records and artefacts, same text.
+
+    Args:
+        results: of the suite.
+        board: its leaderboard.
+        explained: its table of explanations, empty without explainers.
+        found: tables and pictures of its task, attacks and metrics.
+        drawn: its curves.
+        others: names of the folders beside it whose pages this one links to.
+    """
+    samples, suite = Samples(results), results.suite
+    stems = [stem for stem in found.captions if stem.startswith("explanations_")]
+    content = {
+        "policy": POLICY,
+        "title": suite.title or suite.name,
+        "suite": suite.name,
+        "description": suite.description.strip(),
+        "facts": facts(results),
+        "others": [(name, f"../{name}/{FILE}") for name in others],
+        "verdicts_task": results.task.verdicts,
+        "glance": glance(results, board),
+        "board": board_grid(results, board),
+        "words": verdicts(results),
+        "flags": list(enumerate(flags(results), 1)),
+        "matrix": matrix(samples),
+        "curves": panels(results, drawn),
+        "areas": _areas(drawn),
+        "described": describe(drawn.areas) if len(drawn.areas) else [],
+        "shots": gallery(samples),
+        "kept_here": bool(list(results.store.artefacts.glob("*"))) if results.store.artefacts.is_dir() else False,
+        "parts": _parts(results, found, {*stems, *drawn.figures}),
+        "published": _published(results, board),
+        "faults": found.faults,
+        "explanations": _explanations(results, explained, stems, found.captions) if len(explained) else None,
+        "combined": _combined(results),
+        "reasons": results.reasons(),
+        "made": made(results),
+        "versions": versions(results),
+        "stray": results.stray,
+    }
+    data = samples.data()
+    return _filled(content, data)
+
+
+def _filled(content: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """The template with its style, its script and its data, all of which travel in the package."""
+    from markupsafe import Markup
+
+    own = files("benchmark.report.page")
+    style, script = (own.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    # the JSON stands in a script element: nothing in it may end that element or start another
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    template = _environment().from_string(own.joinpath("page.html.j2").read_text(encoding="utf-8"))
+    return template.render(content, style=Markup(style), script=Markup(script), data=Markup(text))
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, StrictUndefined
+
+    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+# -- parts -------------------------------------------------------------------------------------------------
+
+
+def facts(results: Results) -> list[tuple[str, str]]:
+    """What the numbers are over: samples, data, threat model, seed."""
+    suite, data = results.suite, results.plan["dataset"]
+    found = [
+        ("samples", f"{data['n']:,} of {suite.dataset.label}, {suite.dataset.split}"),
+        ("models", str(len(results.models))),
+    ]
+    if suite.threat is not None:
+        where = "" if suite.threat.domain == "image" else f" of the {suite.threat.domain}'s norm"
+        found.append(("headline threat model", f"{suite.threat.norm}, eps = {suite.threat.eps}{where}"))
+    attacks = sum(not results.threat(probe.name).get("control") for probe in suite.attacks)
+    controls = len(suite.attacks) - attacks
+    if suite.attacks:
+        found.append(("attacks", f"{attacks}" + (f", and {controls} as control" if controls else "")))
+    if suite.explainers:
+        control = sum(bool(results.plan["explainers"][p.name]["control"]) for p in suite.explainers)
+        found.append(("explainers", f"{len(suite.explainers) - control}" + (f", and {control} as control" if control else "")))
+        found.append(("metrics", str(len(suite.metrics))))
+    found.append(("seed", str(suite.seed)))
+    return [*found, *[(name, str(text)) for name, text in data.get("facts", {}).items()]]
+
+
+def matrix(samples: Samples) -> dict[str, Any] | None:
+    """Models and attacks with what each cell says and holds; None where nothing was attacked."""
+    judged, models = samples.judged, samples.results.models
+    attacks = [a for a in samples.attacks if any((m, a.key) in judged for m in models)]
+    if not judged:
+        return None
+    colour = dict(heat(judged, samples.results.task.verdicts))
+
+    def cell(model: str, attacked: Attacked) -> dict[str, Any] | None:
+        one = judged.get((model, attacked.key))
+        if one is None:
+            return None
+        value = one.share
+        text = short(value.value) if value.value == value.value else "?"
+        text = text[:-1] if samples.results.task.verdicts and text != "?" else text
+        return {"key": f"{model}|{attacked.key}", "text": text, "heat": colour.get((model, attacked.key)), "words": one.words}
+
+    across = len(models) <= ACROSS
+    rows = [(a, [cell(m, a) for m in models]) for a in attacks] if across else []
+    turned = [] if across else [(m, [cell(m, a) for a in attacks]) for m in models]
+    return {"across": across, "models": models, "attacks": attacks, "rows": rows, "turned": turned}
+
+
+def _areas(drawn: Curves) -> Grid | None:
+    """Area under every curve and its optimality."""
+    if not len(drawn.areas):
+        return None
+    table = drawn.areas.assign(attack=drawn.areas["attack"].replace(WORST, "all together"))
+    return of_frame("areas", table[["model", "norm", "attack", "n", "area", "area_low", "area_high", "optimality"]])
+
+
+def _parts(results: Results, found: Extras, without: set[str]) -> list[Part]:
+    """Tables and pictures that task, attacks and metrics made, in the order of leaderboard.md."""
+    parts = []
+    for stem in dict.fromkeys([*found.tables, *found.captions, *found.figures]):
+        if stem in without:
+            continue
+        table, whole = found.shown.get(stem, found.tables.get(stem)), found.tables.get(stem)
+        square = table is not None and is_matrix(table, results.models)
+        shown = None if square else _picture(results, stem)
+        if table is None and shown is None:
+            continue
+        grid = None
+        if table is not None:
+            make = matrix_grid if square else of_frame
+            grid = make(f"part-{stem}", "", table.head(ROWS))
+        cut = whole is not None and (len(whole) > ROWS or stem in found.shown)
+        title = stem.replace("_", " ")
+        more = f"The whole table is {stem}.csv, beside this page." if cut else ""
+        parts.append(Part(stem, title[:1].upper() + title[1:], found.captions.get(stem, ""), grid, shown, more))
+    return parts
+
+
+def _picture(results: Results, stem: str) -> Picture | None:
+    """A picture in ``figures/``, where there is one."""
+    file = results.store.folder / "figures" / f"{stem}.png"
+    if not file.is_file():
+        return None
+    uri, width, height = figure(file, file.stat().st_mtime)
+    return Picture(uri, width, height, stem.replace("_", " "))
+
+
+def _published(results: Results, board: pd.DataFrame) -> Grid | None:
+    table = published(results, board)
+    return of_frame("published", table, "Beside published figures") if len(table) else None
+
+
+def _explanations(
+    results: Results, explained: pd.DataFrame, stems: Sequence[str], captions: Mapping[str, str]
+) -> dict[str, Any]:
+    """Everything of the part on explanations."""
+    drawn = maps(results)
+    pictures = [] if drawn else [one for stem in stems if (one := _picture(results, stem)) is not None]
+    drift = compact(attacked_explanations(results))
+    return {
+        "grid": explained_grid(results, explained),
+        "scoring": scoring_lines(results),
+        "worth": worth(results),
+        "ranks": ranks_grid(results),
+        "ranks_said": RANKS.replace("`", ""),
+        "controls": list(control_lines(results)),
+        "alike": one_method(results) or (["No two explainers are one method here."] if len(similarity(results)) else []),
+        "maps": drawn,
+        "pictures": pictures,
+        "caption": next((captions[stem] for stem in stems), CAPTION),
+        "drift": of_frame("drift", drift, filtered="models and explainers") if len(drift) else None,
+        "drift_said": SAYS.replace("`", ""),
+    }
+
+
+def _combined(results: Results) -> Grid | None:
+    """Robustness beside explanation quality, as ``combined.csv`` has it."""
+    file = results.store.folder / "combined.csv"
+    if not file.is_file():
+        return None
+    table = pd.read_csv(file)
+    names = [str(name) for name in table if not str(name).startswith("best_") and table[name].notna().any()]
+    names = names if table["suite"].nunique() > 1 else [name for name in names if name != "suite"]
+    first = ["model", *[name for name in names if name != "model"]]
+    return of_frame("combined", table[first], "Robustness beside explanation quality", filtered="models")
+
+
+def made(results: Results) -> list[dict[str, Any]]:
+    """Every setting needed to repeat it: a group of (name, what it uses, settings) each for attacks, explainers, metrics."""
+    suite, known = results.suite, results.plan.get("versions", {})
+
+    def settings(params: Mapping[str, Any]) -> list[str]:
+        return [f"{key} = {value}" for key, value in params.items()]
+
+    def used(name: str, use: str) -> str:
+        library = known.get(name, "").partition("+")[2]
+        return f"{use} ({library})" if library else use
+
+    attacks = []
+    for probe in suite.attacks:
+        said = settings(probe.params)
+        said += [f"budgets {', '.join(str(eps) for eps in probe.budgets)}"] if probe.budgets else []
+        said += [f"fitted on {probe.fit_samples} samples of {suite.dataset.fit_split}"] if probe.fit_samples else []
+        said += [f"fitted on {probe.source}"] if probe.source else []
+        said += ["judged on every entry"] if probe.transfer else []
+        attacks.append((probe.name, used(probe.name, probe.use), "; ".join(said) or "default settings"))
+    rest = [
+        ("Explainers", [(p.name, used(p.name, p.use), "; ".join(settings(p.params)) or "default settings") for p in suite.explainers]),
+        ("Metrics", [(m.name, used(m.name, m.use), "; ".join(settings(m.params)) or "default settings") for m in suite.metrics]),
+    ]
+    return [{"title": title, "rows": rows} for title, rows in (("Attacks", attacks), *rest) if rows]
+
+
+def versions(results: Results) -> list[tuple[str, str]]:
+    """Versions, devices and days that the records name; several, where they were not made at once."""
+    found: dict[str, set[str]] = {}
+    for head in results.heads.values():
+        for name, value in head.get("provenance", {}).items():
+            text = str(value)[:10] if name == "date" else str(value)
+            found.setdefault(name, set()).add(text)
+    names = [name for name in KEPT if name in found] + [name for name in ("device",) if name in found]
+    rows = [(name, ", ".join(sorted(found[name]))) for name in names]
+    days = sorted(found.get("date", set()))
+    if days:
+        rows.append(("computed", days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"))
+    return [*rows, ("dataset digest", results.plan["dataset"]["digest"][:16])]
+
+
