@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.cli.options import RESULTS, Include, Out, SuiteName
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def report(suite: SuiteName, include: Include = [], out: Out = RESULTS) -> None:  # noqa: B006
+    from benchmark.attacks.base import Extras
+    from benchmark.report.results import Results
+
+
+Html = Annotated[bool, typer.Option("--html", help="Also write report.html, one file that works from disk.")]
+
+
+def report(suite: SuiteName, include: Include = [], out: Out = RESULTS, html: Html = False) -> None:  # noqa: B006
     """Write the leaderboard, the explanations, the curves and their pictures again; computes nothing."""
     from benchmark.registry import include as include_files
 
     include_files(include)
-    for i, folder in enumerate([results_folder(suite, out), *parts_folders(suite, out)]):
-        _report_one(folder, part=i > 0)
+    folders = [results_folder(suite, out), *parts_folders(suite, out)]
+    written = [_report_one(folder, part=i > 0) for i, folder in enumerate(folders)]
     combine(results_folders(suite, out))
+    if html:
+        from benchmark.report.page import write_page
+
+        for i, tables in enumerate(written):
+            others = [folder.name for folder in (folders[1:] if i == 0 else folders[:1])]
+            typer.echo(f"page: {write_page(*tables, others)}")
 
 
-def _report_one(folder: Path, *, part: bool) -> None:
+def _report_one(folder: Path, *, part: bool) -> tuple[Results, pd.DataFrame, pd.DataFrame, Extras]:
     from benchmark.cli.tables import print_report
     from benchmark.report.write import write_report
 
-    results, board, explained, found = write_report(folder)
+    written = results, board, explained, found = write_report(folder)
     print_report(results, board, explained, found, part=part)
     if results.stray:
         typer.echo(f"{results.stray} records belong to no cell of this plan; they are not mixed in")
     typer.echo(f"leaderboard: {folder / ('leaderboard.md' if part else 'leaderboard.csv')}")
+    return written
 
 
 def results_folder(suite: str, out: Path) -> Path:

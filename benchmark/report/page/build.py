@@ -15,11 +15,10 @@ from benchmark.attacks.base import Extras
 from benchmark.report.curves import WORST, Curves, curves, describe
 from benchmark.report.drift import SAYS, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines
-from benchmark.report.explanations import explanations, one_method, scoring_lines, similarity
-from benchmark.report.extras import extras
+from benchmark.report.explanations import one_method, scoring_lines, similarity
 from benchmark.report.flags import flags
 from benchmark.report.gallery import CAPTION
-from benchmark.report.leaderboard import leaderboard, verdicts
+from benchmark.report.leaderboard import verdicts
 from benchmark.report.markdown import RANKS
 from benchmark.report.page.attacked import gallery
 from benchmark.report.page.charts import glance, panels
@@ -31,7 +30,6 @@ from benchmark.report.probes import published
 from benchmark.report.results import Results
 from benchmark.report.worth import worth
 from benchmark.store.atomic import write_atomic
-from benchmark.store.folder import Store
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -68,21 +66,22 @@ class Part:
     more: str = ""
 
 
-def write_page(folder: Path, others: Sequence[str] = ()) -> Path:
-    """Write ``report.html`` beside the tables, which :func:`benchmark.report.write.write_report` has written before.
+def write_page(
+    results: Results, board: pd.DataFrame, explained: pd.DataFrame, found: Extras, others: Sequence[str] = ()
+) -> Path:
+    """Write ``report.html`` beside the tables.
 
     Args:
-        folder: ``results/<suite>``.
+        results, board, explained, found: as :func:`benchmark.report.write.write_report` returns them: the page embeds
+            the pictures that it wrote.
         others: names of the folders beside it whose pages this one links to.
 
-    Raises:
-        NoRecordsError: there is nothing to report.
+    Returns:
+        the file.
     """
-    results = Results(Store(folder))
-    found, drawn = extras(results), curves(results)
-    text = page(results, leaderboard(results), explanations(results), found, drawn, others)
-    write_atomic(folder / FILE, text.encode())
-    return folder / FILE
+    text = page(results, board, explained, found, curves(results), others)
+    write_atomic(results.store.folder / FILE, text.encode())
+    return results.store.folder / FILE
 
 
 def page(
@@ -195,8 +194,8 @@ def matrix(samples: Samples) -> dict[str, Any] | None:
             return None
         value = one.share
         text = short(value.value) if value.value == value.value else "?"
-        text = text[:-1] if samples.results.task.verdicts and text != "?" else text
-        return {"key": f"{model}|{attacked.key}", "text": text, "heat": colour.get((model, attacked.key)), "words": one.words}
+        at = model, attacked.key
+        return {"key": "|".join(at), "text": text, "heat": colour.get(at), "words": one.words}
 
     across = len(models) <= ACROSS
     rows = [(a, [cell(m, a) for m in models]) for a in attacks] if across else []
@@ -225,8 +224,7 @@ def _parts(results: Results, found: Extras, without: set[str]) -> list[Part]:
             continue
         grid = None
         if table is not None:
-            make = matrix_grid if square else of_frame
-            grid = make(f"part-{stem}", "", table.head(ROWS))
+            grid = (matrix_grid if square else of_frame)(f"part-{stem}", table.head(ROWS))
         cut = whole is not None and (len(whole) > ROWS or stem in found.shown)
         title = stem.replace("_", " ")
         more = f"The whole table is {stem}.csv, beside this page." if cut else ""

@@ -13,7 +13,7 @@ from benchmark.report.explainer_ranks import PASSING, explainer_ranks
 from benchmark.report.explanations import control_explainers
 from benchmark.report.markdown import arrows
 from benchmark.report.page.pictures import diverging, outline, picture
-from benchmark.report.page.tables import Grid, Head, of_frame
+from benchmark.report.page.tables import Cell, Grid, Head, of_frame
 from benchmark.report.results import Results
 from benchmark.report.worth import ORDER, verdict_on
 
@@ -28,12 +28,14 @@ def explained_grid(results: Results, explained: pd.DataFrame) -> Grid:
     order = [v for v in ORDER if v in worth.values()]
     metrics = sorted(names, key=lambda column: order.index(worth[column]) if worth[column] in order else len(order))
     facts = [c for c in ("not_scored", *BOOKKEEPING) if c in table and (table[c].fillna(0) != 0).any()]
-    keep = ["model", "explainer", "control", *facts]
     columns = [f"{m}{side}" for m in metrics for side in ("", "_low", "_high")]
     heads = {
         m: Head(m, marks.get(m, m).replace("_", " "), group=worth[m], note=worth[m], title=names[m]) for m in metrics
     }
-    grid = of_frame("explained", table[[*keep, *columns]], "Explanations", heads, filtered="models and explainers")
+    grid = of_frame("explained", table[["explainer", *facts, *columns]], "Explanations", heads, "models and explainers")
+    for row, model, control in zip(grid.rows, table["model"], table["control"], strict=True):
+        name = row[0].text
+        row[0] = Cell(name, f"{name} {model}", above=str(model), chip="control" if control else "")
     passing = [verdict for verdict in order if verdict in PASSING]
     few = len(metrics) <= 8
     grid.groups = {verdict: few or not passing or verdict in PASSING for verdict in order}

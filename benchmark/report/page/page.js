@@ -79,7 +79,7 @@
   const only = panel.querySelector("[data-broken]"), more = document.getElementById("panel-more");
   const STATES = ["held", "broken", "wrong before", "no verdict"], FIRST = 200;
   const named = (k) => (k === null || k === undefined || k < 0 ? "–" : data.classes[k] ?? String(k));
-  const digits = (value) => (value === null || value === undefined ? "–" : String(value));
+  const digits = (value) => (value === null || value === undefined ? "–" : String(value).replace("-", "−"));
   const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)} %`);
   const COLUMNS = [
     ["state", "", (value) => STATES[value]], ["label", "label", named], ["before", "clean", named], ["pred", "prediction", named],

@@ -136,7 +136,7 @@ class Samples:
             "sure": _floats(clean["confidence"].reindex(one["sample"]).to_numpy(float))
             if "confidence" in clean
             else [],
-            "now": _after(one),
+            "now": _after(one, "confidence_perturbed"),
             "views": _floats(share_of_views.reindex(one["sample"]).to_numpy()) if share_of_views is not None else [],
         }
         condition = Condition(attacked.view.name, None if attacked.eps is None else Fraction(attacked.eps))
@@ -287,16 +287,16 @@ def _generated(rows: pd.DataFrame) -> Judged:
         "state": np.where(won, BROKEN, np.where(good, HELD, OPEN)).tolist(),
         "label": _whole(rows, "label"),
         "pred": _whole(rows, "pred"),
-        "now": _after(rows),
+        "now": _after(rows, "confidence"),
     }
     words = f"{int(won.sum())} of {len(rows)} made inputs are taken for their class"
     share = stats.rate(np.where(good, won.astype(float), np.nan))
     return Judged(rows["sample"].tolist(), columns, share, words, len(rows), 1, rows)
 
 
-def _after(rows: pd.DataFrame) -> list[Any]:
-    """Confidence of the prediction on the perturbed input; records of an older version have none."""
-    return _floats(rows["confidence"].to_numpy(float)) if "confidence" in rows else []
+def _after(rows: pd.DataFrame, name: str) -> list[Any]:
+    """Confidence on the perturbed input; records of an older version have none."""
+    return _floats(rows[name].to_numpy(float)) if name in rows else []
 
 
 def _whole(rows: pd.DataFrame, name: str) -> list[Any]:

@@ -32,6 +32,7 @@ class Cell:
         low, high, at: the interval and the value in percent of the column's scale; None: no bar.
         heat: share in percent that colours the cell; None: none.
         links: (text, address within the page, explanation) of flags.
+        above, chip: small words above the text and a chip after it.
     """
 
     text: str
@@ -41,6 +42,8 @@ class Cell:
     at: float | None = None
     heat: float | None = None
     links: tuple[tuple[str, str, str], ...] = ()
+    above: str = ""
+    chip: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,10 @@ class Grid:
 
 def short(value: float) -> str:
     """A number for reading: three decimals, or three significant digits where it is very large or small."""
-    if value != 0 and (abs(value) >= 1000 or abs(value) < 0.0005):
-        return f"{value:.3g}"
+    if value != 0 and (abs(value) >= 10000 or abs(value) < 0.0005):
+        return f"{value:.3g}".replace("-", "−")
     text = f"{value:.{DIGITS}f}"
-    return "0.000" if text == "-0.000" else text
+    return "0.000" if text == "-0.000" else text.replace("-", "−")
 
 
 def plain_cell(value: Any) -> Cell:
@@ -235,7 +238,7 @@ def _flag_cells(results: Results, board: pd.DataFrame) -> list[Cell]:
     return found
 
 
-def matrix_grid(key: str, caption: str, table: pd.DataFrame, filtered: str = "") -> Grid:
+def matrix_grid(key: str, table: pd.DataFrame, caption: str = "") -> Grid:
     """A table of shares in [0, 1] with its rows named in the first column, coloured by value."""
     names = [str(name) for name in table]
     heads = [Head(name, name.replace("_", " ") if i == 0 else name, numeric=i > 0) for i, name in enumerate(names)]
@@ -244,7 +247,7 @@ def matrix_grid(key: str, caption: str, table: pd.DataFrame, filtered: str = "")
         shares = [float(row[name]) for name in names[1:]]
         cells = [Cell("–") if pd.isna(x) else Cell(f"{x:.2f}", f"{x:.6g}", heat=round(100 * x, 1)) for x in shares]
         rows.append([Cell(str(row[names[0]]), str(row[names[0]])), *cells])
-    return Grid(key, caption, heads, rows, filtered=filtered)
+    return Grid(key, caption, heads, rows)
 
 
 def is_matrix(table: pd.DataFrame, models: Sequence[str]) -> bool:
