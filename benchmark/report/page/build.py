@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -33,9 +34,12 @@ from benchmark.store.atomic import write_atomic
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 FILE = "report.html"
+EMPHASIS = re.compile(r"\*(\w[^*<>]*\w)\*")
 ROWS = 400  # of an attack's own table
+ALIKE = 2  # pictures of one kind that are open at first
 ACROSS = 6  # models up to which the matrix has a column a model
 KEPT = ("assay", "python", "torch", "foolbox", "torchattacks", "captum", "zennit", "quantus", "deepinv", "numpy")
 POLICY = (
@@ -64,6 +68,7 @@ class Part:
     grid: Grid | None
     picture: Picture | None
     more: str = ""
+    folded: bool = False
 
 
 def write_page(
@@ -152,7 +157,29 @@ def _filled(content: Mapping[str, Any], data: Mapping[str, Any]) -> str:
 def _environment() -> Environment:
     from jinja2 import Environment, StrictUndefined
 
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.filters |= {"code": _code, "breaks": _breaks}
+    return made
+
+
+def _code(text: str) -> Markup:
+    """Text of a suite or a caption: what stands between backticks as code, between asterisks emphasised."""
+    from markupsafe import Markup, escape
+
+    parts = str(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if i % 2 else Markup(EMPHASIS.sub(r"<em>\1</em>", escape(part)))
+        for i, part in enumerate(parts)
+    )
+
+
+def _breaks(text: str) -> Markup:
+    """A name that may go on in the next line after an underscore."""
+    from markupsafe import Markup, escape
+
+    return Markup("_<wbr>").join(escape(part) for part in str(text).split("_"))
 
 
 # -- parts -------------------------------------------------------------------------------------------------
@@ -228,7 +255,9 @@ def _parts(results: Results, found: Extras, without: set[str]) -> list[Part]:
         cut = whole is not None and (len(whole) > ROWS or stem in found.shown)
         title = stem.replace("_", " ")
         more = f"The whole table is {stem}.csv, beside this page." if cut else ""
-        parts.append(Part(stem, title[:1].upper() + title[1:], found.captions.get(stem, ""), grid, shown, more))
+        like = [part for part in parts if part.key.partition("_")[0] == stem.partition("_")[0]]
+        folded = shown is not None and len(like) >= ALIKE
+        parts.append(Part(stem, title[:1].upper() + title[1:], found.captions.get(stem, ""), grid, shown, more, folded))
     return parts
 
 

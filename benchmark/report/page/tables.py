@@ -105,7 +105,8 @@ def scale(low: pd.Series, high: pd.Series) -> tuple[float, float]:
 def interval_cells(table: pd.DataFrame, name: str, ends: tuple[float, float] | None = None) -> list[Cell]:
     """Cells of a column, with bars where the table has its ``_low`` and ``_high``."""
     if f"{name}_low" not in table:
-        return [plain_cell(value) for value in table[name]]
+        whole = _numeric(table[name]) and (table[name].dropna() % 1 == 0).all()
+        return [plain_cell(int(value) if whole and not pd.isna(value) else value) for value in table[name]]
     low, high = table[f"{name}_low"], table[f"{name}_high"]
     start, end = ends or scale(low, high)
     found = []
