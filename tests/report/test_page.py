@@ -110,12 +110,9 @@ def test_a_page_of_tracked_records_is_whole(tracked):
     assert set(board["model"]) <= {part for part in re.findall(r'data-v="([^"]*)"', text)}
     figures = list((folder / "figures").glob("[!c]*.png"))  # curves are drawn by the page itself
     assert sum("data:" in str(a["src"]) for a in parsed.of("img")) >= len(figures) > 0
-
-
-def test_without_artefacts_the_gallery_says_what_to_do():
-    text = made(REPOSITORY / "results" / "digits")
-    assert "Perturbed inputs are not tracked with the records" in text
-    assert "<code>assay run digits</code>" in text
+    if folder.name == "digits":  # a clone has no artefacts: the gallery says what to do
+        assert "Perturbed inputs are not tracked with the records" in text
+        assert "<code>assay run digits</code>" in text
 
 
 def test_a_page_of_a_run_has_its_galleries(paged):

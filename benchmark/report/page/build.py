@@ -201,7 +201,9 @@ def facts(results: Results) -> list[tuple[str, str]]:
         found.append(("attacks", f"{attacks}" + (f", and {controls} as control" if controls else "")))
     if suite.explainers:
         control = sum(bool(results.plan["explainers"][p.name]["control"]) for p in suite.explainers)
-        found.append(("explainers", f"{len(suite.explainers) - control}" + (f", and {control} as control" if control else "")))
+        found.append(
+            ("explainers", f"{len(suite.explainers) - control}" + (f", and {control} as control" if control else ""))
+        )
         found.append(("metrics", str(len(suite.metrics))))
     found.append(("seed", str(suite.seed)))
     return [*found, *[(name, str(text)) for name, text in data.get("facts", {}).items()]]
@@ -289,7 +291,8 @@ def _explanations(
         "ranks": ranks_grid(results),
         "ranks_said": RANKS.replace("`", ""),
         "controls": list(control_lines(results)),
-        "alike": one_method(results) or (["No two explainers are one method here."] if len(similarity(results)) else []),
+        "alike": one_method(results)
+        or (["No two explainers are one method here."] if len(similarity(results)) else []),
         "maps": drawn,
         "pictures": pictures,
         "caption": next((captions[stem] for stem in stems), CAPTION),
@@ -330,8 +333,17 @@ def made(results: Results) -> list[dict[str, Any]]:
         said += ["judged on every entry"] if probe.transfer else []
         attacks.append((probe.name, used(probe.name, probe.use), "; ".join(said) or "default settings"))
     rest = [
-        ("Explainers", [(p.name, used(p.name, p.use), "; ".join(settings(p.params)) or "default settings") for p in suite.explainers]),
-        ("Metrics", [(m.name, used(m.name, m.use), "; ".join(settings(m.params)) or "default settings") for m in suite.metrics]),
+        (
+            "Explainers",
+            [
+                (p.name, used(p.name, p.use), "; ".join(settings(p.params)) or "default settings")
+                for p in suite.explainers
+            ],
+        ),
+        (
+            "Metrics",
+            [(m.name, used(m.name, m.use), "; ".join(settings(m.params)) or "default settings") for m in suite.metrics],
+        ),
     ]
     return [{"title": title, "rows": rows} for title, rows in (("Attacks", attacks), *rest) if rows]
 
@@ -349,5 +361,3 @@ def versions(results: Results) -> list[tuple[str, str]]:
     if days:
         rows.append(("computed", days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"))
     return [*rows, ("dataset digest", results.plan["dataset"]["digest"][:16])]
-
-

@@ -53,7 +53,10 @@ def glance(results: Results, board: pd.DataFrame) -> Glance:
     strips = [
         Strip(
             str(model),
-            [(_series(i, names), cells[n][row].text, cells[n][row].low, cells[n][row].high, cells[n][row].at) for i, n in enumerate(names)],
+            [
+                (_series(i, names), cells[n][row].text, cells[n][row].low, cells[n][row].high, cells[n][row].at)
+                for i, n in enumerate(names)
+            ],
         )
         for row, model in enumerate(board["model"])
     ]

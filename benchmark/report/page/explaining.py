@@ -122,4 +122,3 @@ def _maps(model: str, kept: dict[str, Any], classes: list[str], controls: list[s
             }
         )
     return one
-
