@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -91,7 +92,7 @@ def check_page(text: str) -> Parsed:
     assert not re.search(r"https?://", text.replace("http://www.w3.org", ""))
     levels = [int(tag[1]) for tag, _ in parsed.tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
-    assert all(b <= a + 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert all(b <= a + 1 for a, b in pairwise(levels))
     ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     return parsed
@@ -107,7 +108,7 @@ def test_a_page_of_tracked_records_is_whole(tracked):
     folder, text = tracked
     parsed = check_page(text)
     board = pd.read_csv(folder / "leaderboard.csv")
-    assert set(board["model"]) <= {part for part in re.findall(r'data-v="([^"]*)"', text)}
+    assert set(board["model"]) <= set(re.findall(r'data-v="([^"]*)"', text))
     figures = list((folder / "figures").glob("[!c]*.png"))  # curves are drawn by the page itself
     assert sum("data:" in str(a["src"]) for a in parsed.of("img")) >= len(figures) > 0
     if folder.name == "digits":  # a clone has no artefacts: the gallery says what to do

@@ -21,12 +21,14 @@ from benchmark.report.flags import flags
 from benchmark.report.gallery import CAPTION
 from benchmark.report.leaderboard import verdicts
 from benchmark.report.markdown import RANKS
+from benchmark.report.page.about import facts, made, versions
 from benchmark.report.page.attacked import gallery
 from benchmark.report.page.charts import glance, panels
 from benchmark.report.page.explaining import explained_grid, maps, ranks_grid
+from benchmark.report.page.matrix import matrix
 from benchmark.report.page.pictures import figure
-from benchmark.report.page.samples import Attacked, Samples, heat
-from benchmark.report.page.tables import Grid, board_grid, is_matrix, matrix_grid, of_frame, short
+from benchmark.report.page.samples import Samples
+from benchmark.report.page.tables import Grid, board_grid, is_matrix, matrix_grid, of_frame
 from benchmark.report.probes import published
 from benchmark.report.results import Results
 from benchmark.report.worth import worth
@@ -40,8 +42,6 @@ FILE = "report.html"
 EMPHASIS = re.compile(r"\*(\w[^*<>]*\w)\*")
 ROWS = 400  # of an attack's own table
 ALIKE = 2  # pictures of one kind that are open at first
-ACROSS = 6  # models up to which the matrix has a column a model
-KEPT = ("assay", "python", "torch", "foolbox", "torchattacks", "captum", "zennit", "quantus", "deepinv", "numpy")
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none';"
     " form-action 'none'"
@@ -185,53 +185,6 @@ def _breaks(text: str) -> Markup:
 # -- parts -------------------------------------------------------------------------------------------------
 
 
-def facts(results: Results) -> list[tuple[str, str]]:
-    """What the numbers are over: samples, data, threat model, seed."""
-    suite, data = results.suite, results.plan["dataset"]
-    found = [
-        ("samples", f"{data['n']:,} of {suite.dataset.label}, {suite.dataset.split}"),
-        ("models", str(len(results.models))),
-    ]
-    if suite.threat is not None:
-        where = "" if suite.threat.domain == "image" else f" of the {suite.threat.domain}'s norm"
-        found.append(("headline threat model", f"{suite.threat.norm}, eps = {suite.threat.eps}{where}"))
-    attacks = sum(not results.threat(probe.name).get("control") for probe in suite.attacks)
-    controls = len(suite.attacks) - attacks
-    if suite.attacks:
-        found.append(("attacks", f"{attacks}" + (f", and {controls} as control" if controls else "")))
-    if suite.explainers:
-        control = sum(bool(results.plan["explainers"][p.name]["control"]) for p in suite.explainers)
-        found.append(
-            ("explainers", f"{len(suite.explainers) - control}" + (f", and {control} as control" if control else ""))
-        )
-        found.append(("metrics", str(len(suite.metrics))))
-    found.append(("seed", str(suite.seed)))
-    return [*found, *[(name, str(text)) for name, text in data.get("facts", {}).items()]]
-
-
-def matrix(samples: Samples) -> dict[str, Any] | None:
-    """Models and attacks with what each cell says and holds; None where nothing was attacked."""
-    judged, models = samples.judged, samples.results.models
-    attacks = [a for a in samples.attacks if any((m, a.key) in judged for m in models)]
-    if not judged:
-        return None
-    colour = dict(heat(judged, samples.results.task.verdicts))
-
-    def cell(model: str, attacked: Attacked) -> dict[str, Any] | None:
-        one = judged.get((model, attacked.key))
-        if one is None:
-            return None
-        value = one.share
-        text = short(value.value) if value.value == value.value else "?"
-        at = model, attacked.key
-        return {"key": "|".join(at), "text": text, "heat": colour.get(at), "words": one.words}
-
-    across = len(models) <= ACROSS
-    rows = [(a, [cell(m, a) for m in models]) for a in attacks] if across else []
-    turned = [] if across else [(m, [cell(m, a) for a in attacks]) for m in models]
-    return {"across": across, "models": models, "attacks": attacks, "rows": rows, "turned": turned}
-
-
 def _areas(drawn: Curves) -> Grid | None:
     """Area under every curve and its optimality."""
     if not len(drawn.areas):
@@ -242,7 +195,7 @@ def _areas(drawn: Curves) -> Grid | None:
 
 def _parts(results: Results, found: Extras, without: set[str]) -> list[Part]:
     """Tables and pictures that task, attacks and metrics made, in the order of leaderboard.md."""
-    parts = []
+    parts: list[Part] = []
     for stem in dict.fromkeys([*found.tables, *found.captions, *found.figures]):
         if stem in without:
             continue
@@ -268,7 +221,7 @@ def _picture(results: Results, stem: str) -> Picture | None:
     file = results.store.folder / "figures" / f"{stem}.png"
     if not file.is_file():
         return None
-    uri, width, height = figure(file, file.stat().st_mtime)
+    uri, width, height = figure(file)
     return Picture(uri, width, height, stem.replace("_", " "))
 
 
@@ -311,53 +264,3 @@ def _combined(results: Results) -> Grid | None:
     names = names if table["suite"].nunique() > 1 else [name for name in names if name != "suite"]
     first = ["model", *[name for name in names if name != "model"]]
     return of_frame("combined", table[first], "Robustness beside explanation quality", filtered="models")
-
-
-def made(results: Results) -> list[dict[str, Any]]:
-    """Every setting needed to repeat it: a group of (name, what it uses, settings) each for attacks, explainers, metrics."""
-    suite, known = results.suite, results.plan.get("versions", {})
-
-    def settings(params: Mapping[str, Any]) -> list[str]:
-        return [f"{key} = {value}" for key, value in params.items()]
-
-    def used(name: str, use: str) -> str:
-        library = known.get(name, "").partition("+")[2]
-        return f"{use} ({library})" if library else use
-
-    attacks = []
-    for probe in suite.attacks:
-        said = settings(probe.params)
-        said += [f"budgets {', '.join(str(eps) for eps in probe.budgets)}"] if probe.budgets else []
-        said += [f"fitted on {probe.fit_samples} samples of {suite.dataset.fit_split}"] if probe.fit_samples else []
-        said += [f"fitted on {probe.source}"] if probe.source else []
-        said += ["judged on every entry"] if probe.transfer else []
-        attacks.append((probe.name, used(probe.name, probe.use), "; ".join(said) or "default settings"))
-    rest = [
-        (
-            "Explainers",
-            [
-                (p.name, used(p.name, p.use), "; ".join(settings(p.params)) or "default settings")
-                for p in suite.explainers
-            ],
-        ),
-        (
-            "Metrics",
-            [(m.name, used(m.name, m.use), "; ".join(settings(m.params)) or "default settings") for m in suite.metrics],
-        ),
-    ]
-    return [{"title": title, "rows": rows} for title, rows in (("Attacks", attacks), *rest) if rows]
-
-
-def versions(results: Results) -> list[tuple[str, str]]:
-    """Versions, devices and days that the records name; several, where they were not made at once."""
-    found: dict[str, set[str]] = {}
-    for head in results.heads.values():
-        for name, value in head.get("provenance", {}).items():
-            text = str(value)[:10] if name == "date" else str(value)
-            found.setdefault(name, set()).add(text)
-    names = [name for name in KEPT if name in found] + [name for name in ("device",) if name in found]
-    rows = [(name, ", ".join(sorted(found[name]))) for name in names]
-    days = sorted(found.get("date", set()))
-    if days:
-        rows.append(("computed", days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"))
-    return [*rows, ("dataset digest", results.plan["dataset"]["digest"][:16])]

@@ -102,7 +102,7 @@ def panels(results: Results, drawn: Curves) -> list[Panels]:
         one = Panels(norm, legend, areas=areas)
         for model in dict.fromkeys(part["model"]):
             own = part[part["model"] == model]
-            one.panels.append((str(model), _panel(own, looks, eps, norm, str(model)), _said(own, eps, norm)))
+            one.panels.append((str(model), _panel(own, looks, eps, norm, str(model)), _said(own, eps)))
         found.append(one)
     return found
 
@@ -185,7 +185,7 @@ def _axes(top: float, norm: str, x: Any, y: Any) -> str:
     return "".join(parts) + f'<text x="{middle:g}" y="{TALL - 3}" text-anchor="middle">{norm} budget</text>'
 
 
-def _said(own: pd.DataFrame, eps: float | None, norm: str) -> str:
+def _said(own: pd.DataFrame, eps: float | None) -> str:
     """In words where the curve of all attacks together stands, for those who do not see it."""
     worst = own[own["attack"] == WORST].dropna(subset=["robust_acc"])
     if not len(worst):

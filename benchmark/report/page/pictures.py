@@ -84,8 +84,7 @@ def outline(mask: NDArray[Any]) -> str:
     return "".join(lines)
 
 
-@lru_cache(maxsize=256)
-def figure(file: Path, stamp: float = 0.0) -> tuple[str, int, int]:
+def figure(file: Path) -> tuple[str, int, int]:
     """A report's PNG file as a data URI of the same picture in fewer bytes, with its size in pixels."""
     from PIL import Image as Pillow
     from PIL import features

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -200,7 +200,7 @@ class Samples:
                 **{name: values[:most] for name, values in each.columns.items()},
             }
             cells[f"{model}|{key}"] = cell
-        sheets, clean = self._thumbnails({key: each for key, each in self.judged.items()}, most)
+        sheets, clean = self._thumbnails(self.judged, most)
         for name, found in sheets.items():
             cells[name]["thumbs"] = found
         return {
@@ -305,12 +305,3 @@ def _whole(rows: pd.DataFrame, name: str) -> list[Any]:
 
 def _floats(values: NDArray[Any]) -> list[Any]:
     return [float(f"{value:.4g}") if isfinite(value) else None for value in values]
-
-
-def heat(judged: Mapping[tuple[str, str], Judged], verdicts: bool) -> Iterator[tuple[tuple[str, str], float]]:
-    """Colour of each cell in percent: the share itself, or the mean's share of the largest one."""
-    known = [each.share.value for each in judged.values() if isfinite(each.share.value)]
-    top = 1.0 if verdicts else max(known, default=1.0) or 1.0
-    for key, each in judged.items():
-        if isfinite(each.share.value):
-            yield key, round(100 * each.share.value / top, 1)

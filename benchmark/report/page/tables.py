@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmark.report.flags import flags
 from benchmark.report.leaderboard import COUNTS
-from benchmark.report.markdown import query_names, shown_columns
+from benchmark.report.markdown import shown_columns
 from benchmark.report.probes import declared
 from benchmark.report.results import Results
 from benchmark.report.scores import score_budgets, score_name
@@ -114,7 +114,7 @@ def interval_cells(table: pd.DataFrame, name: str, ends: tuple[float, float] | N
         known, bounded = not pd.isna(value), not (pd.isna(a) or pd.isna(b))
         text = short(float(value)) if known else (f"{short(float(a))} to {short(float(b))}?" if bounded else "–")
         marks = [None if pd.isna(x) else round(100 * (float(x) - start) / (end - start), 2) for x in (a, b, value)]
-        found.append(Cell(text, f"{float(value):.8g}" if known else "", *marks))
+        found.append(Cell(text, f"{float(value):.8g}" if known else "", marks[0], marks[1], marks[2]))
     return found
 
 
@@ -145,7 +145,7 @@ def board_grid(results: Results, board: pd.DataFrame) -> Grid:
     rest = [str(name) for name in board.columns if name not in bounds and name not in first]
     rest = [name for name in rest if name == "model" or board[name].notna().any()]
     known = _headings(results)
-    groups = {name: group for name in rest if (group := _group(results, board, name))}
+    groups = {name: group for name in rest if (group := _group(results, name))}
     order = [*first, *sorted(groups, key=lambda name: list(dict.fromkeys(groups.values())).index(groups[name]))]
     heads = [
         Head(
@@ -159,36 +159,30 @@ def board_grid(results: Results, board: pd.DataFrame) -> Grid:
         for name in order
     ]
     cells = [_flag_cells(results, board) if name == "flags" else interval_cells(board, name) for name in order]
-    shown = {FIRST: True} | {group: False for group in dict.fromkeys(groups.values())}
+    shown = {FIRST: True} | dict.fromkeys(dict.fromkeys(groups.values()), False)
     return Grid(
         "board", "Leaderboard", heads, [list(row) for row in zip(*cells, strict=True)], shown, filtered="models"
     )
 
 
-def _group(results: Results, board: pd.DataFrame, name: str) -> str:
+def _group(results: Results, name: str) -> str:
     """Which group of columns one belongs to that is not shown at first."""
     task, classes = results.task, results.plan["dataset"]["classes"]
-    if name.endswith("_digest"):
-        return "Digests"
-    if name in COUNTS or name in ("n", "n_correct"):
-        return "Counts"
-    if name.startswith("n_"):
-        return "Denominators"
-    if name in {column.name for column in task.columns(classes)}:
-        return "Clean"
-    if not task.verdicts and name in {score_name(s, eps) for s in task.scores() for eps in score_budgets(results)}:
-        return "Other budgets"
-    if name.startswith("asr_8bit_"):
-        return "Attack success after 8 bits"
-    if name.startswith("asr_"):
-        return "Attack success"
-    if name.startswith(f"{task.robust_name}_"):
-        return "Robust accuracy"
-    if name.startswith("median_"):
-        return "Norms"
-    if name in query_names(results, board) or name.startswith("queries_"):
-        return "Queries"
-    return "Attacks' own" if name in {each[0] for each in declared(results)} else "Facts"
+    budgets = [] if task.verdicts else score_budgets(results)
+    tests = {
+        "Digests": name.endswith("_digest"),
+        "Counts": name in COUNTS or name in ("n", "n_correct"),
+        "Denominators": name.startswith("n_"),
+        "Clean": name in {column.name for column in task.columns(classes)},
+        "Other budgets": name in {score_name(score, eps) for score in task.scores() for eps in budgets},
+        "Attack success after 8 bits": name.startswith("asr_8bit_"),
+        "Attack success": name.startswith("asr_"),
+        "Robust accuracy": name.startswith(f"{task.robust_name}_"),
+        "Norms": name.startswith("median_"),
+        "Queries": name.startswith("queries_"),
+        "Attacks' own": name in {each[0] for each in declared(results)},
+    }
+    return next((group for group, holds in tests.items() if holds), "Facts")
 
 
 def _headings(results: Results) -> dict[str, tuple[str, str]]:
