@@ -27,7 +27,7 @@ def explained_grid(results: Results, explained: pd.DataFrame) -> Grid:
     worth = {column: verdict_on(results.suite, name) for column, name in names.items()}
     order = [v for v in ORDER if v in worth.values()]
     metrics = sorted(names, key=lambda column: order.index(worth[column]) if worth[column] in order else len(order))
-    facts = [c for c in ("not_scored", *BOOKKEEPING) if c in table and (table[c].fillna(0) != 0).any()]
+    facts = [c for c in ("not_scored", *BOOKKEEPING) if c in table and table[c].map(_some).any()]
     columns = [f"{m}{side}" for m in metrics for side in ("", "_low", "_high")]
     heads = {
         m: Head(m, marks.get(m, m).replace("_", " "), group=worth[m], note=worth[m], title=names[m]) for m in metrics
@@ -40,6 +40,11 @@ def explained_grid(results: Results, explained: pd.DataFrame) -> Grid:
     few = len(metrics) <= 8
     grid.groups = {verdict: few or not passing or verdict in PASSING for verdict in order}
     return grid
+
+
+def _some(value: object) -> bool:
+    """Whether a cell says anything: neither nothing nor none of them."""
+    return not (value is None or value == "" or value == 0 or value != value)  # noqa: PLR0124 - NaN
 
 
 def ranks_grid(results: Results) -> Grid | None:

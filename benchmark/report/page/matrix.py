@@ -32,7 +32,8 @@ def matrix(samples: Samples) -> dict[str, Any] | None:
     across = len(models) <= ACROSS
     rows = [(a, [cell(m, a) for m in models]) for a in attacks] if across else []
     turned = [] if across else [(m, [cell(m, a) for a in attacks]) for m in models]
-    return {"across": across, "models": models, "attacks": attacks, "rows": rows, "turned": turned}
+    made = all(attacked.view.attack.generates for attacked in attacks)
+    return {"across": across, "models": models, "attacks": attacks, "rows": rows, "turned": turned, "made": made}
 
 
 def heat(judged: Mapping[tuple[str, str], Judged], verdicts: bool) -> Iterator[tuple[tuple[str, str], float]]:
