@@ -98,7 +98,7 @@ def check_page(text: str) -> Parsed:
     return parsed
 
 
-@pytest.fixture(scope="module", params=["digits", "mri_details", "explanations-tris_linear", "fooling"])
+@pytest.fixture(scope="module", params=["digits", "mri_details", "stripes", "fooling"])
 def tracked(request):
     folder = REPOSITORY / "results" / request.param
     return folder, made(folder)

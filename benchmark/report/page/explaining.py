@@ -44,7 +44,7 @@ def explained_grid(results: Results, explained: pd.DataFrame) -> Grid:
 
 def _some(value: object) -> bool:
     """Whether a cell says anything: neither nothing nor none of them."""
-    return not (value is None or value == "" or value == 0 or value != value)  # noqa: PLR0124 - NaN
+    return str(value) not in ("", "0", "0.0", "nan", "None")
 
 
 def ranks_grid(results: Results) -> Grid | None:

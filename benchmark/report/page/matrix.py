@@ -33,7 +33,9 @@ def matrix(samples: Samples) -> dict[str, Any] | None:
     rows = [(a, [cell(m, a) for m in models]) for a in attacks] if across else []
     turned = [] if across else [(m, [cell(m, a) for a in attacks]) for m in models]
     made = all(attacked.view.attack.generates for attacked in attacks)
-    return {"across": across, "models": models, "attacks": attacks, "rows": rows, "turned": turned, "made": made}
+    budgets = any(attacked.norm or attacked.budget for attacked in attacks)
+    found = {"across": across, "models": models, "attacks": attacks, "rows": rows, "turned": turned}
+    return found | {"made": made, "budgets": budgets}
 
 
 def heat(judged: Mapping[tuple[str, str], Judged], verdicts: bool) -> Iterator[tuple[tuple[str, str], float]]:
