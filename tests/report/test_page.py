@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.report.curves import curves
 from benchmark.report.explanations import explanations
 from benchmark.report.extras import extras
 from benchmark.report.leaderboard import leaderboard
@@ -66,8 +67,6 @@ def results_of(folder) -> Results:
 
 
 def made(folder, results=None) -> str:
-    from benchmark.report.curves import curves
-
     results = results or results_of(folder)
     return page(results, leaderboard(results), explanations(results), extras(results), curves(results))
 
@@ -205,6 +204,15 @@ def test_nothing_from_records_is_markup(tmp_path):
     assert text.count("onerror") > 5  # it is there, as text
     assert len(parsed.of("script")) == 2
     assert data_of(text)["classes"][3] == evil + "3"
+
+
+def test_a_page_links_to_the_other_parts_of_its_suite():
+    folder = REPOSITORY / "results" / "fooling"
+    results = results_of(folder)
+    tables = results, leaderboard(results), explanations(results), extras(results), curves(results)
+    links = [a.get("href") for a in Parsed(page(*tables, others=["fooling-mnist"])).of("a")]
+    assert "../fooling-mnist/report.html" in links
+    assert not [link for link in links if link.startswith("..") and "mnist" not in link]
 
 
 def test_an_unknown_folder_writes_nothing(workplace):

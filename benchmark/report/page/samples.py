@@ -300,7 +300,9 @@ def _after(rows: pd.DataFrame, name: str) -> list[Any]:
 
 
 def _whole(rows: pd.DataFrame, name: str) -> list[Any]:
-    return [None if pd.isna(value) else int(value) for value in rows[name]] if name in rows else []
+    """Classes; of a task without classes the numbers themselves."""
+    found = _floats(rows[name].to_numpy(float)) if name in rows else []
+    return [value if value is None or value % 1 else int(value) for value in found]
 
 
 def _floats(values: NDArray[Any]) -> list[Any]:
