@@ -11,6 +11,7 @@ AssayError                 what went wrong, what was expected, what to do
 ├── NotApplicableError     a plugin or a network does not apply to what it was given (the cell is skipped)
 ├── AttackError            an attack could not be run
 ├── ExplainerError         an attribution could not be computed, or failed its own check
+├── PoisonedError          the process' CUDA context is lost: nothing more can run in this process
 └── StoreError             a record cannot be written or read
 """
 
@@ -85,6 +86,10 @@ class AttackError(AssayError):
 
 class ExplainerError(AssayError):
     """An attribution could not be computed, or failed its own check."""
+
+
+class PoisonedError(AssayError):
+    """The process' CUDA context is lost (a device-side assertion, an illegal access); only a new process helps."""
 
 
 class StoreError(AssayError):

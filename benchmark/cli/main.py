@@ -17,6 +17,8 @@ from benchmark.cli.show import show
 from benchmark.cli.spray import spray
 from benchmark.cli.status import status
 from benchmark.cli.train import train
+from benchmark.cli.validate import validate
+from benchmark.cli.verify import verify
 
 app = typer.Typer(
     name="assay",
@@ -31,6 +33,8 @@ for _name, _command in (
     ("status", status),
     ("report", report),
     ("compare", compare),
+    ("verify", verify),
+    ("validate", validate),
     ("spray", spray),
     ("list", list_),
     ("show", show),

@@ -9,6 +9,7 @@ from typing import Any
 from benchmark.schedule.board import Board, Finished
 from benchmark.schedule.engine import Watcher
 from benchmark.spec.cell import Cell
+from benchmark.store.record import last_line
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
 
@@ -16,11 +17,6 @@ PLAIN_EVERY = 10.0  # seconds between plain lines
 def watcher_for() -> Watcher:
     """A live bar where standard error is a terminal, plain lines where not."""
     return LiveWatcher() if sys.stderr.isatty() else PlainWatcher()
-
-
-def last_line(reason: str) -> str:
-    """The last line of a failure's reason."""
-    return (reason.strip().splitlines() or [""])[-1]
 
 
 class PlainWatcher(Watcher):

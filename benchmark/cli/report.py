@@ -37,10 +37,13 @@ def report(suite: SuiteName, include: Include = [], out: Out = RESULTS, html: Ht
 
 def _report_one(folder: Path, *, part: bool) -> tuple[Results, pd.DataFrame, pd.DataFrame, Extras]:
     from benchmark.cli.tables import print_report
+    from benchmark.report.versions import outdated
     from benchmark.report.write import write_report
 
     written = results, board, explained, found = write_report(folder)
     print_report(results, board, explained, found, part=part)
+    for each in outdated(results.plan):
+        typer.echo(f"{each.words}; assay run {folder.name} computes it again")
     if results.stray:
         typer.echo(f"{results.stray} records belong to no cell of this plan; they are not mixed in")
     typer.echo(f"leaderboard: {folder / ('leaderboard.md' if part else 'leaderboard.csv')}")

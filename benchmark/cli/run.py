@@ -24,6 +24,7 @@ def run(
     limit: Annotated[int | None, typer.Option(help="Number of samples, instead of the suite's.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, or devices such as cuda:0,cuda:1.")] = "auto",
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes (default: one a core or GPU).")] = None,
+    slots_per_device: Annotated[int, typer.Option(min=1, help="Worker processes that share a GPU.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads a worker.")] = 1,
     keep_inputs: Annotated[str | None, typer.Option(help="Perturbed inputs to keep: none, broken or all.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be computed, and stop.")] = False,
@@ -52,6 +53,7 @@ def run(
         device=device,
         workers=workers,
         threads=threads,
+        slots_per_device=slots_per_device,
         fail_fast=fail_fast,
         retry_failed=retry_failed,
         keep_inputs=keep_inputs,
@@ -91,7 +93,7 @@ def _run_one(
 
 def _say_plan(prepared: Prepared) -> None:
     board, plan = prepared.board, prepared.plan
-    seconds, unknown = prepared.estimate()
+    seconds, unknown = board.seconds_left()
     typer.echo(f"suite {plan.suite.name}: {len(plan.entries)} entries, {len(plan.samples)} samples")
     typer.echo(f"cells: {len(prepared.selected)}, known: {len(board.known)}, to compute: {board.total}")
     if board.total:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from typing import Any
 
 import typer
 
@@ -10,11 +12,12 @@ from benchmark.cli.options import RESULTS, Out, SuiteName
 
 
 def status(suite: SuiteName, out: Out = RESULTS) -> None:
-    """Cells done, failed, skipped and missing, model by model, and what failed."""
-    from benchmark.cli.progress import last_line
+    """What runs where and how long it will take; cells done, failed, skipped and missing, and what failed."""
     from benchmark.cli.report import results_folder
     from benchmark.errors import NoRecordsError
+    from benchmark.report.versions import outdated
     from benchmark.store.folder import Store
+    from benchmark.store.record import last_line
 
     folder = results_folder(suite, out)
     store = Store(folder)
@@ -25,6 +28,11 @@ def status(suite: SuiteName, out: Out = RESULTS) -> None:
     heads = store.heads(cell["hash"] for cell in plan["cells"])
     typer.echo(f"{plan['suite']['name']} in {folder}: {len(heads)} of {len(plan['cells'])} cells have a record here")
     typer.echo(f"running: {running}" if running else "not running")
+    now = store.progress() if running else None
+    if now is not None:
+        _say_progress(now)
+    for each in outdated(plan):
+        typer.echo(f"  {each.words}; assay run {suite} computes it again")
     for model in plan["entries"]:
         cells = [cell["hash"] for cell in plan["cells"] if cell["model"] == model]
         counts = Counter(heads[cell]["status"] if cell in heads else "missing" for cell in cells)
@@ -35,3 +43,26 @@ def status(suite: SuiteName, out: Out = RESULTS) -> None:
         if head is not None and head["status"] == "failed" and not head["blocked"]:
             label = " · ".join(part for part in (cell["model"], cell["probe"] or cell["kind"], cell["metric"]) if part)
             typer.echo(f"  failed ({head['attempts']} tries): {label}: {last_line(head['reason'])}")
+
+
+def _say_progress(now: dict[str, Any]) -> None:
+    """Slots, cells a minute and time left of the run that holds the folder."""
+    counts, rate, unknown = now["counts"], now["cells_a_minute"], now["cells_without_estimate"]
+    done = counts["done"] + counts["failed"] + counts["skipped"]
+    speed = f"{rate:.0f} cells a minute, " if rate is not None else ""
+    seconds = max(0.0, now["seconds_left"] - (time.time() - now["written"]))
+    left = f"about {show_seconds(seconds)} left" if seconds or not unknown else "time left unknown"
+    more = f" and {unknown} cells like which none was done yet" if unknown else ""
+    typer.echo(f"this run: {done} of {now['total']} cells, {counts['failed']} failed; {speed}{left}{more}")
+    for i, slot in enumerate(now["slots"]):
+        since = show_seconds(time.time() - slot["since"])
+        what = f"{slot['cell']}, for {since}" if slot["cell"] else f"idle, for {since}"
+        typer.echo(f"  slot {i} ({slot['device']}): {what}")
+
+
+def show_seconds(seconds: float) -> str:
+    """``42 s``, ``7 min``, ``3 h 20 min``."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

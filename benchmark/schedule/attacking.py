@@ -84,7 +84,7 @@ def generate_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_s
 
 def attack_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
     """Attack the cell's samples, each under every view."""
-    attack = _informed(attack_of(cell), cell, context)
+    attack = informed(attack_of(cell), cell, context)
     skip_if_asked(attack, cell, context, model, spec)
     clean = clean_rows(cell, context)
     fitted = context.results.artefact(cell.needs["fit"], "fitted") if "fit" in cell.needs else None
@@ -99,7 +99,7 @@ def attack_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_siz
     return {"sample": samples, **rows}, Artefacts({"perturbed": kept} if kept else {}), batch_size
 
 
-def _informed(attack: Attack, cell: Cell, context: Context) -> Attack:
+def informed(attack: Attack, cell: Cell, context: Context) -> Attack:
     """The attack, told of the dataset's structures where it needs them."""
     if not attack.needs_structures:
         return attack

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmark.schedule.costs import Costs
+from benchmark.schedule.queue import Group, Queue
 from benchmark.spec.cell import Cell
 
 MAX_ATTEMPTS = 2  # a failure is tried once more by the next run, then parked until --retry-failed
@@ -36,6 +38,7 @@ class Board:
     Attributes:
         known: hashes with a final record from before.
         attempts: tries so far of each cell to do.
+        costs: seconds that cells took, in earlier runs and in this one.
     """
 
     cells: Sequence[Cell]
@@ -44,12 +47,12 @@ class Board:
     known: dict[str, str] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     finished: dict[str, Finished] = field(default_factory=dict)
+    costs: Costs = field(default_factory=Costs)
 
     def __post_init__(self) -> None:
         self._cells = {cell.hash: cell for cell in self.cells}
         self._waiting: dict[str, set[str]] = {}
         self._dependents: dict[str, list[str]] = defaultdict(list)
-        self._ready: dict[str, deque[str]] = {}
         for name, cell in self._cells.items():
             head = self.heads.get(name)
             if head is not None and not self._to_do(cell):
@@ -66,8 +69,10 @@ class Board:
                 elif self.known.get(need) != "done" and need not in self._cells[name].optional:
                     missing.add(need)
             self._waiting[name] = missing
+        self._queue = Queue({name: self._cells[name] for name in self.attempts}, self._dependents, self.costs)
+        for name, missing in self._waiting.items():
             if not missing:
-                self._ready.setdefault(self._cells[name].model, deque()).append(name)
+                self._queue.put(self._cells[name])
         self.total = len(self.attempts)
 
     def _retried(self, head: Mapping[str, Any]) -> bool:
@@ -105,27 +110,21 @@ class Board:
                     ended += self._block(name, need, str(head["status"]), str(head["reason"]), int(head["attempts"]))
         return ended
 
-    def take(self, prefer: str | None = None, avoid: Iterable[str] = ()) -> Cell | None:
-        """A ready cell, of the preferred model where there is one, else of the model with most left to do."""
-        if prefer is not None and self._ready.get(prefer):
-            return self._cells[self._ready[prefer].popleft()]
-        busy = set(avoid)
-        models = [model for model, queue in self._ready.items() if queue]
-        if not models:
-            return None
-        free = [model for model in models if model not in busy] or models
-        best = max(free, key=lambda model: len(self._ready[model]))
-        return self._cells[self._ready[best].popleft()]
+    def take(self, prefer: str | None = None, avoid: Iterable[str] = (), group: Group | None = None) -> Cell | None:
+        """A ready cell: of the preferred model (and group) where there is one; see :class:`Queue`."""
+        return self._queue.take(prefer, avoid, group)
 
     def again(self, cell: Cell) -> None:
         """Put a cell back at the front: its worker died and it is tried once more."""
-        self._ready.setdefault(cell.model, deque()).appendleft(cell.hash)
+        self._queue.put(cell, first=True)
 
     def finish(self, cell: Cell, status: str, reason: str = "", seconds: float = 0.0) -> list[Finished]:
         """Note how a cell ended; returns it and every cell that can no longer run because of it."""
         attempts = self.attempts[cell.hash]
         ended = [Finished(cell, status, reason, attempts, seconds)]
         self.finished[cell.hash] = ended[0]
+        if status == "done":
+            self.costs.learn(cell, seconds)
         for name in self._dependents[cell.hash]:
             if status == "done":
                 self._release(name, cell.hash)
@@ -137,7 +136,7 @@ class Board:
         """A cell waits for this need no longer."""
         self._waiting[name].discard(need)
         if not self._waiting[name] and name not in self.finished:
-            self._ready.setdefault(self._cells[name].model, deque()).append(name)
+            self._queue.put(self._cells[name])
 
     def _block(self, name: str, need: str, status: str, reason: str, attempts: int) -> list[Finished]:
         if name in self.finished:
@@ -153,6 +152,11 @@ class Board:
         for dependent in self._dependents[name]:
             ended += self._block(dependent, name, status, text, attempts)
         return ended
+
+    def seconds_left(self) -> tuple[float, int]:
+        """(seconds of one worker for the cells that have not ended, how many of them nothing is known of)."""
+        known = [self.costs.seconds(self._cells[name]) for name in self.attempts if name not in self.finished]
+        return sum(seconds for seconds in known if seconds is not None), sum(seconds is None for seconds in known)
 
     @property
     def left(self) -> int:

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.data.base import Batch
-from benchmark.errors import AssayError, NotApplicableError
+from benchmark.errors import AssayError, NotApplicableError, PoisonedError
 from benchmark.schedule.attacking import attack_cell, fit, generate_cell
+from benchmark.schedule.batching import cuda_estimate
 from benchmark.schedule.context import Context
 from benchmark.schedule.drifting import drift_cell
 from benchmark.schedule.explaining import explain_cell, score_cell
+from benchmark.schedule.faults import out_of_memory, poisons
 from benchmark.schedule.parts import (
     Artefacts,
     Outcome,
+    attack_of,
     joined,
     skip_if_asked,
     slices,
@@ -35,36 +38,60 @@ if TYPE_CHECKING:
 REASON_LINES = 12
 
 
-def run_cell(cell: Cell, context: Context, attempt: int = 1) -> Record:
+def run_cell(cell: Cell, context: Context, attempt: int = 1, batch_size: int | None = None) -> Record:
     """Compute a cell.
 
-    Every exception becomes a failed record with its last lines; device memory that runs out restarts the cell at
-    half the batch size, and the record says so.
+    Every exception becomes a failed record with its last lines. Memory that runs out drops the models that wait, then
+    restarts the cell at half the batch size, and the record says so.
+
+    Args:
+        cell: what to compute.
+        context: what the worker keeps between cells.
+        attempt: for the record.
+        batch_size: samples a forward, as an earlier cell found it; None: the suite's, and on a CUDA device at most
+            what an estimate says fits.
+
+    Raises:
+        PoisonedError: the process' CUDA context is lost; nothing more can run in it.
     """
     record = Record(hash=cell.hash, spec=public_spec(cell), attempts=attempt, batch_size=cell.batch_size)
     try:
         model, spec = context.model(cell)
         start = time.perf_counter()
+        size = batch_size or _estimated(cell, context, model)
         reset_peak_memory(context.device)
-        batch_size = cell.batch_size
         while True:
             try:
-                record.rows, left, record.batch_size = _KINDS[cell.kind](cell, context, model, spec, batch_size)
+                record.rows, left, record.batch_size = _KINDS[cell.kind](cell, context, model, spec, size)
                 record.artefacts, record.files = left.arrays, left.files
                 break
             except Exception as error:
-                if not _out_of_memory(error) or batch_size <= 1:
+                if not out_of_memory(error):
                     raise
-                batch_size //= 2
-                _free(context.device)
+                others = len(context.loaded()) > 1
+                if size <= 1 and not others:
+                    raise
+            context.keep([f"{cell.model}:{cell.entry}"])
+            size = size if others else max(1, min(size, len(cell.samples)) // 2)
+            _free(context.device)
         record.seconds = time.perf_counter() - start
     except NotApplicableError as reason:
         record.status, record.reason = "skipped", str(reason)
     except (Exception, SystemExit) as error:  # code of others may call sys.exit
+        if poisons(error):
+            raise PoisonedError(last_lines(error)) from None
         record.status, record.reason = "failed", last_lines(error)
     record.peak_memory_mb = peak_memory_mb(context.device)
     record.provenance = provenance(context.device)
     return record
+
+
+def _estimated(cell: Cell, context: Context, model: Model) -> int:
+    """The suite's batch size; on a CUDA device at most what an estimate says fits."""
+    fixed = attack_of(cell).fixed_batch_size() if cell.kind in ("attack", "fit", "generate") else None
+    if not context.device.startswith("cuda") or fixed is not None:
+        return cell.batch_size
+    return cuda_estimate(model, context.batch(cell).inputs, cell.batch_size, context.device, context.share)
 
 
 def public_spec(cell: Cell) -> dict[str, Any]:
@@ -112,12 +139,6 @@ _KINDS: dict[str, Callable[[Cell, Context, Any, Any, int], Outcome]] = {
     "similarity": similarity_cell,
     "drift": drift_cell,
 }
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError)
 
 
 def _free(device: str) -> None:

@@ -1,9 +1,9 @@
-"""What a worker keeps between cells: one loaded model, the dataset, the last batches."""
+"""What a worker keeps between cells: loaded models, the dataset, the last batches."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from benchmark.data.base import Batch, Dataset, Grid, datasets
 from benchmark.errors import DataError, EntryError
+from benchmark.schedule.faults import out_of_memory
 from benchmark.spec.cell import Cell
 from benchmark.tasks.base import tasks
 
@@ -27,6 +28,12 @@ class Results(Protocol):
 
     def artefact(self, cell: str, name: str) -> Mapping[str, NDArray[Any]]:
         """Named arrays of an artefact."""
+
+
+def size_of(model: Any) -> int:
+    """Bytes of a model's parameters and buffers; 0 of what is no module."""
+    tensors = [*model.parameters(), *model.buffers()] if hasattr(model, "parameters") else []
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 ModelLoader = Callable[[Cell, str], "tuple[Model, Any]"]
@@ -48,6 +55,10 @@ def load_entry_model(cell: Cell, device: str) -> tuple[Model, Any]:
     return build_model(entry, device), entry.spec
 
 
+CPU_MODEL_BYTES = 1 << 30
+GPU_SHARE = 0.25  # of a slot's device memory, for models that wait for their next cell
+
+
 @dataclass
 class Context:
     """What a worker keeps between cells.
@@ -56,6 +67,8 @@ class Context:
         results: where needed results are read.
         device: ``"cpu"``, ``"cuda:0"``, …
         loader: builds a cell's model.
+        model_bytes: models that are not in use are dropped, the longest unused first, while all take more than this.
+        share: of the device's memory that is this worker's, in (0, 1].
         evidence: what metrics look at, of the last explain cells.
         outputs: clean outputs of the last samples, shared by the metrics of all explainers.
     """
@@ -63,7 +76,9 @@ class Context:
     results: Results
     device: str = "cpu"
     loader: ModelLoader = load_entry_model
-    _model: tuple[str, Any, Any] | None = None
+    model_bytes: int | None = None
+    share: float = 1.0
+    _models: OrderedDict[str, tuple[Any, Any, int]] = field(default_factory=OrderedDict)
     _failed: dict[str, BaseException] = field(default_factory=dict)
     _datasets: dict[str, Dataset] = field(default_factory=dict)
     _batches: OrderedDict[tuple[Any, ...], Batch] = field(default_factory=OrderedDict)
@@ -71,21 +86,48 @@ class Context:
     outputs: OrderedDict[tuple[Any, ...], dict[str, Any]] = field(default_factory=OrderedDict)
 
     def model(self, cell: Cell) -> tuple[Model, Any]:
-        """The cell's model and entry spec; one model stays loaded."""
+        """The cell's model and entry spec; it stays loaded as long as there is room."""
         key = f"{cell.model}:{cell.entry}"
         if key in self._failed:
             raise self._failed[key]
-        if self._model is None or self._model[0] != key:
-            self._model = None
-            self.evidence.clear()  # it holds the model
-            self.outputs.clear()
+        if key not in self._models:
             try:
                 model, spec = self.loader(cell, self.device)
             except Exception as error:
-                self._failed[key] = error
-                raise
-            self._model = (key, model, spec)
-        return self._model[1], self._model[2]
+                if not out_of_memory(error) or not self._models:
+                    self._failed[key] = error
+                    raise
+                self.keep(())  # the others make room
+                return self.model(cell)
+            self._models[key] = (model, spec, size_of(model))
+        self._models.move_to_end(key)
+        while len(self._models) > 1 and sum(size for *_, size in self._models.values()) > self._room():
+            self._drop(next(iter(self._models)))
+        return self._models[key][0], self._models[key][1]
+
+    def keep(self, models: Collection[str]) -> None:
+        """Drop every loaded model (``NAME:DIGEST``) but these."""
+        for key in [key for key in self._models if key not in models]:
+            self._drop(key)
+
+    def loaded(self) -> list[str]:
+        """Models that are loaded (``NAME:DIGEST``), the longest unused first."""
+        return list(self._models)
+
+    def _drop(self, key: str) -> None:
+        del self._models[key]
+        self.evidence.clear()  # both hold models
+        self.outputs.clear()
+
+    def _room(self) -> int:
+        if self.model_bytes is None:
+            self.model_bytes = CPU_MODEL_BYTES
+            if self.device.startswith("cuda"):
+                import torch
+
+                total = torch.cuda.get_device_properties(self.device).total_memory
+                self.model_bytes = int(GPU_SHARE * self.share * total)
+        return self.model_bytes
 
     def dataset(self, cell: Cell) -> Dataset:
         """The cell's dataset plugin."""

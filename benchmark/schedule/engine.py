@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from benchmark.errors import PoisonedError
+from benchmark.schedule.batching import BatchSizes
 from benchmark.schedule.board import Board, Finished
 from benchmark.schedule.cell import public_spec, run_cell
 from benchmark.schedule.context import Context
+from benchmark.schedule.provenance import device_name
+from benchmark.schedule.queue import group_of
 from benchmark.spec.cell import Cell
 from benchmark.store.folder import Store
 from benchmark.store.record import Record
@@ -32,14 +36,49 @@ class Watcher:
         """The run is over."""
 
 
+class Watchers(Watcher):
+    """Several watchers, told one after the other."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self.watchers = watchers
+
+    def begin(self, board: Board, slots: list[str]) -> None:
+        for watcher in self.watchers:
+            watcher.begin(board, slots)
+
+    def started(self, slot: int, cell: Cell) -> None:
+        for watcher in self.watchers:
+            watcher.started(slot, cell)
+
+    def ended(self, finished: Finished) -> None:
+        for watcher in self.watchers:
+            watcher.ended(finished)
+
+    def said(self, text: str) -> None:
+        for watcher in self.watchers:
+            watcher.said(text)
+
+    def close(self) -> None:
+        for watcher in self.watchers:
+            watcher.close()
+
+
 @dataclass
 class Job:
-    """A run, as an engine sees it."""
+    """A run, as an engine sees it.
+
+    Attributes:
+        batches: batch sizes that cells of earlier runs, and of this one, have found.
+    """
 
     board: Board
     store: Store
     watcher: Watcher = field(default_factory=Watcher)
     fail_fast: bool = False
+    batches: BatchSizes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.batches = BatchSizes(self.store)
 
     def end(self, cell: Cell, status: str, reason: str = "", seconds: float = 0.0, *, write: bool = False) -> None:
         """Note the end of a cell, write the records that its worker could not write, tell the watcher."""
@@ -74,17 +113,30 @@ class Job:
 
 
 def run_here(job: Job, context: Context, stop: Callable[[], bool] = lambda: False) -> None:
-    """Run every cell in this process, one after the other; no time limits, no protection from crashes."""
+    """Run every cell in this process, one after the other; no time limits, no protection from crashes.
+
+    Raises:
+        PoisonedError: the process' CUDA context is lost; the cell that did it has a failed record.
+    """
     job.watcher.begin(job.board, [context.device])
     try:
         job.end_blocked()
-        loaded: str | None = None
-        while not job.stopped and not stop() and (cell := job.board.take(loaded)) is not None:
-            loaded = cell.model
+        last: Cell | None = None
+        while not job.stopped and not stop():
+            cell = job.board.take(last.model, (), group_of(last)) if last else job.board.take()
+            if cell is None:
+                break
+            last = cell
             job.watcher.started(0, cell)
             job.board.attempts[cell.hash] += 1
-            record = run_cell(cell, context, job.board.attempts[cell.hash])
+            name = device_name(context.device)
+            try:
+                record = run_cell(cell, context, job.board.attempts[cell.hash], job.batches.of(cell, name))
+            except PoisonedError as error:
+                job.end(cell, "failed", str(error), write=True)
+                raise
             job.store.write(record)
+            job.batches.found(cell, name, record.batch_size)
             job.end(cell, record.status, record.reason, record.seconds)
     finally:
         job.watcher.close()

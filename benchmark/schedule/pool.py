@@ -14,36 +14,65 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.errors import StoreError, UsageError
+from benchmark.errors import PoisonedError, StoreError, UsageError
 from benchmark.registry import included_files
 from benchmark.schedule.board import MAX_ATTEMPTS
 from benchmark.schedule.engine import Job
+from benchmark.schedule.queue import Group, group_of
 from benchmark.schedule.worker import WorkerSettings, prepare, start, work
 from benchmark.spec.cell import Cell
+from benchmark.store.record import last_line
 
 LOAD_LIMIT = 900.0  # seconds to start a worker, import libraries and load a model
 
 
 @dataclass
 class Slot:
-    """One worker process and what it is doing."""
+    """One worker process (a device, or a share of one) and what it is doing.
+
+    Attributes:
+        number: in the run, from 0.
+        device: as the user names it.
+        settings: what a worker process of this slot is started with.
+        name: the device's own name, once the worker has told it.
+        loaded: the model that the worker used last.
+        group: what the last cell has in common with those that follow it best.
+    """
 
     number: int
     device: str
-    pool: Any
+    settings: WorkerSettings
+    pool: Any = None
+    name: str = ""
     loaded: tuple[str, str] | None = None
+    group: Group | None = None
     cell: Cell | None = None
     future: Any = None
     preparing: bool = False
 
-    def give(self, cell: Cell, attempt: int) -> None:
+    def start(self) -> None:
+        """A new worker process."""
+        import pebble
+
+        context = multiprocessing.get_context("spawn")
+        self.loaded = None
+        self.pool = pebble.ProcessPool(max_workers=1, context=context, initializer=start, initargs=(self.settings,))
+
+    def restart(self) -> None:
+        """End the worker process and start another."""
+        self.pool.stop()
+        self.pool.join()
+        self.start()
+
+    def give(self, cell: Cell, job: Job) -> None:
         """Send a cell; the model first, as a task of its own, where the worker does not hold it."""
-        self.cell = cell
+        self.cell, self.group = cell, group_of(cell)
         self.preparing = self.loaded != (cell.model, cell.entry)
         if self.preparing:
             self.future = self.pool.schedule(prepare, args=[cell], timeout=LOAD_LIMIT)
         else:
-            self.future = self.pool.schedule(work, args=[cell, attempt], timeout=cell.time_limit)
+            args = [cell, job.board.attempts[cell.hash], job.batches.of(cell, self.name)]
+            self.future = self.pool.schedule(work, args=args, timeout=cell.time_limit)
 
 
 def devices(asked: str) -> list[str]:
@@ -78,23 +107,30 @@ def _check_devices(names: list[str], asked: str) -> None:
         raise UsageError(f"--device {asked}: no {missing[0]} here, torch sees {there} CUDA devices; use --device cpu")
 
 
-def run_pool(job: Job, device: str = "auto", workers: int | None = None, threads: int = 1) -> None:
+def run_pool(
+    job: Job, device: str = "auto", workers: int | None = None, threads: int = 1, slots_per_device: int = 1
+) -> None:
     """Run every cell of the job.
 
     Args:
         job: the run.
         device: see :func:`devices`.
-        workers: processes on the CPU (default: one a core); on GPUs processes in all (default: one a device).
+        workers: processes on the CPU (default: one a core); on GPUs processes in all (default: the slots).
         threads: CPU threads of each worker.
+        slots_per_device: worker processes that share a GPU, each with its part of the memory.
 
     Raises:
         StoreError: a record could not be written; what was written before is kept.
         KeyboardInterrupt: after the workers have been ended.
     """
     names = devices(device)
-    count = workers or (os.cpu_count() or 1 if names == ["cpu"] else len(names))
+    count = workers or (os.cpu_count() or 1 if names == ["cpu"] else len(names) * slots_per_device)
     count = max(1, min(count, job.board.left))
-    slots = [_slot(i, names[i % len(names)], job, threads) for i in range(count)]
+    shares = [sum(j % len(names) == i % len(names) for j in range(count)) for i in range(count)]
+    slots = [Slot(i, names[i % len(names)], _settings(names[i % len(names)], job, threads, shares[i]))
+             for i in range(count)]  # fmt: skip
+    for slot in slots:
+        slot.start()
     job.watcher.begin(job.board, [slot.device for slot in slots])
     try:
         job.end_blocked()
@@ -111,21 +147,18 @@ def run_pool(job: Job, device: str = "auto", workers: int | None = None, threads
         job.watcher.close()
 
 
-def _slot(number: int, device: str, job: Job, threads: int) -> Slot:
-    import pebble
-
+def _settings(device: str, job: Job, threads: int, sharers: int) -> WorkerSettings:
+    """What a worker process is started with; it sees one device, of which it may use its share."""
     visible = "" if device == "cpu" else device.partition(":")[2] or None
-    settings = WorkerSettings(
+    return WorkerSettings(
         folder=job.store.folder.resolve(),
         device=device if device == "cpu" else "cuda:0" if visible else device,
         visible=visible,
         threads=threads,
         include=tuple(included_files()),
         parent=os.getpid(),
+        share=1.0 if device == "cpu" else 1.0 / sharers,
     )
-    context = multiprocessing.get_context("spawn")
-    pool = pebble.ProcessPool(max_workers=1, context=context, initializer=start, initargs=(settings,))
-    return Slot(number, device, pool)
 
 
 def _loop(job: Job, slots: list[Slot]) -> None:
@@ -144,11 +177,11 @@ def _loop(job: Job, slots: list[Slot]) -> None:
 
 def _feed(job: Job, slot: Slot, slots: list[Slot]) -> None:
     busy = {other.loaded[0] for other in slots if other is not slot and other.loaded}
-    cell = job.board.take(slot.loaded[0] if slot.loaded else None, busy)
+    cell = job.board.take(slot.loaded[0] if slot.loaded else None, busy, slot.group)
     if cell is not None:
         job.watcher.started(slot.number, cell)
         job.board.attempts[cell.hash] += 1
-        slot.give(cell, job.board.attempts[cell.hash])
+        slot.give(cell, job)
 
 
 def _collect(job: Job, slot: Slot) -> None:
@@ -161,6 +194,10 @@ def _collect(job: Job, slot: Slot) -> None:
         result = future.result()
     except StoreError:
         raise
+    except PoisonedError as error:
+        slot.restart()
+        _crashed(job, cell, str(error))
+        return
     except concurrent.futures.TimeoutError:
         slot.loaded = None
         what = "loading the model" if slot.preparing else "the cell"
@@ -176,16 +213,17 @@ def _collect(job: Job, slot: Slot) -> None:
         job.end(cell, "failed", f"{type(error).__name__}: {error}", write=True)
         return
     if slot.preparing:
-        slot.loaded, slot.preparing = (cell.model, cell.entry), False
-        slot.give(cell, job.board.attempts[cell.hash])
+        slot.loaded, slot.preparing, slot.name = (cell.model, cell.entry), False, result
+        slot.give(cell, job)
         return
-    status, reason, seconds = result
-    job.end(cell, status, reason, seconds)
+    job.batches.found(cell, slot.name, result.batch_size)
+    job.end(cell, result.status, result.reason, result.seconds)
 
 
 def _crashed(job: Job, cell: Cell, reason: str) -> None:
+    """A cell took its process with it: it is tried once more, in a new one."""
     if job.board.attempts[cell.hash] < MAX_ATTEMPTS:
-        job.watcher.said(f"{cell.label}: {reason}; once more")
+        job.watcher.said(f"{cell.label}: {last_line(reason)}; once more")
         job.board.again(cell)
     else:
         job.end(cell, "failed", f"{reason}, {job.board.attempts[cell.hash]} times", write=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import platform
@@ -35,19 +36,28 @@ def provenance(device: str) -> dict[str, str]:
 
 
 def reset_peak_memory(device: str) -> None:
-    """Start a new peak on a device that can."""
+    """Start a new peak, where the device or (on a CPU) the operating system can."""
     if device.startswith("cuda"):
         import torch
 
         torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with contextlib.suppress(OSError), open("/proc/self/clear_refs", "wb", buffering=0) as file:  # noqa: PTH123
+            file.write(b"5")  # Linux: the resident peak starts again
 
 
 def peak_memory_mb(device: str) -> float:
-    """Peak of device memory since the reset; on a CPU the process' resident peak so far."""
+    """Peak of device memory since the reset; on a CPU that of the process' memory (macOS: since its start)."""
     if device.startswith("cuda"):
         import torch
 
         return torch.cuda.max_memory_allocated(device) / 1e6
+    try:
+        with open("/proc/self/status", "rb") as file:  # noqa: PTH123 - three times as fast as pathlib, once a cell
+            found = file.read().partition(b"VmHWM:")[2].split(maxsplit=1)[0]
+        return int(found) * 1024 / 1e6
+    except (OSError, IndexError, ValueError):
+        pass
     try:
         import resource
     except ImportError:  # no such module on Windows

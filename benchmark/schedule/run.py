@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,10 +16,12 @@ from benchmark.errors import UnknownNameError, UsageError
 from benchmark.models.entries import Entry, find_entries, load_entry
 from benchmark.models.weights import ensure_weights
 from benchmark.schedule.board import Board, with_needs
-from benchmark.schedule.engine import Job, Watcher
+from benchmark.schedule.costs import Costs
+from benchmark.schedule.engine import Job, Watcher, Watchers
 from benchmark.schedule.plan import Plan, PlannedEntry
 from benchmark.schedule.planner import KEEP_ALL_MB, make_plan
 from benchmark.schedule.pool import run_pool
+from benchmark.schedule.progress import Progress
 from benchmark.spec.cell import Cell
 from benchmark.spec.suite import SuiteSpec
 from benchmark.spec.suites import load_suite, parts, with_data
@@ -38,7 +39,7 @@ class Options:
         entries: folders with further entries.
         data: dataset label to path.
         out: folder that holds one folder a suite.
-        device, workers, threads: see :func:`benchmark.schedule.pool.run_pool`.
+        device, workers, threads, slots_per_device: see :func:`benchmark.schedule.pool.run_pool`.
         fail_fast: start nothing new after the first failure.
         retry_failed: try parked failures again.
         keep_inputs: instead of the suite's.
@@ -53,6 +54,7 @@ class Options:
     device: str = "auto"
     workers: int | None = None
     threads: int = 1
+    slots_per_device: int = 1
     fail_fast: bool = False
     retry_failed: bool = False
     keep_inputs: str | None = None
@@ -66,21 +68,6 @@ class Prepared:
     store: Store
     selected: list[Cell]
     board: Board
-
-    def estimate(self) -> tuple[float, int]:
-        """(seconds of one worker for what is left, cells without an estimate), from records of the same probe."""
-        seen = defaultdict(list)
-        for cell in self.plan.cells:
-            head = self.board.heads.get(cell.hash)
-            if head is not None and head["status"] == "done":
-                seen[cell.kind, cell.probe, cell.metric].append(head["seconds"] / max(1, len(cell.samples)))
-        seconds, unknown = 0.0, 0
-        for cell in self.selected:
-            if cell.hash in self.board.attempts:
-                rates = seen.get((cell.kind, cell.probe, cell.metric))
-                seconds += sum(rates) / len(rates) * len(cell.samples) if rates else 0.0
-                unknown += not rates
-        return seconds, unknown
 
 
 def resolve_all(name: str, options: Options) -> list[tuple[SuiteSpec, Options]]:
@@ -191,7 +178,8 @@ def prepare(
     heads = usable(store, store.heads(cell.hash for cell in plan.cells))
     too_little = kept_too_little(plan.cells, heads)
     heads = {cell: head for cell, head in heads.items() if cell not in too_little}
-    return Prepared(plan, store, selected, Board(selected, heads, options.retry_failed))
+    board = Board(selected, heads, options.retry_failed, costs=Costs.of(plan.cells, heads))
+    return Prepared(plan, store, selected, board)
 
 
 def usable(store: Store, heads: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -257,13 +245,13 @@ def execute_plan(prepared: Prepared, options: Options, watcher: Watcher, engine:
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     with store.locked(f"process {os.getpid()} on {platform.node()}, started {now}"):
         store.write_plan(merged_plan(prepared.plan, store.plan()))
-        job = Job(board, store, watcher, options.fail_fast)
+        job = Job(board, store, Watchers(watcher, Progress(store)), options.fail_fast)
         if board.total:
             (engine or _pool(options))(job)
 
 
 def _pool(options: Options) -> Engine:
     def run(job: Job) -> None:
-        run_pool(job, options.device, options.workers, options.threads)
+        run_pool(job, options.device, options.workers, options.threads, options.slots_per_device)
 
     return run

@@ -22,6 +22,7 @@ class WorkerSettings:
     Attributes:
         folder: the results folder.
         device: device as the worker sees it; ``visible`` is its CUDA_VISIBLE_DEVICES ("" hides all GPUs).
+        share: of the device's memory that is this worker's, in (0, 1].
         threads: CPU threads of torch.
         include: plugin files to import.
         parent: process id that the worker must not survive.
@@ -33,6 +34,7 @@ class WorkerSettings:
     threads: int
     include: tuple[Path, ...]
     parent: int
+    share: float = 1.0
 
 
 def start(settings: WorkerSettings) -> None:
@@ -78,29 +80,51 @@ def _context() -> Any:
         tqdm.set_lock(threading.RLock())  # its own lock is a semaphore that outlives a terminated worker
         include(settings.include)
         _state["store"] = Store(settings.folder)
-        _state["context"] = Context(_state["store"], settings.device)
+        if settings.device.startswith("cuda") and settings.share < 1:  # a neighbour's memory is not this one's to take
+            torch.cuda.set_per_process_memory_fraction(settings.share, settings.device)
+        _state["context"] = Context(_state["store"], settings.device, share=settings.share)
     return _state["context"]
 
 
-def prepare(cell: Any) -> None:
-    """Load the cell's model, so that the cell's time limit starts after that; a failure is told by the cell itself."""
+def prepare(cell: Any) -> str:
+    """Load the cell's model, so that the cell's time limit starts after that; a failure is told by the cell itself.
+
+    Returns:
+        the device's name, "" where it cannot be told.
+    """
     import contextlib
+
+    from benchmark.schedule.provenance import device_name
 
     context = _context()
     with contextlib.suppress(Exception, SystemExit):
         context.model(cell)
         context.batch(cell)
+    with contextlib.suppress(Exception):
+        return device_name(context.device)
+    return ""
 
 
-def work(cell: Any, attempt: int) -> tuple[str, str, float]:
-    """Run a cell and write its record; returns (status, reason, seconds).
+@dataclass(frozen=True)
+class Ended:
+    """What the driver of a run is told of a cell whose record is written."""
+
+    status: str
+    reason: str
+    seconds: float
+    batch_size: int
+
+
+def work(cell: Any, attempt: int, batch_size: int | None = None) -> Ended:
+    """Run a cell and write its record.
 
     Raises:
+        PoisonedError: nothing more can run in this process; no record is written.
         StoreError: the record could not be written (disk full); the run stops.
     """
     from benchmark.schedule.cell import run_cell
 
     context = _context()
-    record = run_cell(cell, context, attempt)
+    record = run_cell(cell, context, attempt, batch_size)
     _state["store"].write(record)
-    return record.status, record.reason, record.seconds
+    return Ended(record.status, record.reason, record.seconds, record.batch_size)

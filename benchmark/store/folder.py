@@ -17,6 +17,8 @@ from benchmark.errors import LockedError, StoreError
 from benchmark.store.atomic import write_atomic
 from benchmark.store.record import SCHEMA_VERSION, Record
 
+SMALL = 1000  # rows of a cell: dictionaries cost a small table twice the time, and save it nothing
+
 
 class Store:
     """Reads and writes the records of one suite.
@@ -172,6 +174,24 @@ class Store:
         except (OSError, ValueError) as error:
             raise StoreError(f"{file} cannot be read: {error}") from error
 
+    def recorded_rows(self, cells: Iterable[str]) -> dict[str, tuple[dict[str, Any], dict[str, NDArray[Any]]]]:
+        """JSON and per-sample columns of those cells that have a record: from ``cells/``, else from records.parquet.
+
+        Raises:
+            StoreError: rows that are not the ones their JSON names.
+        """
+        packed, found = self._packed_by_cell(), {}
+        for cell in cells:
+            head = self.head(cell)
+            if head is not None:
+                found[cell] = head, self.rows(cell) if "rows" in head else {}
+            elif cell in packed:
+                tables = packed[cell]
+                table = tables[1].drop_columns(["cell"]) if len(tables) > 1 else None
+                rows = {} if table is None else {n: table[n].to_numpy() for n in table.column_names}
+                found[cell] = json.loads(tables[0]["json"][0].as_py()), rows
+        return found
+
     def _cell_table(self, cell: str, head: dict[str, Any]) -> Any:
         import pyarrow as pa
 
@@ -201,6 +221,19 @@ class Store:
         return parts
 
     # -- one run at a time --------------------------------------------------------------------------------------
+
+    @property
+    def progress_file(self) -> Path:
+        """How the run that holds the folder stands (``benchmark.schedule.progress``)."""
+        return self.folder / "progress.json"
+
+    def progress(self) -> dict[str, Any] | None:
+        """The contents of :attr:`progress_file`, or None where no run writes one."""
+        try:
+            found: dict[str, Any] = json.loads(self.progress_file.read_bytes())
+        except (OSError, ValueError):
+            return None
+        return found
 
     def holder(self) -> str:
         """Who runs here now, "" where nobody does: a run that was killed leaves its note, but not its lock."""
@@ -254,14 +287,14 @@ def _parquet(columns: dict[str, NDArray[Any]]) -> bytes:
     for name, column in columns.items():
         values = np.asarray(column)
         arrays[name] = pa.array(values.tolist(), pa.string()) if values.dtype.kind in "OU" else pa.array(values)
-    return _parquet_bytes(pa.table(arrays))
+    return _parquet_bytes(pa.table(arrays), dictionaries=len(arrays["sample"]) > SMALL if "sample" in arrays else True)
 
 
-def _parquet_bytes(table: Any) -> bytes:
+def _parquet_bytes(table: Any, *, dictionaries: bool = True) -> bytes:
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", use_dictionary=dictionaries)
     return buffer.getvalue()
 
 

@@ -12,7 +12,7 @@ Schema (version 1) of the JSON beside the rows:
 | attempts | how often it was tried |
 | blocked | true where it was not tried at all, since a cell that it needs failed or was skipped |
 | seconds | wall time of the last try, model loading excluded |
-| peak_memory_mb | device memory at its peak; on a CPU the worker process' resident peak so far |
+| peak_memory_mb | device memory at its peak; on a CPU the worker process' resident peak during the cell |
 | batch_size | samples a forward, as it was run in the end |
 | provenance | versions of Assay, Python and libraries, device name, date |
 | rows | sha256 of the parquet file, number of rows |
@@ -70,6 +70,11 @@ class Record:
             "batch_size": self.batch_size,
             "provenance": self.provenance,
         }
+
+
+def last_line(reason: str) -> str:
+    """The last line of a failure's reason."""
+    return (reason.strip().splitlines() or [""])[-1]
 
 
 def strings(values: object) -> NDArray[Any]:

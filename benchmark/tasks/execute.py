@@ -76,7 +76,6 @@ def execute(
         part, part_labels, part_clean = inputs[at], labels[at], {name: values[where] for name, values in clean.items()}
         by, budget, left = attack, eps, Perturbed(part)
         draws = generator.subset(where.tolist())
-        judge = Draws([derive(seed, "verify") for seed in draws.seeds])
         with task.told(model, attack, eps):
             if attacked:
                 given = _given(fitted, found, where)
@@ -86,14 +85,34 @@ def execute(
                 outputs[at] = left.inputs
             else:
                 by, budget = Identity(), None
-            with global_seed(derive("verify", draws.batch_seed)):  # a model may draw numbers itself
-                rows = task.verify(model, part, part_labels, left, by, eps=budget, clean=part_clean, generator=judge)
+            rows = judged(task, model, part, part_labels, left, by, part_clean, eps=budget, generator=draws)
         rows |= scalar_params(left, len(where))
         if attacked:
             rows |= {"forwards": np.asarray(left.forwards), "backwards": np.asarray(left.backwards)}
         for name, values in rows.items():
             _put(columns, name, where, values, len(inputs))
     return columns, outputs
+
+
+def judged(
+    task: Task,
+    model: Model,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    left: Perturbed,
+    attack: Attack,
+    clean: Rows,
+    *,
+    eps: float | None,
+    generator: Draws,
+) -> Columns:
+    """What the task says of perturbed inputs, with the draws that these samples' verdicts always have.
+
+    Args and returns: those of :meth:`Task.verify`; ``generator`` is the attack's own.
+    """
+    judge = Draws([derive(seed, "verify") for seed in generator.seeds])
+    with global_seed(derive("verify", generator.batch_seed)):  # a model may draw numbers itself
+        return task.verify(model, inputs, labels, left, attack, eps=eps, clean=clean, generator=judge)
 
 
 def _given(

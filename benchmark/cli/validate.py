@@ -1,0 +1,50 @@
+"""``assay validate``: is a leaderboard that somebody hands in whole and consistent?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.options import RESULTS, Entries, Include
+
+SHOWN = 20  # faults of one folder
+
+
+def validate(
+    paths: Annotated[list[Path], typer.Argument(help="Results folders, or folders of them.")] = [RESULTS],  # noqa: B006
+    entries: Entries = [],  # noqa: B006
+    include: Include = [],  # noqa: B006
+) -> None:
+    """Check schema, hashes, completeness and tables of results folders; computes no cell. Exits with 1 on a fault."""
+    from benchmark.errors import NoRecordsError
+    from benchmark.registry import include as include_files
+    from benchmark.report.validate import validate as validate_folder
+
+    include_files(include)
+    folders = [folder for path in paths for folder in results_in(path)]
+    if not folders:
+        raise NoRecordsError(f"no plan.json in {', '.join(str(path) for path in paths)} or in a folder there")
+    bad = 0
+    for folder in folders:
+        found = validate_folder(folder, entries)
+        said = "good" if not found.faults else f"{len(found.faults)} faults"
+        typer.echo(f"{folder}: {found.records} records of {found.cells} cells: {said}")
+        for fault in found.faults[:SHOWN]:
+            typer.echo(f"  fault: {fault}")
+        if len(found.faults) > SHOWN:
+            typer.echo(f"  … and {len(found.faults) - SHOWN} more")
+        for note in found.notes:
+            typer.echo(f"  note: {note}")
+        bad += bool(found.faults)
+    if bad:
+        raise typer.Exit(1)
+
+
+def results_in(path: Path) -> list[Path]:
+    """The path itself where it is a results folder, else those in it."""
+    if (path / "plan.json").is_file() or (path / "records.parquet").is_file():
+        return [path]
+    names = {file.parent for name in ("plan.json", "records.parquet") for file in path.glob(f"*/{name}")}
+    return sorted(names)

@@ -1,0 +1,80 @@
+"""``assay verify``: can these records be reproduced?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchmark.cli.options import RESULTS, Data, Entries, Include, Out, SuiteName
+
+if TYPE_CHECKING:
+    from benchmark.schedule.recompute import Verified
+
+SHOWN = 20  # lines of a kind
+
+
+def verify(
+    suite: SuiteName,
+    sample: Annotated[float, typer.Option(help="Share of the done cells to compute again.")] = 0.05,
+    seed: Annotated[int, typer.Option(help="Of the choice of cells.")] = 0,
+    models: Annotated[str, typer.Option(help="Only cells of these entries, by comma.")] = "",
+    only: Annotated[list[str], typer.Option(help="Only cells of this probe (may be repeated).")] = [],  # noqa: B006
+    device: Annotated[str, typer.Option(help="auto, cpu, or devices such as cuda:0,cuda:1.")] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes (default: one a core or GPU).")] = None,
+    entries: Entries = [],  # noqa: B006
+    data: Data = [],  # noqa: B006
+    include: Include = [],  # noqa: B006
+    out: Out = RESULTS,
+) -> None:
+    """Compute a random share of the cells again and compare; judge all kept perturbed inputs by the verifier alone."""
+    from benchmark.cli.progress import watcher_for
+    from benchmark.cli.report import parts_folders, results_folder
+    from benchmark.registry import include as include_files
+    from benchmark.schedule.recompute import verify as verify_suite
+    from benchmark.schedule.run import Options, resolve
+    from benchmark.spec.suites import parse_pairs
+    from benchmark.store.folder import Store
+
+    include_files(include)
+    options = Options(
+        models=tuple(name.strip() for name in models.split(",") if name.strip()),
+        only=tuple(only),
+        entries=tuple(entries),
+        data=parse_pairs(data, "--data"),
+        out=out,
+        device=device,
+        workers=workers,
+    )
+    good = True
+    for folder in [results_folder(suite, out), *parts_folders(suite, out)]:
+        plan = Store(folder).plan()
+        own = replace(options, limit=plan["dataset"]["n"]) if plan is not None else options
+        name = suite if suite.endswith(".toml") else folder.name
+        found = verify_suite(resolve(name, own), own, watcher_for(), sample, seed)
+        _say(folder.name, found)
+        good &= found.good
+    if not good:
+        raise typer.Exit(1)
+
+
+def _say(name: str, found: Verified) -> None:
+    counts = {word: sum(each.verdict == word for each in found.compared) for word in ("same", "close", "differs")}
+    typer.echo(
+        f"{name}: {len(found.compared)} cells computed again: {counts['same']} the same, {counts['close']} within"
+        f" rounding, {counts['differs']} not reproduced"
+    )
+    _lines([f"not reproduced: {e.label} ({e.hash[:12]}): {e.words}" for e in found.compared if e.verdict == "differs"])
+    _lines([f"within rounding: {e.label}: {e.words}" for e in found.compared if e.verdict == "close"])
+    _lines([f"cannot be computed here ({n} cells): {reason}" for reason, n in found.changed.items()])
+    typer.echo(f"  {found.judged:,} kept perturbed inputs judged again: {len(found.refuted)} verdicts not confirmed")
+    _lines([f"not confirmed: {words}" for words in found.refuted])
+    _lines([f"not judged ({n} cells): {reason}" for reason, n in found.not_judged.items()])
+
+
+def _lines(lines: list[str]) -> None:
+    for line in lines[:SHOWN]:
+        typer.echo(f"  {line}")
+    if len(lines) > SHOWN:
+        typer.echo(f"  … and {len(lines) - SHOWN} more")
