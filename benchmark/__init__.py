@@ -4,6 +4,7 @@ The whole public API, loaded when first used:
 
     benchmark.run("digits")                      run a suite in this process, write its tables
     benchmark.evaluate(module, "digits")         the same for a plain ``torch.nn.Module``
+    benchmark.leaderboard("digits")              its leaderboard, from records alone
     benchmark.load_suite("digits")               a suite as a pydantic model
     benchmark.load_entry("digits_cnn")           a model entry
     benchmark.build_model(entry)                 its network, called on inputs in [0, 1]
@@ -17,23 +18,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmark.api import Run, evaluate, run
+    from benchmark.api import Run, evaluate, leaderboard, run
     from benchmark.models.build import build_model
     from benchmark.models.entries import load_entry
+    from benchmark.report.board import Leaderboard
     from benchmark.schedule.cell import run_cell
     from benchmark.spec.suites import load_suite
 
 _WHERE = {
     "Run": "benchmark.api",
     "evaluate": "benchmark.api",
+    "leaderboard": "benchmark.api",
     "run": "benchmark.api",
     "build_model": "benchmark.models.build",
+    "Leaderboard": "benchmark.report.board",
     "load_entry": "benchmark.models.entries",
     "run_cell": "benchmark.schedule.cell",
     "load_suite": "benchmark.spec.suites",
 }
 
-__all__ = ["Run", "build_model", "evaluate", "load_entry", "load_suite", "run", "run_cell"]
+__all__ = [
+    "Leaderboard",
+    "Run",
+    "build_model",
+    "evaluate",
+    "leaderboard",
+    "load_entry",
+    "load_suite",
+    "run",
+    "run_cell",
+]
 __version__ = "0.1.0"
 
 

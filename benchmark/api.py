@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
+    from benchmark.report.board import Leaderboard
     from benchmark.spec.cell import Cell
     from benchmark.spec.suite import SuiteSpec
 
@@ -32,21 +33,27 @@ class Run:
     """What a run left: tables, counts, and where the records lie.
 
     Attributes:
-        leaderboard: a row a model.
+        leaderboard: a row a model; ``leaderboard.to_pandas()`` is the table.
         explanations: a row a model and explainer.
         counts: cells known, done, failed and skipped.
         folder: results folder of the suite.
         parts: what the suite's parts left.
     """
 
-    leaderboard: pd.DataFrame
+    leaderboard: Leaderboard
     explanations: pd.DataFrame
     counts: dict[str, int]
     folder: Path
     parts: tuple[Run, ...] = ()
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name} {n}" for name, n in self.counts.items())
+        return f"{self.leaderboard!r}\ncells: {counts}; records: {self.folder}"
+
     def _repr_html_(self) -> str:
-        return str(self.leaderboard.to_html(index=False))
+        from benchmark.report.board_html import run_html
+
+        return run_html(self.leaderboard, self.explanations, self.counts, [p.leaderboard for p in self.parts])
 
 
 def run(suite: str, *, device: str = "cpu", watcher: Watcher | None = None, **options: Any) -> Run:
@@ -127,6 +134,20 @@ def evaluate(
     return _run(resolve(suite, chosen), device, watcher or Watcher(), chosen, (entry, wrapped, spec))
 
 
+def leaderboard(suite: str, *, out: str | Path = "results") -> Leaderboard:
+    """A suite's leaderboard from its records alone; nothing is computed and no table written.
+
+    Args:
+        suite: name of a folder in ``out``.
+
+    Raises:
+        NoRecordsError: there is nothing to show.
+    """
+    from benchmark.report.board import Leaderboard
+
+    return Leaderboard.read(Path(out) / suite)
+
+
 def module_digest(module: nn.Module, settings: dict[str, Any]) -> str:
     """sha256 over the state, the source of the classes inside, and the preprocessing of a module in memory."""
     sources = {}
@@ -146,6 +167,7 @@ def module_digest(module: nn.Module, settings: dict[str, Any]) -> str:
 
 
 def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, memory: Any) -> Run:
+    from benchmark.report.board import Leaderboard
     from benchmark.report.write import write_report
 
     if memory is not None and memory[0].name in spec.entries:
@@ -163,8 +185,8 @@ def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, memor
         run_here(job, Context(job.store, device, load))
 
     execute_plan(prepared, options, watcher, engine)
-    _, board, explained, _ = write_report(prepared.store.folder)
-    return Run(board, explained, prepared.board.counts(), prepared.store.folder)
+    results, board, explained, _ = write_report(prepared.store.folder)
+    return Run(Leaderboard.of(results, board), explained, prepared.board.counts(), prepared.store.folder)
 
 
 def _options(given: dict[str, Any]) -> Options:

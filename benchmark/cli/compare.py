@@ -1,22 +1,62 @@
-"""``assay compare``: is the difference between two models real?"""
+"""``assay compare``: is the difference between two models real? And what moved between two leaderboards?"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import RESULTS, Include, Out, SuiteName
+from benchmark.cli.options import RESULTS, Include, Out
 
 
 def compare(
-    suite: SuiteName,
-    a: Annotated[str, typer.Argument(metavar="A", help="A model of the suite.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another model of the suite.")],
+    what: Annotated[str, typer.Argument(metavar="SUITE|OLD.csv", help="A suite's name; or an old leaderboard.csv.")],
+    a: Annotated[str, typer.Argument(metavar="A|NEW.csv", help="A model of the suite; or the new leaderboard.csv.")],
+    b: Annotated[str, typer.Argument(metavar="[B]", help="Another model of the suite.")] = "",
     include: Include = [],  # noqa: B006
     out: Out = RESULTS,
 ) -> None:
-    """Paired differences A minus B with 95 % intervals and p values, in words."""
+    """Paired differences A minus B with 95 % intervals and p values, in words; or what moved between two CSV files."""
+    from benchmark.errors import UsageError
+
+    if not b:
+        if not (what.endswith(".csv") and a.endswith(".csv")):
+            raise UsageError("compare takes a suite and two of its models, or two leaderboard.csv files")
+        _compare_files(Path(what), Path(a))
+    else:
+        _compare_models(what, a, b, include, out)
+
+
+def _compare_files(old: Path, new: Path) -> None:
+    from rich.table import Table
+
+    from benchmark.cli.console import table_console
+    from benchmark.report.moved import ORDER, moved
+
+    found = moved(old, new)
+    console = table_console()
+    if found.moves:
+        table = Table(title=f"{old} against {new}", title_justify="left")
+        for head in ("model", "column", "old", "new", "moved"):
+            table.add_column(head, no_wrap=head in ("model", "moved"))
+        for move in found.moves:
+            table.add_row(move.model, move.column, move.old, move.new, move.how)
+        console.print(table)
+    counted = [(how, sum(move.how == how for move in found.moves)) for how in ORDER]
+    told = [f"{count} {how}" for how, count in counted if count]
+    typer.echo(", ".join([*told, f"{found.same} the same"]))
+    for line in found.lines:
+        typer.echo(f"{line[0].upper()}{line[1:]}.")
+    if found.moves:
+        typer.echo(
+            "Beyond: the two 95 % intervals do not overlap. What is within may still be real: pairs of samples tell"
+        )
+        typer.echo("more than two intervals do (assay compare SUITE A B).")
+
+
+def _compare_models(suite: str, a: str, b: str, include: list[Path], out: Path) -> None:
+    """A table of paired differences."""
     from math import isnan
 
     from rich.table import Table

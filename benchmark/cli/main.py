@@ -8,6 +8,7 @@ import typer
 
 from benchmark.cli.check import check
 from benchmark.cli.compare import compare
+from benchmark.cli.leaderboard import leaderboard
 from benchmark.cli.list import list_
 from benchmark.cli.metrics import metrics
 from benchmark.cli.new import new
@@ -32,6 +33,7 @@ for _name, _command in (
     ("run", run),
     ("status", status),
     ("report", report),
+    ("leaderboard", leaderboard),
     ("compare", compare),
     ("verify", verify),
     ("validate", validate),

@@ -12,5 +12,8 @@ Out = Annotated[Path, typer.Option("--out", help="Folder that holds one results 
 Entries = Annotated[list[Path], typer.Option("--entries", help="Folder with further model entries (runs their code).")]
 Data = Annotated[list[str], typer.Option("--data", help="Where a dataset lies: NAME=PATH.")]
 Include = Annotated[list[Path], typer.Option("--include", help="Python file with further plugins (runs its code).")]
+Columns = Annotated[str, typer.Option("--columns", help="Columns, joined by commas: names or patterns (robust_acc_*).")]
+Sort = Annotated[str, typer.Option("--sort", help="Columns to sort by, joined by commas; -NAME: largest first.")]
+TableFormat = Annotated[str, typer.Option("--format", help="Print the table alone: text, csv, md, latex or json.")]
 
 RESULTS = Path("results")

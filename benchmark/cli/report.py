@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import RESULTS, Include, Out, SuiteName
+from benchmark.cli.options import RESULTS, Columns, Include, Out, Sort, SuiteName, TableFormat
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,11 +19,31 @@ if TYPE_CHECKING:
 Html = Annotated[bool, typer.Option("--html", help="Also write report.html, one file that works from disk.")]
 
 
-def report(suite: SuiteName, include: Include = [], out: Out = RESULTS, html: Html = False) -> None:  # noqa: B006
-    """Write the leaderboard, the explanations, the curves and their pictures again; computes nothing."""
+def report(
+    suite: SuiteName,
+    table_format: TableFormat = "",
+    columns: Columns = "",
+    sort: Sort = "",
+    html: Html = False,
+    include: Include = [],  # noqa: B006
+    out: Out = RESULTS,
+) -> None:
+    """Write the leaderboard, the explanations, the curves and their pictures again; computes nothing.
+
+    With --format, --columns or --sort it prints the leaderboard alone, so chosen, and writes no table.
+    """
+    from benchmark.errors import UsageError
     from benchmark.registry import include as include_files
 
     include_files(include)
+    if table_format or columns or sort:
+        from benchmark.cli.board import print_boards
+        from benchmark.report.board import Leaderboard
+
+        if html:
+            raise UsageError("--html writes every table of the suite; leave out --format, --columns and --sort")
+        print_boards([Leaderboard.read(results_folder(suite, out))], table_format or "text", columns, sort)
+        return
     folders = [results_folder(suite, out), *parts_folders(suite, out)]
     written = [_report_one(folder, part=i > 0) for i, folder in enumerate(folders)]
     combine(results_folders(suite, out))

@@ -30,6 +30,9 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be computed, and stop.")] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start nothing new after the first failure.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try parked failures again.")] = False,
+    engine: Annotated[str, typer.Option(help="local, or ray for several machines.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Ray cluster: HOST:PORT or auto (default: its own).")] = None,
+    records: Annotated[str, typer.Option(help="With ray, who writes records: driver, shared, or a URL.")] = "driver",
     entries: Entries = [],  # noqa: B006
     data: Data = [],  # noqa: B006
     include: Include = [],  # noqa: B006
@@ -57,6 +60,9 @@ def run(
         fail_fast=fail_fast,
         retry_failed=retry_failed,
         keep_inputs=keep_inputs,
+        engine=engine,
+        address=address,
+        records=records,
     )
     watcher = watcher_for()
     whole = resolve_all(suite, options)

@@ -6,16 +6,18 @@ import pandas as pd
 
 from benchmark.attacks.base import Extras
 from benchmark.cli.console import table_console
+from benchmark.report.board import Leaderboard
+from benchmark.report.columns import arrows, own_names, query_names, shown_columns
 from benchmark.report.combined import TITLE as COMBINED
 from benchmark.report.combined import Combined, main_columns, words
 from benchmark.report.drift import SHOWN, TITLE, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
 from benchmark.report.explanations import one_method, scoring_lines
 from benchmark.report.flags import flags
-from benchmark.report.leaderboard import verdicts
-from benchmark.report.markdown import MANY, arrows, cell_text, number, own_names, query_names, shown_columns
+from benchmark.report.formats import MOST_PAIRS, texts
 from benchmark.report.probes import published
 from benchmark.report.results import Results
+from benchmark.report.text import MANY, cell_text, number
 from benchmark.report.worth import worth
 
 MOST_ROWS = 40  # of an attack's own table
@@ -31,12 +33,14 @@ def print_report(
     Of a suite's ``part`` the leaderboard alone: the rest stands in its leaderboard.md.
     """
     console = table_console()
-    _print_board(console, results, board)
+    lead = Leaderboard.of(results, board)
+    more = [*query_names(results, board), *own_names(results, board)]
+    print_leaderboard(console, lead.select([*shown_columns(results, board), *more]))
     if part:
         for line in (*scoring_lines(results)[1:], *(f"{who}: {why}: {what}" for who, why, what in results.reasons())):
             console.print(f"  {line}", markup=False)
         return
-    for line in verdicts(results):
+    for line in (*lead.places, *(lead.pairs if len(lead.pairs) <= MOST_PAIRS else ()), *lead.checks):
         console.print(f"  {line}", markup=False)
     for flag in flags(results):
         console.print(f"  flag: {flag.model}: {flag.name}: {flag.words}", markup=False)
@@ -53,39 +57,30 @@ def print_report(
         console.print(f"  {status}: {label}: {reason}", markup=False)
 
 
-def _print_board(console: object, results: Results, board: pd.DataFrame) -> None:
+def print_leaderboard(console: object, board: Leaderboard) -> None:
     """One row a quantity and one column a model; of many models one row a model, some quantities at a time."""
     from rich.console import Console
     from rich.table import Table
 
     assert isinstance(console, Console)
-    names = [*shown_columns(results, board)[1:], *query_names(results, board), *own_names(results, board)]
-    title = results.suite.title or results.suite.name
-    if len(board) > MANY:  # too many to stand side by side
+    names, models = board.page()[1:], list(board.frame["model"])
+    cells = texts(board, names)
+    if len(models) > MANY:  # too many to stand side by side
         for i in range(0, len(names), ACROSS):
-            _print_models(console, board, names[i : i + ACROSS], "" if i else title)
-    else:
-        table = Table(title=title, title_justify="left")
-        table.add_column("")
-        for model in board["model"]:
-            table.add_column(model, justify="right")
-        for name in names:
-            table.add_row(name, *[cell_text(row, name) for _, row in board.iterrows()])
-        console.print(table)
-
-
-def _print_models(console: object, board: pd.DataFrame, names: list[str], title: str) -> None:
-    """A row a model, some columns of the leaderboard."""
-    from rich.console import Console
-    from rich.table import Table
-
-    assert isinstance(console, Console)
-    table = Table(title=title or None, title_justify="left")
-    table.add_column("model", no_wrap=True)
-    for name in names:
-        table.add_column(name.replace("_", " "), justify="right")
-    for _, row in board.iterrows():
-        table.add_row(row["model"], *[cell_text(row, name) for name in names])
+            table = Table(title=None if i else board.title, title_justify="left")
+            table.add_column("model", no_wrap=True)
+            for name in names[i : i + ACROSS]:
+                table.add_column(name.replace("_", " "), justify="right")
+            for model, row in zip(models, cells, strict=True):
+                table.add_row(model, *row[i : i + ACROSS])
+            console.print(table)
+        return
+    table = Table(title=board.title, title_justify="left")
+    table.add_column("")
+    for model in models:
+        table.add_column(model, justify="right")
+    for k, name in enumerate(names):
+        table.add_row(name, *[row[k] for row in cells])
     console.print(table)
 
 

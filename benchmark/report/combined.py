@@ -5,7 +5,6 @@ Made from the tables that other parts of a report wrote, of one suite's folders 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
@@ -15,12 +14,12 @@ from typing import Any
 import pandas as pd
 
 from benchmark.report.correlation import FEW, correlations
-from benchmark.report.markdown import PAGE, cell_text
+from benchmark.report.tables import to_csv
+from benchmark.report.text import PAGE, cell_text
 from benchmark.report.worth import family_of
-from benchmark.report.write import to_csv
-from benchmark.spec.suite import SuiteSpec, show_eps
+from benchmark.report.written import Written, read_written
+from benchmark.spec.suite import show_eps
 from benchmark.store.atomic import write_atomic
-from benchmark.tasks.base import tasks
 
 ROBUST = "robust_acc_worst"
 KEPT, NOISE = "attacked_spearman", "noise_spearman"
@@ -69,7 +68,9 @@ def combined(folders: Sequence[Path]) -> Combined | None:
     rows: list[dict[str, Any]] = []
     directions: dict[str, bool] = {}
     for folder in dict.fromkeys(folders):
-        rows += _of_folder(folder, directions)
+        written = read_written(folder)
+        if written is not None and written.task.verdicts:
+            rows += suite_rows(written, directions)
     table = pd.DataFrame(rows)
     if not directions or not len(table) or (len(set(table["suite"])) == 1 and table[ROBUST].isna().all()):
         return None
@@ -80,18 +81,11 @@ def combined(folders: Sequence[Path]) -> Combined | None:
     return Combined(table, correlations(table, ROBUST, {name: directions[name] for name in qualities}), directions)
 
 
-def _of_folder(folder: Path, directions: dict[str, bool]) -> list[dict[str, Any]]:
-    """The rows of one suite; adds the directions of its qualities."""
-    if not (folder / "leaderboard.csv").is_file() or not (folder / "plan.json").is_file():
-        return []
-    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
-    suite = SuiteSpec.model_validate(plan["suite"])
-    task = tasks.make(suite.task, suite.task_params)
-    if not task.verdicts:
-        return []
-    board = pd.read_csv(folder / "leaderboard.csv", keep_default_na=True)
+def suite_rows(written: Written, directions: dict[str, bool]) -> list[dict[str, Any]]:
+    """The rows of one suite, of a task with verdicts; adds the directions of its qualities."""
+    plan, suite, task = written.plan, written.suite, written.task
     tables = ("explanations", "explanations_attacked", "explainer_ranks")
-    explained, attacked, methods = (_read(folder / f"{name}.csv") for name in tables)
+    explained, attacked, methods = (written.table(name) for name in tables)
     known = {
         name.replace("-", "_"): bool(metric["higher_is_better"])
         for name, metric in plan["metrics"].items()
@@ -103,11 +97,11 @@ def _of_folder(folder: Path, directions: dict[str, bool]) -> list[dict[str, Any]
         for cell in plan["cells"]
         if cell["kind"] == "attack" and (cell.get("threat") or {}).get("control")
     }
-    first = task.columns(plan["dataset"]["classes"])[0].name
+    first = task.columns(written.classes)[0].name
     threat = "" if suite.threat is None else f"{suite.threat.norm} {show_eps(suite.threat.eps)}"
     rows = []
-    for _, line in board.iterrows():
-        row = {"suite": folder.name, "model": line["model"], "n": line["n"], "threat": threat}
+    for _, line in written.board.iterrows():
+        row = {"suite": written.name, "model": line["model"], "n": line["n"], "threat": threat}
         for ours, theirs in (("clean_acc", first), (ROBUST, f"{task.robust_name}_worst")):
             row |= {f"{ours}{side}": line.get(f"{theirs}{side}", nan) for side in _SIDES}
         twice = _twice(methods, line["model"])
@@ -116,10 +110,6 @@ def _of_folder(folder: Path, directions: dict[str, bool]) -> list[dict[str, Any]
             row |= _kept(_without(attacked, twice), line["model"], controls)
         rows.append(row)
     return rows
-
-
-def _read(file: Path) -> pd.DataFrame:
-    return pd.read_csv(file) if file.is_file() else pd.DataFrame()
 
 
 def _twice(methods: pd.DataFrame, model: str) -> set[str]:

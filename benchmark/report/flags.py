@@ -15,12 +15,11 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.attacks._library import LibraryAttack
-from benchmark.attacks.base import Attack
 from benchmark.report.curves import NORMS
 from benchmark.report.probes import ProbeView, views
 from benchmark.report.results import Condition, Results
 from benchmark.report.scores import score_flags
+from benchmark.report.settings import parameters
 from benchmark.spec.suite import AttackProbe, show_eps
 
 BLACK_BOX = ("score", "decision", "transfer")
@@ -29,6 +28,15 @@ TINY = 1.1754943508222875e-38  # smallest normal float32: a gradient below has u
 EFFORT = frozenset({"steps", "n_restarts", "restarts", "n_queries", "queries", "max_iterations", "max_iter"})
 EFFORT |= {"iterations", "num_iter_set", "binary_search_steps", "max_gradient_eval_steps"}
 LEVEL = 0.01
+MEANS = {
+    "black-box-stronger": "black-box attacks break what no white-box attack breaks: a stronger white-box one is needed",
+    "zero-gradient": "the gradient that attacks follow is zero, underflown or not finite: they cannot move",
+    "randomised": "predicting one input twice gives different logits: a verdict may be luck",
+    "softmax-output": "the outputs are probabilities, where attacks expect logits",
+    "more-steps-gain": "more steps of an attack still break more: the number is an upper bound of robustness",
+    "unbounded-fails": "attacks without an effective budget leave samples unbroken: they are stuck",
+    "accuracy-gate": "clean error worse than the reference's: the row can show instability, never robustness",
+}
 
 
 @dataclass(frozen=True)
@@ -205,7 +213,7 @@ def _pairs(results: Results) -> Iterator[tuple[ProbeView, ProbeView]]:
     """(shorter, longer) of the two longest probes that differ in effort alone."""
     alike: dict[str, list[tuple[dict[str, float], ProbeView]]] = {}
     for view in views(results):
-        settings = _settings(view.attack)
+        settings = parameters(view.attack)
         effort = {key: float(value) for key, value in settings.items() if key in EFFORT and _is_number(value)}
         rest = {key: value for key, value in settings.items() if key not in effort}
         if view.attack.threat.norm in NORMS and not view.attack.control and view.attack.breaks:
@@ -215,13 +223,6 @@ def _pairs(results: Results) -> Iterator[tuple[ProbeView, ProbeView]]:
         for (less, shorter), (more, longer) in pairwise(group[-2:]):
             if less != more and all(more[key] >= value for key, value in less.items()):
                 yield shorter, longer
-
-
-def _settings(attack: Attack) -> dict[str, Any]:
-    """Every parameter of an attack, defaults included; of a library's attack, those of its class."""
-    own: dict[str, Any] = attack.model_dump(mode="json")
-    signature: dict[str, Any] = (attack.signature() or {}) if isinstance(attack, LibraryAttack) else {}
-    return {key: value for key, value in signature.items() if isinstance(value, str | int | float)} | own
 
 
 def _is_number(value: object) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from math import isnan, nan
 from typing import Any
 
@@ -17,11 +19,14 @@ from benchmark.report.scores import (
     gates,
     headline_name,
     score_columns,
-    score_ranks,
+    score_headline,
+    score_pairs,
     score_verdicts,
     seed_spreads,
 )
 from benchmark.seeds import derive
+from benchmark.spec.suite import SuiteSpec
+from benchmark.tasks.base import Task
 
 COUNTS = ("cells", "failed", "skipped", "missing", "nan", "out_of_budget")
 
@@ -30,7 +35,7 @@ def leaderboard(results: Results) -> pd.DataFrame:
     """One row a model, best first: rates and norms with 95 % intervals, rank, counts, digests."""
     rows = [_row(results, model) for model in results.models]
     table = pd.DataFrame(rows)
-    ranked = _ranks(results) if results.task.verdicts else score_ranks(results)
+    ranked = stats.ranks_of(*pairs(results))
     names = flag_names(results)
     table.insert(1, "rank", pd.Series([ranked.get(model) for model in table["model"]], dtype="Int64"))
     table.insert(3, "flags", [" ".join(names.get(model, ())) for model in table["model"]])
@@ -46,11 +51,15 @@ def leaderboard(results: Results) -> pd.DataFrame:
 
 def headline_column(results: Results) -> str:
     """Name of the column that ranks: the worst case in the headline threat model, else the clean one."""
-    columns = results.task.columns(results.plan["dataset"]["classes"])
-    worst = results.suite.threat is not None and bool(results.suite.attacks)
-    if not results.task.verdicts:
-        return headline_name(results) or columns[0].name
-    return f"{results.task.robust_name}_worst" if worst else columns[0].name
+    return headline_of(results.suite, results.task, results.plan["dataset"]["classes"])
+
+
+def headline_of(suite: SuiteSpec, task: Task, classes: Sequence[str]) -> str:
+    """:func:`headline_column` of a suite and its task."""
+    first = task.columns(classes)[0].name
+    if not task.verdicts:
+        return score_headline(suite, task) or first
+    return f"{task.robust_name}_worst" if suite.threat is not None and suite.attacks else first
 
 
 def headline_outcomes(results: Results, model: str) -> pd.Series:
@@ -61,13 +70,17 @@ def headline_outcomes(results: Results, model: str) -> pd.Series:
     return results.worst(model, threat.norm, threat.eps)
 
 
-def _ranks(results: Results) -> dict[str, int]:
+@lru_cache(maxsize=4)
+def pairs(results: Results) -> tuple[list[str], list[stats.Pair]]:
+    """Models that have a rank, and every pair of them on the headline column, corrected by Holm."""
+    if not results.task.verdicts:
+        return score_pairs(results)
     outcomes = {model: headline_outcomes(results, model) for model in results.models}
     whole = {model: values.to_numpy() for model, values in outcomes.items() if len(values) and not values.isna().any()}
     samples = {tuple(outcomes[model].index) for model in whole}
     if len(samples) > 1:  # a plan gives all models the same samples; records of another plan never come here
         raise AssertionError("models were judged on different samples")
-    return stats.ranks(whole)
+    return list(whole), stats.pairs_of_rates(whole)
 
 
 def _row(results: Results, model: str) -> dict[str, Any]:
@@ -186,7 +199,18 @@ def _put(row: dict[str, Any], name: str, estimate: stats.Estimate) -> None:
 
 
 def verdicts(results: Results) -> list[str]:
-    """In words, which places the data decide and which they do not."""
+    """In words, which pairs the data decide and which they do not, and what was verified."""
+    return [*pair_words(results), *verified_words(results)]
+
+
+def verified_words(results: Results) -> list[str]:
+    """How many returned inputs the verifier judged; empty where there are none."""
+    judged, outside, lost = results.verified()
+    return [f"{judged:,} returned inputs verified: {outside} out of budget, {lost} not finite."] if judged else []
+
+
+def pair_words(results: Results) -> list[str]:
+    """A line a pair of models: what the data decide; and which models have no rank."""
     if not results.task.verdicts:
         return score_verdicts(results)
     outcomes = {model: headline_outcomes(results, model) for model in results.models}
@@ -208,7 +232,4 @@ def verdicts(results: Results) -> list[str]:
     for model in results.models:
         if model not in whole:
             lines.append(f"{model} is not ranked: some samples have no valid verdict.")
-    judged, outside, lost = results.verified()
-    if judged:
-        lines.append(f"{judged:,} returned inputs verified: {outside} out of budget, {lost} not finite.")
     return lines

@@ -1,134 +1,40 @@
-"""leaderboard.md, and how a table's cells read, in the terminal too."""
+"""leaderboard.md: every table of a suite's report on one page."""
 
 from __future__ import annotations
-
-import re
-from math import isnan
-from typing import Any
 
 import pandas as pd
 
 from benchmark.attacks.base import Extras
+from benchmark.report.board import Leaderboard
+from benchmark.report.columns import arrows, other_scores, own_names, query_names, shown_columns
 from benchmark.report.curves import WORST, Curves, describe
 from benchmark.report.drift import SAYS, SHOWN, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
 from benchmark.report.explanations import one_method, scoring_lines, similarity
-from benchmark.report.flags import flags
-from benchmark.report.leaderboard import verdicts
-from benchmark.report.probes import declared, published, unshown
+from benchmark.report.fold import settings_lines
+from benchmark.report.formats import markdown_texts, under
+from benchmark.report.probes import published, unshown
 from benchmark.report.results import Results
-from benchmark.report.scores import score_budgets, score_name
+from benchmark.report.text import (
+    MANY,
+    PAGE,
+    board_lines,
+    cell_text,
+    number,
+    page_lines,
+    plain_text,
+    table_lines,
+    transposed_lines,
+)
 from benchmark.report.worth import worth
-from benchmark.spec.suite import AttackProbe, SuiteSpec
+from benchmark.spec.suite import SuiteSpec
 
-WIDE = 16  # columns of a table that fit a page
-MANY = 8  # models that fit beside one another
-PAGE = 10  # columns of a page where there are many models
 SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
 RANKS = (
     "1 + the number of methods that are significantly better (Wilcoxon, paired over samples, Holm); `mean_rank` over"
     " the metrics that pass their controls (all with a direction, where none does). What is one method has one rank;"
     " controls have none."
 )
-
-
-def number(value: Any, low: Any = None, high: Any = None) -> str:
-    """``0.960 [0.933, 0.976]``; a blank with its bounds where samples have no verdict; ``–`` for nothing."""
-    if value is None or pd.isna(value):
-        if low is None or pd.isna(low):
-            return "–"
-        return f"? [{low:.3f}, {high:.3f}]"
-    text = f"{value:.3f}" if isinstance(value, float) else str(value)
-    text = "0.000" if text == "-0.000" else text
-    return text if low is None or isnan(low) else f"{text} [{low:.3f}, {high:.3f}]"
-
-
-def shown_columns(results: Results, board: pd.DataFrame) -> list[str]:
-    """The columns that fit a page: rates and norms without their interval columns, and the counts that are not 0."""
-    hidden = unshown(results)
-    if not results.task.verdicts:
-        return score_names(results, board)
-    names = [name for name in board.columns if f"{name}_low" in board.columns and not name.startswith("asr_")]
-    names = [name for name in names if not name.startswith(("precision_", "recall_")) and f"n_{name}" not in board]
-    names += [name for name in board.columns if name.startswith("median_") and f"{name}_low" in board.columns]
-    names = [name for name in names if name not in hidden]
-    counts = [name for name in ("failed", "skipped", "missing", "nan", "out_of_budget") if board[name].sum()]
-    flagged = ["flags"] if board["flags"].any() else []
-    return ["model", "rank", "n", *flagged, *names, *counts]
-
-
-def score_names(results: Results, board: pd.DataFrame) -> list[str]:
-    """Of a task that judges by numbers: rank, gate, the scores at the headline's budget, what is clean, facts."""
-    threat, scores = results.suite.threat, results.task.scores()
-    at = [score_name(score, threat.eps) for score in scores] if threat is not None else []
-    clean = [column.name for column in results.task.columns(results.plan["dataset"]["classes"])]
-    facts = [name for model in results.models for name in results.facts(model)]
-    counts = [name for name in ("failed", "skipped", "missing", "nan", "out_of_budget") if board[name].sum()]
-    spread = ["seed_spread"] if board["seed_spread"].notna().any() else []
-    names = ["model", "rank", "gate", *at, *clean, *spread, *dict.fromkeys(facts), *counts]
-    return [name for name in dict.fromkeys(names) if name in board]
-
-
-def other_scores(results: Results, board: pd.DataFrame) -> list[str]:
-    """Scores at the other budgets."""
-    if results.task.verdicts:
-        return []
-    names = [score_name(score, eps) for score in results.task.scores() for eps in score_budgets(results)]
-    shown = score_names(results, board)
-    return [name for name in names if name in board and name not in shown]
-
-
-def own_names(results: Results, board: pd.DataFrame) -> list[str]:
-    """Columns that the suite's attacks declare of their own, to be shown."""
-    hidden = unshown(results)
-    names = dict.fromkeys(name for name, _, _, _ in declared(results))
-    return [name for name in names if name in board and name not in hidden]
-
-
-def cell_text(row: pd.Series, name: str) -> str:
-    """One table cell with its interval."""
-    if f"{name}_low" in row.index:
-        return number(row[name], row[f"{name}_low"], row[f"{name}_high"])
-    return number(row[name])
-
-
-def _table(board: pd.DataFrame, names: list[str], heads: dict[str, str] | None = None) -> list[str]:
-    heads = heads or {}
-    lines = ["| " + " | ".join(heads.get(name, name) for name in names) + " |", "|" + "---|" * len(names)]
-    for _, row in board.iterrows():
-        lines.append("| " + " | ".join(cell_text(row, name).replace("|", "\\|") for name in names) + " |")
-    return lines
-
-
-def _board(board: pd.DataFrame, names: list[str]) -> list[str]:
-    """A table of the leaderboard; where it would be too wide for a page, a row a column and a column a model."""
-    if len(names) <= WIDE:
-        return _table(board, names)
-    if len(board) > MANY:
-        return _pages(board, names[1:])
-    return _transposed(board, names[1:])
-
-
-def _pages(board: pd.DataFrame, names: list[str]) -> list[str]:
-    """Many models and many columns: some columns at a time."""
-    parts = [names[i : i + PAGE] for i in range(0, len(names), PAGE)]
-    return [line for part in parts for line in [*_table(board, ["model", *part]), ""]][:-1]
-
-
-def _transposed(board: pd.DataFrame, names: list[str]) -> list[str]:
-    """A row a column of the leaderboard, and a column a model."""
-    rows = [[name, *[cell_text(row, name) for _, row in board.iterrows()]] for name in names]
-    lines = ["| column | " + " | ".join(board["model"]) + " |", "|" + "---|" * (len(board) + 1)]
-    return lines + ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-
-
-def arrows(results: Results) -> dict[str, str]:
-    """Metric column to its heading with the direction that is better."""
-    marks = {True: " ↑", False: " ↓", None: ""}
-    return {
-        name.replace("-", "_"): name.replace("-", "_") + marks[metric["higher_is_better"]]
-        for name, metric in results.plan["metrics"].items()
-    }
 
 
 def markdown(
@@ -149,17 +55,17 @@ def markdown(
         ]
     )
     lines += [f"{data['n']} samples of `{suite.dataset.label}` ({suite.dataset.split}), seed {suite.seed}."]
-    lines += [f"{name}: {_plain(text)}." for name, text in data.get("facts", {}).items()]
+    lines += [f"{name}: {plain_text(text)}." for name, text in data.get("facts", {}).items()]
     if suite.threat is not None:
         lines += [f"Headline threat model: {suite.threat.norm}, eps = {suite.threat.eps}{_where(suite)}."]
     lines += [
         "Values in brackets are 95 % intervals; `?` marks a rate whose samples lack a verdict, with its two bounds."
     ]
-    lines += ["", *_board(board, shown_columns(results, board)), "", *[f"- {line}" for line in verdicts(results)], ""]
-    lines += _flag_part(results)
+    lead, names = Leaderboard.of(results, board), shown_columns(results, board)
+    lines += ["", *board_lines(markdown_texts(lead, names), names), "", *under(lead)]
     others = other_scores(results, board)
     if others:
-        lines += ["## At the other budgets", "", *_pages(board, [*others, *data.get("facts", {})]), ""]
+        lines += ["## At the other budgets", "", *page_lines(board, [*others, *data.get("facts", {})]), ""]
     hidden = unshown(results)
     success = [name for name in board.columns if name.startswith("asr_") and f"{name}_low" in board.columns]
     success = [name for name in success if name not in hidden]
@@ -168,29 +74,21 @@ def markdown(
         if any(name.startswith("asr_8bit_") for name in success):
             lines[-1] += " `asr_8bit`: still broken after the perturbed input is rounded to 8 bits."
         lines += [""]
-        lines += [*_board(board, ["model", "n_correct", *success]), ""]
+        lines += [*board_lines(board, ["model", "n_correct", *success]), ""]
     lines += _query_part(results, board) + _curve_part(drawn)
     lines += _own_part(results, board, found or Extras())
-    lines += [f"- {_plain(fault)}" for fault in (found.faults if found else [])]
+    lines += [f"- {plain_text(fault)}" for fault in (found.faults if found else [])]
     classes = [name for name in board.columns if name.startswith(("precision_", "recall_")) and f"{name}_low" in board]
     if 0 < len(classes) <= 8:
-        lines += ["## Per class", "", *_table(board, ["model", *classes]), ""]
+        lines += ["## Per class", "", *table_lines(board, ["model", *classes]), ""]
     lines += _explain_part(results, explained)
     lines += _drift_part(results)
     reasons = results.reasons()
     if reasons:
         lines += ["## Failed and skipped", ""]
-        lines += [f"- {label}: {status}: {_plain(reason)}" for label, status, reason in reasons] + [""]
-    lines += ["## Probes", ""]
-    lines += [
-        f"- `{probe.name}`: {probe.use}{_library(results, probe.name)}, {_settings(probe.params)}"
-        + (f", budgets {', '.join(str(eps) for eps in probe.budgets)}" if probe.budgets else "")
-        + _fitted_on(probe, suite)
-        for probe in suite.attacks
-    ]
-    lines += [f"- `{probe.name}`: {probe.use}, {_settings(probe.params)}" for probe in suite.explainers]
-    lines += [f"- `{metric.name}`: {metric.use}, {_settings(metric.params)}" for metric in suite.metrics]
-    return "\n".join(lines) + "\n"
+        lines += [f"- {label}: {status}: {plain_text(reason)}" for label, status, reason in reasons] + [""]
+    lines += ["## Settings", "", *settings_lines(lead.settings[suite.name])]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def _where(suite: SuiteSpec) -> str:
@@ -199,35 +97,13 @@ def _where(suite: SuiteSpec) -> str:
     return "" if domain == "image" else f" of the {domain}'s norm"
 
 
-def _fitted_on(probe: AttackProbe, suite: SuiteSpec) -> str:
-    """What an attack was fitted on, where the suite says so."""
-    said = f", fitted on {probe.fit_samples} samples of `{suite.dataset.fit_split}`" if probe.fit_samples else ""
-    said += f", fitted on {probe.source}" if probe.source else ""
-    return said + (", judged on every entry" if probe.transfer else "")
-
-
-def _flag_part(results: Results) -> list[str]:
-    raised = flags(results)
-    if not raised:
-        return []
-    lines = ["Flags: what in this evaluation makes a robustness claim doubtful.", ""]
-    return [*lines, *[f"- {flag.model}: **{flag.name}**: {_plain(flag.words)}" for flag in raised], ""]
-
-
 def _drift_part(results: Results) -> list[str]:
     """What the attacks did to the attributions."""
     table = compact(attacked_explanations(results))
     if not len(table):
         return []
-    lines = ["## Explanations under attack", "", SAYS, "", *_table(table, list(SHOWN)), ""]
+    lines = ["## Explanations under attack", "", SAYS, "", *table_lines(table, list(SHOWN)), ""]
     return [*lines, "The whole table: `explanations_attacked.csv`.", ""]
-
-
-def query_names(results: Results, board: pd.DataFrame) -> list[str]:
-    """Columns of mean queries, to be shown."""
-    names = [name for name in board.columns if name.startswith("queries_") and f"{name}_low" in board.columns]
-    hidden = unshown(results)
-    return [name for name in names if name not in hidden]
 
 
 def _query_part(results: Results, board: pd.DataFrame) -> list[str]:
@@ -235,7 +111,7 @@ def _query_part(results: Results, board: pd.DataFrame) -> list[str]:
     if not names:
         return []
     lines = ["## Queries", "", "Mean forwards a sample of the black-box attacks, over the samples right before.", ""]
-    return [*lines, *_board(board, ["model", *names]), ""]
+    return [*lines, *board_lines(board, ["model", *names]), ""]
 
 
 def _curve_part(drawn: Curves | None) -> list[str]:
@@ -262,12 +138,12 @@ def _own_part(results: Results, board: pd.DataFrame, found: Extras) -> list[str]
     names = own_names(results, board)
     if names:
         names += list(results.plan["dataset"].get("facts", {}))
-        own = _pages(board, names) if len(board) > MANY else _transposed(board, names)
+        own = page_lines(board, names) if len(board) > MANY else transposed_lines(board, names)
         lines += ["## The attacks' own columns", "", *own, ""]
     beside = published(results, board)
     if len(beside):
         heads = ["model", "column", "ours", "published", "source"]
-        lines += ["## Beside published figures", "", *_table(beside, heads), ""]
+        lines += ["## Beside published figures", "", *table_lines(beside, heads), ""]
     for stem in dict.fromkeys([*found.tables, *found.captions, *found.figures]):  # the same order in a clone
         kept = results.store.folder / "figures" / f"{stem}.png"  # a clone has the picture, not what it is drawn from
         picture = stem in found.figures or kept.is_file()
@@ -279,7 +155,7 @@ def _own_part(results: Results, board: pd.DataFrame, found: Extras) -> list[str]
             table = found.shown.get(stem, found.tables[stem])
             every = [str(name) for name in table]
             bounds = {f"{name}_{side}" for name in every for side in ("low", "high")}
-            lines += [*_table(table.head(SHOWN_ROWS), [name for name in every if name not in bounds]), ""]
+            lines += [*table_lines(table.head(SHOWN_ROWS), [name for name in every if name not in bounds]), ""]
             short = len(table) > SHOWN_ROWS or stem in found.shown
             lines += [f"The whole table: `{stem}.csv`.", ""] if short else []
     return lines
@@ -293,7 +169,7 @@ def _explain_part(results: Results, explained: pd.DataFrame) -> list[str]:
     lines = ["## Explanations", "", "Means over samples; an arrow says which direction is better.", ""]
     for said in scoring_lines(results):
         lines[2] += f" {said}"
-    lines += [*_table(explained, ["model", "explainer", "control", *names], arrows(results)), ""]
+    lines += [*table_lines(explained, ["model", "explainer", "control", *names], arrows(results)), ""]
     lines += ["What these metrics are worth, as measured on other models (docs/metrics.md says how):", ""]
     lines += [*[f"- {line}" for line in worth(results)], ""]
     alike, ranked, controls = one_method(results), explainer_ranks(results), control_lines(results)
@@ -307,23 +183,7 @@ def _explain_part(results: Results, explained: pd.DataFrame) -> list[str]:
         lines += ["### Ranks of explainers", "", RANKS, ""]
         columns = [str(name) for name in ranked if name not in ("model", "explainer")]
         for i in range(0, len(columns), PAGE):
-            lines += [*_table(ranked, ["model", "explainer", *columns[i : i + PAGE]], heads), ""]
+            lines += [*table_lines(ranked, ["model", "explainer", *columns[i : i + PAGE]], heads), ""]
     if controls:
         lines += ["### Explainers against controls", "", *[f"- {line}" for line in controls], ""]
     return lines
-
-
-def _library(results: Results, name: str) -> str:
-    """The library that does the work with its version, in brackets; empty for own code."""
-    library = results.plan.get("versions", {}).get(name, "").partition("+")[2]
-    return f" ({library})" if library else ""
-
-
-def _settings(params: dict[str, Any]) -> str:
-    return _plain(", ".join(f"{key} = {value}" for key, value in params.items())) or "default settings"
-
-
-def _plain(text: str) -> str:
-    """Text that markdown and HTML show as it is."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("`", "'")
-    return re.sub(r"([\\|\[\]*])", r"\\\1", text)

@@ -14,8 +14,8 @@ import pandas as pd
 from benchmark.report import stats
 from benchmark.report.results import Condition, Results
 from benchmark.seeds import derive
-from benchmark.spec.suite import AttackProbe, show_eps
-from benchmark.tasks.base import Score
+from benchmark.spec.suite import AttackProbe, SuiteSpec, show_eps
+from benchmark.tasks.base import Score, Task
 
 GAIN = 0.02  # share of the error that late steps may bring before more steps are asked for
 
@@ -32,8 +32,13 @@ def score_name(score: Score, eps: Fraction) -> str:
 
 def headline_name(results: Results) -> str:
     """CSV column that ranks; empty where the suite has no headline threat model."""
-    threat = results.suite.threat
-    return f"{results.task.headline}_{show_eps(threat.eps)}" if threat is not None and results.suite.attacks else ""
+    return score_headline(results.suite, results.task)
+
+
+def score_headline(suite: SuiteSpec, task: Task) -> str:
+    """:func:`headline_name` of a suite and its task."""
+    threat = suite.threat
+    return f"{task.headline}_{show_eps(threat.eps)}" if threat is not None and suite.attacks else ""
 
 
 def headline_values(results: Results, model: str) -> pd.Series:
@@ -163,8 +168,8 @@ def gates(results: Results) -> dict[str, Gate]:
 # -- ranks and words ---------------------------------------------------------------------------------------
 
 
-def score_ranks(results: Results) -> dict[str, int]:
-    """1 + number of models significantly better on the headline (paired Wilcoxon, Holm over all pairs).
+def score_pairs(results: Results) -> tuple[list[str], list[stats.Pair]]:
+    """Models that can have a rank, and every pair of them on the headline (paired Wilcoxon, Holm over all pairs).
 
     A model without a value for some sample has no rank; nor has one that fails the gate: its numbers can prove that it
     is unstable, never that it is robust.
@@ -172,7 +177,12 @@ def score_ranks(results: Results) -> dict[str, int]:
     barred = {model for model, gate in gates(results).items() if not gate.passed}
     values = {model: headline_values(results, model) for model in results.models}
     whole = {m: v.to_numpy() for m, v in values.items() if len(v) and not v.isna().any() and m not in barred}
-    return stats.ranks_by_values(whole, higher_is_better=False)
+    return list(whole), stats.pairs_of_values(whole, higher_is_better=False)
+
+
+def score_ranks(results: Results) -> dict[str, int]:
+    """1 + number of models significantly better on the headline; see :func:`score_pairs`."""
+    return stats.ranks_of(*score_pairs(results))
 
 
 def score_verdicts(results: Results) -> list[str]:
@@ -190,9 +200,6 @@ def score_verdicts(results: Results) -> list[str]:
         ]
         adjusted = stats.holm([test.p for test in tests])
         lines = [_words(results, m, entry, name, t, p) for m, t, p in zip(others, tests, adjusted, strict=True)] + lines
-    judged, outside, lost = results.verified()
-    if judged:
-        lines.append(f"{judged:,} returned inputs verified: {outside} out of budget, {lost} not finite.")
     return lines
 
 

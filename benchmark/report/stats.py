@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import isnan, nan, sqrt
 from typing import Any
@@ -161,21 +161,59 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in multipletests(list(p_values), method="holm")[1]]
 
 
-def ranks(outcomes: dict[str, NDArray[Any]]) -> dict[str, int]:
-    """rank = 1 + number of models significantly better (paired McNemar, Holm over all pairs, level 0.05).
+@dataclass(frozen=True)
+class Pair:
+    """Two models on the same samples: the first's mean less the second's, and p after Holm over all pairs.
+
+    ``better`` is the significantly better one (level 0.05), None where the data do not decide.
+    """
+
+    a: str
+    b: str
+    difference: float
+    p: float
+    better: str | None
+
+
+def _pairs(
+    names: Sequence[str], test: Callable[[str, str], Paired | PairedValues], *, higher_is_better: bool
+) -> list[Pair]:
+    between = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    tests = [test(a, b) for a, b in between]
+    found = []
+    for (a, b), made, p in zip(between, tests, holm([1.0 if isnan(t.p) else t.p for t in tests]), strict=True):
+        first = (made.difference > 0) == higher_is_better
+        decided = p < 0.05 and made.difference != 0
+        found.append(Pair(a, b, made.difference, p, (a if first else b) if decided else None))
+    return found
+
+
+def pairs_of_rates(outcomes: dict[str, NDArray[Any]]) -> list[Pair]:
+    """Every pair of models by McNemar's exact test, Holm over all pairs.
 
     Args:
         outcomes: model to its per-sample outcomes (1 or 0), all on the same samples.
     """
-    names = list(outcomes)
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    tests = [paired_rates(outcomes[a], outcomes[b]) for a, b in pairs]
-    adjusted = holm([1.0 if isnan(test.p) else test.p for test in tests])
+    return _pairs(list(outcomes), lambda a, b: paired_rates(outcomes[a], outcomes[b]), higher_is_better=True)
+
+
+def pairs_of_values(values: dict[str, NDArray[Any]], *, higher_is_better: bool) -> list[Pair]:
+    """Every pair of models by Wilcoxon's signed-rank test, Holm over all pairs."""
+    return _pairs(list(values), lambda a, b: paired_values(values[a], values[b]), higher_is_better=higher_is_better)
+
+
+def ranks_of(names: Iterable[str], pairs: Iterable[Pair]) -> dict[str, int]:
+    """rank = 1 + number of models significantly better."""
     rank = dict.fromkeys(names, 1)
-    for (a, b), test, p in zip(pairs, tests, adjusted, strict=True):
-        if p < 0.05 and test.difference != 0:
-            rank[b if test.difference > 0 else a] += 1
+    for pair in pairs:
+        if pair.better is not None:
+            rank[pair.b if pair.better == pair.a else pair.a] += 1
     return rank
+
+
+def ranks(outcomes: dict[str, NDArray[Any]]) -> dict[str, int]:
+    """Ranks by :func:`pairs_of_rates`."""
+    return ranks_of(outcomes, pairs_of_rates(outcomes))
 
 
 @dataclass(frozen=True)
@@ -206,12 +244,5 @@ def paired_values(a: NDArray[Any], b: NDArray[Any]) -> PairedValues:
 
 
 def ranks_by_values(values: dict[str, NDArray[Any]], *, higher_is_better: bool) -> dict[str, int]:
-    """rank = 1 + number of models significantly better (paired Wilcoxon, Holm over all pairs, level 0.05)."""
-    names = list(values)
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    tests = [paired_values(values[a], values[b]) for a, b in pairs]
-    rank = dict.fromkeys(names, 1)
-    for (a, b), test, p in zip(pairs, tests, holm([test.p for test in tests]), strict=True):
-        if p < 0.05 and test.difference != 0:
-            rank[b if (test.difference > 0) == higher_is_better else a] += 1
-    return rank
+    """Ranks by :func:`pairs_of_values`."""
+    return ranks_of(values, pairs_of_values(values, higher_is_better=higher_is_better))

@@ -18,10 +18,9 @@ from benchmark.report.leaderboard import leaderboard
 from benchmark.report.markdown import markdown
 from benchmark.report.probes import fitted
 from benchmark.report.results import Results
+from benchmark.report.tables import to_csv
 from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store
-
-FLOAT_FORMAT = "%.6g"
 
 
 def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame, Extras]:
@@ -83,16 +82,3 @@ def _write_curves(folder: Path, drawn: Curves) -> None:
         shown = digest([DRAWING, to_csv(part).decode()])
         if picture_note(file) != shown:
             write_atomic(file, as_png(draw(), shown))
-
-
-def to_csv(table: pd.DataFrame) -> bytes:
-    """CSV with stable floats; text can never be read as a spreadsheet formula."""
-    safe = table.copy()
-    for name in safe.columns:
-        if safe[name].dtype == object or isinstance(safe[name].dtype, pd.StringDtype):
-            safe[name] = pd.Series([_harmless(value) for value in safe[name]], dtype=object, index=safe.index)
-    return safe.to_csv(index=False, float_format=FLOAT_FORMAT, lineterminator="\n").encode()
-
-
-def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

@@ -17,6 +17,7 @@ from benchmark.tasks.base import tasks
 
 if TYPE_CHECKING:
     from benchmark.metrics.base import Explained
+    from benchmark.models.entries import Entry
     from benchmark.models.wrap import Model
 
 
@@ -45,11 +46,20 @@ def load_entry_model(cell: Cell, device: str) -> tuple[Model, Any]:
     Raises:
         EntryError: it cannot be built or loaded, or has changed since the plan was made.
     """
-    from benchmark.models.build import build_model
     from benchmark.models.entries import read_entry
 
     assert cell.folder is not None, "a cell of an in-memory module needs its own loader"
-    entry = read_entry(cell.folder)
+    return build_checked(read_entry(cell.folder), cell, device)
+
+
+def build_checked(entry: Entry, cell: Cell, device: str) -> tuple[Model, Any]:
+    """Build an entry for a cell: (model, entry spec).
+
+    Raises:
+        EntryError: it cannot be built or loaded, or is not the one that the cell was planned for.
+    """
+    from benchmark.models.build import build_model
+
     if entry.digest() != cell.entry:
         raise EntryError(f"entry {cell.model!r} has changed since this run was planned; run the same command again")
     return build_model(entry, device), entry.spec

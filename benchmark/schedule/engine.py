@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from benchmark.errors import PoisonedError
 from benchmark.schedule.batching import BatchSizes
-from benchmark.schedule.board import Board, Finished
+from benchmark.schedule.board import MAX_ATTEMPTS, Board, Finished
 from benchmark.schedule.cell import public_spec, run_cell
 from benchmark.schedule.context import Context
 from benchmark.schedule.provenance import device_name
 from benchmark.schedule.queue import group_of
 from benchmark.spec.cell import Cell
 from benchmark.store.folder import Store
-from benchmark.store.record import Record
+from benchmark.store.record import Record, last_line
 
 
 class Watcher:
@@ -92,6 +92,19 @@ class Job:
         for finished in self.board.start_blocked():
             self.write(finished)
             self.watcher.ended(finished)
+
+    def crashed(self, cell: Cell, reason: str) -> None:
+        """The cell's worker died: once more in the same run, then failed."""
+        if self.board.attempts[cell.hash] < MAX_ATTEMPTS:
+            self.watcher.said(f"{cell.label}: {last_line(reason)}; once more")
+            self.board.again(cell)
+        else:
+            self.end(cell, "failed", f"{reason}, {self.board.attempts[cell.hash]} times", write=True)
+
+    def over_time(self, cell: Cell, limit: float, *, loading: bool) -> None:
+        """The cell was ended with its worker after ``limit`` seconds, in it or in loading its model."""
+        what = "loading the model" if loading else "the cell"
+        self.end(cell, "failed", f"time limit: {what} did not end within {limit:g} s", limit, write=True)
 
     def write(self, finished: Finished) -> None:
         """Record of a cell that no worker finished (crash, time limit, blocked)."""

@@ -16,12 +16,10 @@ from typing import Any
 
 from benchmark.errors import PoisonedError, StoreError, UsageError
 from benchmark.registry import included_files
-from benchmark.schedule.board import MAX_ATTEMPTS
 from benchmark.schedule.engine import Job
 from benchmark.schedule.queue import Group, group_of
 from benchmark.schedule.worker import WorkerSettings, prepare, start, work
 from benchmark.spec.cell import Cell
-from benchmark.store.record import last_line
 
 LOAD_LIMIT = 900.0  # seconds to start a worker, import libraries and load a model
 
@@ -196,17 +194,15 @@ def _collect(job: Job, slot: Slot) -> None:
         raise
     except PoisonedError as error:
         slot.restart()
-        _crashed(job, cell, str(error))
+        job.crashed(cell, str(error))
         return
     except concurrent.futures.TimeoutError:
         slot.loaded = None
-        what = "loading the model" if slot.preparing else "the cell"
-        limit = LOAD_LIMIT if slot.preparing else cell.time_limit
-        job.end(cell, "failed", f"time limit: {what} did not end within {limit:g} s", limit, write=True)
+        job.over_time(cell, LOAD_LIMIT if slot.preparing else cell.time_limit, loading=slot.preparing)
         return
     except pebble.ProcessExpired as error:
         slot.loaded = None
-        _crashed(job, cell, f"the worker process died (exit code {error.exitcode})")
+        job.crashed(cell, f"the worker process died (exit code {error.exitcode})")
         return
     except Exception as error:  # what a worker could not even pickle or import
         slot.loaded = None
@@ -218,12 +214,3 @@ def _collect(job: Job, slot: Slot) -> None:
         return
     job.batches.found(cell, slot.name, result.batch_size)
     job.end(cell, result.status, result.reason, result.seconds)
-
-
-def _crashed(job: Job, cell: Cell, reason: str) -> None:
-    """A cell took its process with it: it is tried once more, in a new one."""
-    if job.board.attempts[cell.hash] < MAX_ATTEMPTS:
-        job.watcher.said(f"{cell.label}: {last_line(reason)}; once more")
-        job.board.again(cell)
-    else:
-        job.end(cell, "failed", f"{reason}, {job.board.attempts[cell.hash]} times", write=True)

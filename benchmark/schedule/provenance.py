@@ -14,7 +14,8 @@ LIBRARIES = ("torch", "torchvision", "foolbox", "torchattacks", "captum", "zenni
 
 
 @functools.cache
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of Assay, Python and the libraries that do the work."""
     found = {"assay": library_version("assay-benchmark"), "python": platform.python_version()}
     return found | {name: library_version(name) for name in LIBRARIES}
 
@@ -32,7 +33,7 @@ def device_name(device: str) -> str:
 def provenance(device: str) -> dict[str, str]:
     """Versions of Assay, Python and libraries, device and date (UTC)."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {**_versions(), "device": device_name(device), "date": now}
+    return {**versions(), "device": device_name(device), "date": now}
 
 
 def reset_peak_memory(device: str) -> None:

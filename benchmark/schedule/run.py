@@ -18,6 +18,7 @@ from benchmark.models.weights import ensure_weights
 from benchmark.schedule.board import Board, with_needs
 from benchmark.schedule.costs import Costs
 from benchmark.schedule.engine import Job, Watcher, Watchers
+from benchmark.schedule.incoming import Incoming, records_at
 from benchmark.schedule.plan import Plan, PlannedEntry
 from benchmark.schedule.planner import KEEP_ALL_MB, make_plan
 from benchmark.schedule.pool import run_pool
@@ -43,6 +44,7 @@ class Options:
         fail_fast: start nothing new after the first failure.
         retry_failed: try parked failures again.
         keep_inputs: instead of the suite's.
+        engine: ``local`` or ``ray``; ``address`` and ``records``: see :class:`benchmark.schedule.ray.RaySettings`.
     """
 
     models: tuple[str, ...] = ()
@@ -58,6 +60,9 @@ class Options:
     fail_fast: bool = False
     retry_failed: bool = False
     keep_inputs: str | None = None
+    engine: str = "local"
+    address: str | None = None
+    records: str = "driver"
 
 
 @dataclass
@@ -175,11 +180,14 @@ def prepare(
         and (not options.only or cell.probe in options.only or cell.kind == "clean")
     ]
     selected = with_needs(selected, plan.cells)
+    return Prepared(plan, store, selected, _board(plan, store, selected, options))
+
+
+def _board(plan: Plan, store: Store, selected: Sequence[Cell], options: Options) -> Board:
     heads = usable(store, store.heads(cell.hash for cell in plan.cells))
     too_little = kept_too_little(plan.cells, heads)
     heads = {cell: head for cell, head in heads.items() if cell not in too_little}
-    board = Board(selected, heads, options.retry_failed, costs=Costs.of(plan.cells, heads))
-    return Prepared(plan, store, selected, board)
+    return Board(selected, heads, options.retry_failed, costs=Costs.of(plan.cells, heads))
 
 
 def usable(store: Store, heads: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -241,17 +249,39 @@ def execute_plan(prepared: Prepared, options: Options, watcher: Watcher, engine:
         StoreError: a record could not be written.
         KeyboardInterrupt: the user stopped it; what was finished is kept.
     """
-    store, board = prepared.store, prepared.board
+    store = prepared.store
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    engine = engine or _engine(options, prepared.plan.suite.name)
     with store.locked(f"process {os.getpid()} on {platform.node()}, started {now}"):
         store.write_plan(merged_plan(prepared.plan, store.plan()))
-        job = Job(board, store, Watchers(watcher, Progress(store)), options.fail_fast)
-        if board.total:
-            (engine or _pool(options))(job)
+        incoming = Incoming(store, records_at(options.records, prepared.plan.suite.name))
+        if fetched := incoming.fetch(prepared.board.attempts):
+            watcher.said(f"{fetched} records of an earlier run fetched from {incoming.records}")
+            prepared.board = _board(prepared.plan, store, prepared.selected, options)
+        if prepared.board.total:
+            engine(Job(prepared.board, store, Watchers(watcher, Progress(store)), options.fail_fast))
 
 
-def _pool(options: Options) -> Engine:
-    def run(job: Job) -> None:
-        run_pool(job, options.device, options.workers, options.threads, options.slots_per_device)
+def _engine(options: Options, suite: str) -> Engine:
+    """The engine asked for.
 
-    return run
+    Raises:
+        UsageError: there is none of that name, or an option that is another engine's.
+    """
+    if options.engine not in ("local", "ray"):
+        raise UsageError(f"--engine {options.engine}: expected local or ray")
+    if options.engine == "local":
+        if options.address is not None or options.records != "driver":
+            raise UsageError("--address and --records are for --engine ray")
+        return lambda job: run_pool(job, options.device, options.workers, options.threads, options.slots_per_device)
+    from benchmark.schedule.ray import RaySettings, run_ray
+
+    settings = RaySettings(
+        address=options.address,
+        device=options.device,
+        workers=options.workers,
+        threads=options.threads,
+        slots_per_device=options.slots_per_device,
+        records=records_at(options.records, suite),
+    )
+    return lambda job: run_ray(job, settings)

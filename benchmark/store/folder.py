@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +13,8 @@ from numpy.typing import NDArray
 
 from benchmark.errors import LockedError, StoreError
 from benchmark.store.atomic import write_atomic
+from benchmark.store.encoded import Files, arrays_of, columns_of, encode, parquet_bytes, sha256, table_of
 from benchmark.store.record import SCHEMA_VERSION, Record
-
-SMALL = 1000  # rows of a cell: dictionaries cost a small table twice the time, and save it nothing
 
 
 class Store:
@@ -39,27 +36,21 @@ class Store:
         Raises:
             StoreError: the disk is full or the folder cannot be written.
         """
-        head = record.head()
-        head["artefacts"] = {}
-        for name, arrays in record.artefacts.items():
-            buffer = io.BytesIO()
-            np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-            head["artefacts"][name] = self._artefact_file(record.hash, f"{name}.npz", buffer.getvalue())
-        for name, data in record.files.items():
-            head["artefacts"][name] = self._artefact_file(record.hash, name, data)
-        if record.rows:
-            data = _parquet(record.rows)
-            file = self.cells / f"{record.hash}.parquet"
-            if file.exists():  # computed again: an old JSON must not stand beside new rows
-                (self.cells / f"{record.hash}.json").unlink(missing_ok=True)
-            sha = write_atomic(file, data)
-            head["rows"] = {"sha256": sha, "n": len(next(iter(record.rows.values())))}
-        write_atomic(self.cells / f"{record.hash}.json", json.dumps(head, sort_keys=True).encode())
+        head, files = encode(record)
+        self.write_files(record.hash, files)
         return head
 
-    def _artefact_file(self, cell: str, file: str, data: bytes) -> dict[str, Any]:
-        sha = write_atomic(self.artefacts / cell / file, data)
-        return {"file": f"{cell}/{file}", "sha256": sha, "bytes": len(data)}
+    def write_files(self, cell: str, files: Files) -> None:
+        """Write a record's files, in their order.
+
+        Raises:
+            StoreError: the disk is full or the folder cannot be written.
+        """
+        rows = f"cells/{cell}.parquet"
+        if rows in files and (self.folder / rows).exists():  # an old JSON must not stand beside new rows
+            (self.cells / f"{cell}.json").unlink(missing_ok=True)
+        for name, data in files.items():
+            write_atomic(self.folder / name, data)
 
     def write_plan(self, plan: dict[str, Any]) -> None:
         """Write plan.json."""
@@ -99,17 +90,32 @@ class Store:
         Raises:
             StoreError: no such record, or rows that are not the ones its JSON names.
         """
+        return columns_of(self.row_bytes(cell))
+
+    def row_bytes(self, cell: str) -> bytes:
+        """The parquet file of a done cell, checked against the sha256 in the record.
+
+        Raises:
+            StoreError: no such record, or rows that are not the ones its JSON names.
+        """
         head = self.head(cell)
         file = self.cells / f"{cell}.parquet"
         if head is None or "rows" not in head or not file.is_file():
             raise StoreError(f"no rows of cell {cell[:12]} in {self.cells}; run the suite again")
         data = file.read_bytes()
         _check(data, head["rows"]["sha256"], file)
-        table = _table(data)
-        return {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+        return data
 
     def artefact(self, cell: str, name: str) -> dict[str, NDArray[Any]]:
         """Named arrays of an artefact, checked against the sha256 in the record.
+
+        Raises:
+            StoreError: no such artefact, or other bytes than the record names.
+        """
+        return arrays_of(self.artefact_bytes(cell, name))
+
+    def artefact_bytes(self, cell: str, name: str) -> bytes:
+        """The file of an artefact, checked against the sha256 in the record.
 
         Raises:
             StoreError: no such artefact, or other bytes than the record names.
@@ -119,12 +125,11 @@ class Store:
             raise StoreError(f"cell {cell[:12]} has no artefact {name!r} in {self.artefacts}; run the suite again")
         file = self.artefacts / head["artefacts"][name]["file"]
         try:
-            data = file.read_bytes()
+            data: bytes = file.read_bytes()
         except OSError as error:
             raise StoreError(f"{file} cannot be read: {error}") from error
         _check(data, head["artefacts"][name]["sha256"], file)
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return dict(arrays)
+        return data
 
     def recorded(self) -> set[str]:
         """Hashes of all records in ``cells/``, whether any plan holds them or not."""
@@ -159,7 +164,7 @@ class Store:
             whole = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
             order = ["cell", "json", "sample", *sorted(set(whole.column_names) - {"cell", "json", "sample"})]
             whole = whole.select([name for name in order if name in whole.column_names])
-            write_atomic(self.folder / "records.parquet", _parquet_bytes(whole))
+            write_atomic(self.folder / "records.parquet", parquet_bytes(whole))
         return len({table["cell"][0].as_py() for table in tables})
 
     def packed(self) -> Any:
@@ -201,7 +206,7 @@ class Store:
         except OSError as error:
             raise StoreError(f"{file} cannot be read: {error}; run the suite again") from error
         _check(data, head["rows"]["sha256"], file)
-        table = _table(data)
+        table = table_of(data)
         return table.append_column("cell", pa.array([cell] * len(table), pa.string()))
 
     def _packed_by_cell(self) -> dict[str, Any]:
@@ -280,36 +285,10 @@ class Store:
             lock.release()
 
 
-def _parquet(columns: dict[str, NDArray[Any]]) -> bytes:
-    import pyarrow as pa
-
-    arrays = {}
-    for name, column in columns.items():
-        values = np.asarray(column)
-        arrays[name] = pa.array(values.tolist(), pa.string()) if values.dtype.kind in "OU" else pa.array(values)
-    return _parquet_bytes(pa.table(arrays), dictionaries=len(arrays["sample"]) > SMALL if "sample" in arrays else True)
-
-
-def _parquet_bytes(table: Any, *, dictionaries: bool = True) -> bytes:
-    import pyarrow.parquet as pq
-
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", use_dictionary=dictionaries)
-    return buffer.getvalue()
-
-
-def _table(data: bytes) -> Any:
-    """A cell's parquet file as a table; for files this small threads cost more than they save."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
-
-
-def _check(data: bytes, sha256: str, file: Path) -> None:
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
+def _check(data: bytes, expected: str, file: Path) -> None:
+    found = sha256(data)
+    if found != expected:
         raise StoreError(
-            f"{file} has changed since it was written (sha256 {found[:12]}…, its record says {sha256[:12]}…);"
+            f"{file} has changed since it was written (sha256 {found[:12]}…, its record says {expected[:12]}…);"
             f" delete {file.name} and its .json, and run the suite again"
         )

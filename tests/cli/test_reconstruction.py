@@ -91,7 +91,7 @@ def test_a_module_in_python(place, assay):
     suite(place)
     assay("new", "plain", "--task", "reconstruction", "--input-shape", "2,16,16")
     run = benchmark.evaluate(Amplifies(), "tiny", name="twice", out=place / "results")
-    row = run.leaderboard.set_index("model").loc["twice"]
+    row = run.leaderboard.to_pandas().set_index("model").loc["twice"]
     assert row["amp_worst_0.05"] == pytest.approx(2, rel=1e-4)
     assert row["amp_ratio_0.05"] == pytest.approx(1, rel=1e-4)
     assert row["halluc_0.05"] == pytest.approx(0, abs=1e-4)

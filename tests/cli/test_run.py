@@ -136,7 +136,7 @@ def test_a_larger_limit_keeps_the_first_cells(here):
 
 def test_models_and_only_compute_their_cells_alone(here):
     assert benchmark.run("tiny", models="one", only="deepfool").counts["done"] == 4  # two clean, two attack cells
-    board = benchmark.run("tiny", models="one").leaderboard.set_index("model")
+    board = benchmark.run("tiny", models="one").leaderboard.to_pandas().set_index("model")
     assert board.loc["one", "missing"] == 0
     assert board.loc["two", "missing"] == 18
     assert pd.isna(board.loc["two", "rank"])
@@ -150,7 +150,7 @@ def test_an_entry_from_elsewhere_joins_and_stays(here, tmp_path):
     assert "computed 18, known 0" in joined.stdout
     assert {name: time for name, time in here.times().items() if name in before} == before
     again = benchmark.run("tiny")  # without --entries: its row stays, from its records
-    assert set(again.leaderboard["model"]) == {"one", "two", "three"}
+    assert set(again.leaderboard.to_pandas()["model"]) == {"one", "two", "three"}
     assert again.counts["done"] == 0
 
 
@@ -197,7 +197,7 @@ def test_evaluate_a_plain_module_in_five_lines(here):
 
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     run = benchmark.evaluate(module, "tiny", name="plain")
-    board = run.leaderboard.set_index("model")
+    board = run.leaderboard.to_pandas().set_index("model")
     assert run.counts["done"] == 18
     assert board.loc["plain", "missing"] == 0
     assert module.training  # left as it was

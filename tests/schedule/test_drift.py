@@ -214,7 +214,7 @@ def test_manipulation_has_columns_of_its_own_and_no_robust_accuracy(workplace):
     attack = 'name = "manipulation"\nuse = "explanation-manipulation"\nbudgets = ["0.2"]\nparams = { steps = 20 }'
     suite.write_text(suite.read_text() + f"\n[[attacks]]\n{attack}\n")
     workplace.edit('use = "saliency"\n', 'use = "saliency"\nattacked = ["noise", "manipulation"]\n', "drift")
-    board = benchmark.run("drift").leaderboard.iloc[0]
+    board = benchmark.run("drift").leaderboard.to_pandas().iloc[0]
     assert not [name for name in board.index if name.startswith(("robust_acc_manip", "asr_manip", "asr_8bit_manip"))]
     assert board["manipulated_manipulation_0.2"] > 0.9
     assert board["objective_after_manipulation_0.2"] < board["objective_before_manipulation_0.2"] - 0.1

@@ -70,7 +70,7 @@ def test_a_fit_of_changed_code_recomputes_what_is_judged_with_it(workplace):
 def test_a_source_without_a_row_gives_only_its_artefact(workplace):
     add_attack(workplace, 'name = "uni"\nuse = "toy-universal"\nbudgets = ["0.1"]\nsource = "one"\nfit_samples = 8')
     workplace.edit('entries = ["one", "two"]', 'entries = ["two"]')
-    assert benchmark.run("tiny", only="uni").leaderboard["model"].tolist() == ["two"]
+    assert benchmark.run("tiny", only="uni").leaderboard.to_pandas()["model"].tolist() == ["two"]
 
 
 def test_a_threat_without_a_norm_is_verified_by_replaying_it(workplace):
@@ -84,7 +84,7 @@ def test_a_threat_without_a_norm_is_verified_by_replaying_it(workplace):
     attacked = lied["pred_clean"] == lied["label"]
     assert (lied.loc[attacked, "status"] == "out_of_budget").all()
     assert not lied["success"].any()
-    row = run.leaderboard.iloc[0]
+    row = run.leaderboard.to_pandas().iloc[0]
     assert np.isnan(row["robust_acc_lie"])  # no valid verdict: blank, with its bounds
     assert row["robust_acc_lie_low"] == 0
     assert row["robust_acc_lie_high"] == row["clean_acc"]
@@ -156,7 +156,7 @@ def test_a_regression_task_goes_the_same_way(workplace):
         file = folder / "entry.toml"
         text = file.read_text().replace("classes = 10", 'task = "toy-regression"')
         file.write_text(text.replace("[1, 8, 8]", "[1, 6, 6]"))
-    board = benchmark.run("toy").leaderboard.set_index("model")
+    board = benchmark.run("toy").leaderboard.to_pandas().set_index("model")
     # closed form: the network is the mean, so brightening by eps moves the prediction by eps; tolerance 0.05
     assert board.loc["mean", "mae"] == pytest.approx(0, abs=1e-6)
     assert board.loc["off", "mae"] == pytest.approx(0.04, abs=1e-6)
@@ -265,7 +265,7 @@ def test_masks_and_groups_of_a_folder_reach_metric_and_report(workplace):
     assert (scores[targets == 0] == 0.0).all()  # for the other class the same weights speak against
     assert 0.2 < run.explanations.set_index("explainer").loc["random", "rank"] < 0.8
     assert set(rows(workplace, "clean")["group"]) == {"p0", "p1", "p2"}
-    assert run.leaderboard.loc[0, "clean_acc"] > 0.9
+    assert run.leaderboard.to_pandas().loc[0, "clean_acc"] > 0.9
 
 
 def test_sys_exit_in_a_network_fails_its_cells_alone(workplace):

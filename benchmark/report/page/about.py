@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from benchmark.report.results import Results
+from benchmark.report.settings import settings
 
+KINDS = {"attack": "Attacks", "explainer": "Explainers", "metric": "Metrics", "task": "Task", "dataset": "Dataset"}
 KEPT = ("assay", "python", "torch", "foolbox", "torchattacks", "captum", "zennit", "quantus", "deepinv", "numpy")
 
 
@@ -35,38 +36,18 @@ def facts(results: Results) -> list[tuple[str, str]]:
 
 
 def made(results: Results) -> list[dict[str, Any]]:
-    """Settings needed to repeat it: for attacks, explainers and metrics a group of (name, what it uses, settings)."""
-    suite, known = results.suite, results.plan.get("versions", {})
-
-    def settings(params: Mapping[str, Any]) -> list[str]:
-        return [f"{key} = {value}" for key, value in params.items()]
-
-    def used(name: str, use: str) -> str:
-        library = known.get(name, "").partition("+")[2]
-        return f"{use} ({library})" if library else use
-
-    attacks = []
-    for probe in suite.attacks:
-        said = settings(probe.params)
-        said += [f"budgets {', '.join(str(eps) for eps in probe.budgets)}"] if probe.budgets else []
-        said += [f"fitted on {probe.fit_samples} samples of {suite.dataset.fit_split}"] if probe.fit_samples else []
-        said += [f"fitted on {probe.source}"] if probe.source else []
-        said += ["judged on every entry"] if probe.transfer else []
-        attacks.append((probe.name, used(probe.name, probe.use), "; ".join(said) or "default settings"))
-    rest = [
-        (
-            "Explainers",
-            [
-                (p.name, used(p.name, p.use), "; ".join(settings(p.params)) or "default settings")
-                for p in suite.explainers
-            ],
-        ),
-        (
-            "Metrics",
-            [(m.name, used(m.name, m.use), "; ".join(settings(m.params)) or "default settings") for m in suite.metrics],
-        ),
-    ]
-    return [{"title": title, "rows": rows} for title, rows in (("Attacks", attacks), *rest) if rows]
+    """Every setting needed to repeat it: for each kind of plugin a group of (name, what it uses, settings)."""
+    groups: dict[str, list[tuple[str, str, str]]] = {}
+    for each in settings(results).parts:
+        about = ", ".join(part for part in (f"version {each.version}" if each.version else "", each.library) if part)
+        said = [f"{key} = {value}" for key, value in each.params.items()]
+        said += [f"budgets {', '.join(each.budgets)}"] if each.budgets else []
+        said += [f"{key} = {value}" for key, value in each.others.items()]
+        said += [f"n = {each.n}"] if each.n else []
+        said += [each.note] if each.note else []
+        row = (each.name, f"{each.use} ({about})" if about else each.use, "; ".join(said) or "no settings")
+        groups.setdefault(KINDS.get(each.kind, each.kind), []).append(row)
+    return [{"title": title, "rows": rows} for title, rows in groups.items()]
 
 
 def versions(results: Results) -> list[tuple[str, str]]:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from benchmark.errors import StoreError
+from benchmark.report.columns import arrows
 from benchmark.report.explainer_ranks import PASSING, explainer_ranks
 from benchmark.report.explanations import control_explainers
-from benchmark.report.markdown import arrows
 from benchmark.report.page.pictures import diverging, outline, picture
 from benchmark.report.page.tables import Cell, Grid, Head, of_frame
 from benchmark.report.results import Results

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.report.columns import shown_columns
 from benchmark.report.flags import flags
 from benchmark.report.leaderboard import COUNTS
-from benchmark.report.markdown import shown_columns
 from benchmark.report.probes import declared
 from benchmark.report.results import Results
 from benchmark.report.scores import score_budgets, score_name

@@ -1,0 +1,126 @@
+"""A leaderboard as a LaTeX table: booktabs, notes under it, settings as comments. Needs no further package."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from unicodedata import normalize
+
+import pandas as pd
+
+from benchmark.report.board import Leaderboard, Note
+from benchmark.report.fold import fact_rows, part_cells
+from benchmark.report.formats import about, texts
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # after \\ a bracket would be read as a length
+    "]": "{]}",
+    "–": "--",
+    "×": r"$\times$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "★": r"$\star$",
+    "·": r"$\cdot$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+}
+WIDTH = 8  # columns that fit a page; more are set smaller
+
+
+def escape(text: str) -> str:
+    """Text as LaTeX shows it, on one line; what a plain pdfLaTeX has no glyph for becomes ``?``."""
+    line = " ".join(text.split()).replace('"', "''")
+    return "".join(SPECIAL.get(c, c if (c.isascii() and c.isprintable()) or _accented(c) else "?") for c in line)
+
+
+def _accented(c: str) -> bool:
+    """A letter that pdfLaTeX makes of an ASCII letter and an accent, or has in its font."""
+    return c in "ßæøÆØ" or (ord(c) < 0x180 and c.isalpha() and normalize("NFD", c)[0].isascii())
+
+
+def latex(board: Leaderboard) -> str:
+    """A ``table`` environment, ready for ``\\input``: caption, label, the table, and its notes.
+
+    Bold is a headline value of rank 1, and only where some model is significantly worse; nothing else is set off.
+    """
+    names = board.page()
+    bold = _bold(board)
+    lines = ["% needs \\usepackage{booktabs}", "\\begin{table}", "\\centering"]
+    lines += [f"\\caption{{{escape(_caption(board))}}}", f"\\label{{tab:{_label(board.name)}}}"]
+    lines += ["\\scriptsize\\setlength{\\tabcolsep}{3pt}"] if len(names) > WIDTH else ["\\small"]
+    lines += [f"\\begin{{tabular}}{{{_alignment(board.frame, names)}}}", "\\toprule"]
+    lines += [" & ".join(escape(board.heads[n].arrow if n in board.heads else n) for n in names) + r" \\", "\\midrule"]
+    for row, cells in enumerate(texts(board, names)):
+        set_ = [_cell(text, bold=row in bold and name == board.lead) for name, text in zip(names, cells, strict=True)]
+        lines.append(" & ".join(set_) + r" \\")
+    lines += ["\\bottomrule", "\\end{tabular}", "", "\\medskip", "\\begin{minipage}{\\linewidth}\\footnotesize"]
+    lines += [f"{text}\\par" for text in _notes(board, set_off=bool(bold))]
+    lines += ["\\end{minipage}", "\\end{table}"]
+    return "\n".join([*lines, *_comments(board)]) + "\n"
+
+
+def _cell(text: str, *, bold: bool) -> str:
+    value, bracket, interval = text.partition(" [")
+    number = escape(value)
+    number = f"\\textbf{{{number}}}" if bold else number
+    return f"{number} {{\\scriptsize {escape(bracket.strip() + interval)}}}" if bracket else number
+
+
+def _bold(board: Leaderboard) -> set[int]:
+    """Positions of the rows of rank 1, where the data put somebody behind them."""
+    if "rank" not in board.frame or not (board.frame["rank"] > 1).any():
+        return set()
+    return {i for i, rank in enumerate(board.frame["rank"]) if not pd.isna(rank) and rank == 1}
+
+
+def _alignment(frame: pd.DataFrame, names: Sequence[str]) -> str:
+    numeric = [name != "model" and pd.api.types.is_numeric_dtype(frame[name]) for name in names]
+    return "".join("r" if number else "l" for number in numeric)
+
+
+def _caption(board: Leaderboard) -> str:
+    facts = about(board)
+    return f"{board.title.rstrip('.')}. {facts[:1].upper()}{facts[1:]}." if facts else f"{board.title}."
+
+
+def _label(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9-]", "-", name)
+
+
+def _notes(board: Leaderboard, *, set_off: bool) -> list[str]:
+    """Sentences under the table."""
+    bold = f" Bold: rank 1 on {board.lead}, where a model is significantly worse." if set_off else ""
+    first = f"Brackets: 95 % intervals; ? with two bounds: samples lack a verdict. n: samples of a model.{bold}"
+    return [escape(first), *[escape(line) for line in board.places], *[_footnote(note) for note in board.notes]]
+
+
+def _footnote(note: Note) -> str:
+    found = "; ".join(f"{model}: {words}" for model, words in note.found)
+    return f"\\textsuperscript{{{note.number}}} {escape(f'{note.name}: {note.means}. {found}.')}"
+
+
+def _comments(board: Leaderboard) -> list[str]:
+    """Settings, each on a line that LaTeX does not set."""
+    lines = []
+    for name, found in board.settings.items():
+        lines.append(f"% Every setting needed to repeat {name}:")
+        lines += [f"%   {_one_line(f'{key}: {text}')}" for key, text in fact_rows(found)]
+        lines += [f"%   {_one_line(' | '.join(cell for cell in part_cells(part) if cell))}" for part in found.parts]
+    return lines
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
