@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.cli.options import RESULTS, Columns, Include, Out, Sort, SuiteName, TableFormat
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.attacks.base import Extras
+    from benchmark.report.results import Results
+
+
+Html = Annotated[bool, typer.Option("--html", help="Also write report.html, one file that works from disk.")]
 
 
 def report(
@@ -14,6 +24,7 @@ def report(
     table_format: TableFormat = "",
     columns: Columns = "",
     sort: Sort = "",
+    html: Html = False,
     include: Include = [],  # noqa: B006
     out: Out = RESULTS,
 ) -> None:
@@ -21,6 +32,7 @@ def report(
 
     With --format, --columns or --sort it prints the leaderboard alone, so chosen, and writes no table.
     """
+    from benchmark.errors import UsageError
     from benchmark.registry import include as include_files
 
     include_files(include)
@@ -28,25 +40,34 @@ def report(
         from benchmark.cli.board import print_boards
         from benchmark.report.board import Leaderboard
 
+        if html:
+            raise UsageError("--html writes every table of the suite; leave out --format, --columns and --sort")
         print_boards([Leaderboard.read(results_folder(suite, out))], table_format or "text", columns, sort)
         return
-    for i, folder in enumerate([results_folder(suite, out), *parts_folders(suite, out)]):
-        _report_one(folder, part=i > 0)
+    folders = [results_folder(suite, out), *parts_folders(suite, out)]
+    written = [_report_one(folder, part=i > 0) for i, folder in enumerate(folders)]
     combine(results_folders(suite, out))
+    if html:
+        from benchmark.report.page import write_page
+
+        for i, tables in enumerate(written):
+            others = [folder.name for folder in (folders[1:] if i == 0 else folders[:1])]
+            typer.echo(f"page: {write_page(*tables, others)}")
 
 
-def _report_one(folder: Path, *, part: bool) -> None:
+def _report_one(folder: Path, *, part: bool) -> tuple[Results, pd.DataFrame, pd.DataFrame, Extras]:
     from benchmark.cli.tables import print_report
     from benchmark.report.versions import outdated
     from benchmark.report.write import write_report
 
-    results, board, explained, found = write_report(folder)
+    written = results, board, explained, found = write_report(folder)
     print_report(results, board, explained, found, part=part)
     for each in outdated(results.plan):
         typer.echo(f"{each.words}; assay run {folder.name} computes it again")
     if results.stray:
         typer.echo(f"{results.stray} records belong to no cell of this plan; they are not mixed in")
     typer.echo(f"leaderboard: {folder / ('leaderboard.md' if part else 'leaderboard.csv')}")
+    return written
 
 
 def results_folder(suite: str, out: Path) -> Path:

@@ -171,6 +171,7 @@ def _attacked(
 
 def _lean(rows: Rows, attack: Attack) -> Rows:
     """Of many views verdict and parameters are kept: norms that judge nothing are most of a record's bytes."""
+    rows = {name: values for name, values in rows.items() if name != "confidence_perturbed"}
     if attack.threat.norm != "none":
         return rows
     kept = {name: values for name, values in rows.items() if not name.startswith("norm_")}

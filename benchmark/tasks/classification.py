@@ -106,7 +106,8 @@ class Classification(Task):
     ) -> dict[str, NDArray[Any]]:
         """See :meth:`Task.verify`. A sample that was wrong before the attack is no success and has status ok.
 
-        ``pred`` is -1 and ``margin`` NaN where the input or the logits are not finite (status nan). ``success_8bit``:
+        ``pred`` is -1, ``margin`` and ``confidence_perturbed`` (softmax of ``pred``) NaN where the input or the logits
+        are not finite (status nan). ``success_8bit``:
         a success that is still another class after rounding to 8 bits, round(255 x) / 255, as an image file would hold
         it (foolbox#423); one more forward of each success.
         """
@@ -119,6 +120,7 @@ class Classification(Task):
         pred, margin = _judged(logits, labels.long())
         lost = (status == "nan") | ~np.isfinite(logits.cpu().numpy()).all(1)
         pred, margin = np.where(lost, -1, pred), np.where(lost, np.nan, margin)
+        sure = np.where(lost, np.nan, logits.double().softmax(1).amax(1).cpu().numpy())
         label = labels.cpu().numpy().astype(np.int64)
         correct, extra = np.asarray(clean["correct"], dtype=bool), {}
         if perturbed.reference is not None:  # what counts is the same view without the perturbation
@@ -136,6 +138,7 @@ class Classification(Task):
             "success_8bit": _survives_rounding(model, perturbed.inputs, label, success),
             **{f"norm_{name}": values for name, values in norms.items()},
             "margin": margin,
+            "confidence_perturbed": sure,
             **extra,
         }
 

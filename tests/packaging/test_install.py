@@ -190,6 +190,7 @@ def test_the_wheel_holds_what_it_should(wheel, checkout):
     assert shipped == tracked
     assert {name.split("/")[0] for name in names} == {"benchmark", wheel.name.split("-py3")[0] + ".dist-info"}
     assert "benchmark/py.typed" in names
+    assert {f"benchmark/report/page/page.{kind}" for kind in ("html.j2", "css", "js")} <= names
     assert not [name for name in names if ("results" in name and not name.endswith(".py")) or name.endswith(".pyc")]
 
 

@@ -67,6 +67,7 @@ def test_every_view_of_every_sample_is_a_row_and_fits_are_judged_too(workplace):
     assert len(judged) == 3 * (10 + 7)
     assert sorted(judged["view"].unique()) == [0, 1, 2]
     assert (judged.groupby("view")["norm_linf"].max().round(6).tolist()) == [0.0, 0.05, 0.1]
+    assert "confidence_perturbed" not in judged.dropna(axis=1, how="all"), "of views it is most bytes"
     workplace.assay("report", "seen", "--include", "seen.py")
     board = pd.read_csv(workplace.root / "results/seen/leaderboard.csv").iloc[0]
     assert board["n_moved_seen_0.2"] == 30

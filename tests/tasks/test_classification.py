@@ -59,6 +59,9 @@ def test_success_needs_all_three_clean_right_status_ok_and_another_class():
     assert rows["status"].tolist() == ["ok", "ok", "out_of_budget", "nan", "ok"]
     assert rows["pred"].tolist() == [1, 0, 1, -1, 1]
     np.testing.assert_allclose(rows["margin"], [-0.1, 0.05, -0.3, np.nan, -0.6], atol=1e-6)
+    sure = [np.exp(max(z)) / np.exp(z).sum() for z in ([0.4, 0.5, 0.1], [0.5, 0.45, 0.1], [0.2, 0.5, 0.1])]
+    np.testing.assert_allclose(rows["confidence_perturbed"][:3], sure, rtol=1e-6)
+    assert np.isnan(rows["confidence_perturbed"][3])
     np.testing.assert_allclose(rows["norm_linf"][:3], [0.1, 0.05, 0.3], atol=1e-7)
 
 

@@ -1,0 +1,251 @@
+"""Tables of the page: cells with what sorts them and where their interval's bar lies, columns in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
+
+import pandas as pd
+
+from benchmark.report.columns import shown_columns
+from benchmark.report.flags import flags
+from benchmark.report.leaderboard import COUNTS
+from benchmark.report.probes import declared
+from benchmark.report.results import Results
+from benchmark.report.scores import score_budgets, score_name
+from benchmark.spec.suite import show_eps
+
+FIRST = "Headline"
+KINDS = {"asr_8bit": "attack success, 8 bits", "asr": "attack success", "queries": "queries", "median": "median"}
+DIGITS = 3
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table.
+
+    Attributes:
+        text: what it says.
+        sort: what it is sorted by: a number or a text; "" where there is nothing, which comes last.
+        low, high, at: the interval and the value in percent of the column's scale; None: no bar.
+        heat: share in percent that colours the cell; None: none.
+        links: (text, address within the page, explanation) of flags.
+        above, chip: small words above the text and a chip after it.
+    """
+
+    text: str
+    sort: str = ""
+    low: float | None = None
+    high: float | None = None
+    at: float | None = None
+    heat: float | None = None
+    links: tuple[tuple[str, str, str], ...] = ()
+    above: str = ""
+    chip: str = ""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column: ``kind`` in small letters above its ``name``, the group that it is shown with, a note as a chip."""
+
+    key: str
+    name: str
+    kind: str = ""
+    group: str = FIRST
+    numeric: bool = True
+    note: str = ""
+    title: str = ""
+
+
+@dataclass
+class Grid:
+    """A table: its columns, rows of cells (the first is the row's head), groups and whether they are shown at first."""
+
+    key: str
+    caption: str
+    heads: list[Head]
+    rows: list[list[Cell]]
+    groups: dict[str, bool] = field(default_factory=dict)
+    filtered: str = ""
+
+
+def short(value: float) -> str:
+    """A number for reading: three decimals, or three significant digits where it is very large or small."""
+    if value != 0 and (abs(value) >= 10000 or abs(value) < 0.0005):
+        return f"{value:.3g}".replace("-", "−")
+    text = f"{value:.{DIGITS}f}"
+    return "0.000" if text == "-0.000" else text.replace("-", "−")
+
+
+def plain_cell(value: Any) -> Cell:
+    """A value without an interval."""
+    if value is None or (not isinstance(value, (list, tuple)) and pd.isna(value)) or value == "":
+        return Cell("–")
+    if isinstance(value, bool) or type(value).__name__ == "bool_":
+        return Cell("yes" if value else "no", "1" if value else "0")
+    if isinstance(value, (int, float)) or hasattr(value, "dtype"):
+        number = float(value)
+        whole = number.is_integer() and (not isinstance(value, float) or abs(number) >= 1000)
+        return Cell(f"{int(number):,}" if whole else short(number), f"{number:.8g}")
+    return Cell(str(value), str(value))
+
+
+def scale(low: pd.Series, high: pd.Series) -> tuple[float, float]:
+    """The ends of a column's bars: 0 and 1 for what lies between them, else 0 and its largest bound."""
+    known = pd.concat([low, high]).astype(float)
+    known = known[known.map(isfinite)]
+    if not len(known):
+        return 0.0, 1.0
+    least, most = min(0.0, float(known.min())), float(known.max())
+    return (0.0, 1.0) if least >= 0 and most <= 1 else (least, most if most > least else least + 1)
+
+
+def interval_cells(table: pd.DataFrame, name: str, ends: tuple[float, float] | None = None) -> list[Cell]:
+    """Cells of a column, with bars where the table has its ``_low`` and ``_high``."""
+    if f"{name}_low" not in table:
+        whole = _numeric(table[name]) and (table[name].dropna() % 1 == 0).all()
+        return [plain_cell(int(value) if whole and not pd.isna(value) else value) for value in table[name]]
+    low, high = table[f"{name}_low"], table[f"{name}_high"]
+    start, end = ends or scale(low, high)
+    found = []
+    for value, a, b in zip(table[name], low, high, strict=True):
+        known, bounded = not pd.isna(value), not (pd.isna(a) or pd.isna(b))
+        text = short(float(value)) if known else (f"{short(float(a))} to {short(float(b))}?" if bounded else "–")
+        marks = [None if pd.isna(x) else round(100 * (float(x) - start) / (end - start), 2) for x in (a, b, value)]
+        found.append(Cell(text, f"{float(value):.8g}" if known else "", marks[0], marks[1], marks[2]))
+    return found
+
+
+def of_frame(
+    key: str, table: pd.DataFrame, caption: str = "", heads: Mapping[str, Head] | None = None, filtered: str = ""
+) -> Grid:
+    """Any table: a column with its bounds becomes one with bars."""
+    names = [str(name) for name in table]
+    bounds = {f"{name}_{side}" for name in names for side in ("low", "high") if f"{name}_low" in names}
+    names = [name for name in names if name not in bounds]
+    own = heads or {}
+    columns = [own.get(name) or Head(name, name.replace("_", " "), numeric=_numeric(table[name])) for name in names]
+    cells = [interval_cells(table, name) for name in names]
+    return Grid(key, caption, columns, [list(row) for row in zip(*cells, strict=True)], filtered=filtered)
+
+
+def _numeric(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+# -- the leaderboard ---------------------------------------------------------------------------------------
+
+
+def board_grid(results: Results, board: pd.DataFrame) -> Grid:
+    """The leaderboard: headline columns shown, the others by groups; flags link to their explanations."""
+    first = [name for name in shown_columns(results, board) if name in board]
+    bounds = {f"{name}_{side}" for name in board.columns for side in ("low", "high") if f"{name}_low" in board}
+    rest = [str(name) for name in board.columns if name not in bounds and name not in first]
+    rest = [name for name in rest if name == "model" or board[name].notna().any()]
+    known = _headings(results)
+    groups = {name: group for name in rest if (group := _group(results, name))}
+    order = [*first, *sorted(groups, key=lambda name: list(dict.fromkeys(groups.values())).index(groups[name]))]
+    heads = [
+        Head(
+            name,
+            known.get(name, ("", name.replace("_", " ")))[1],
+            known.get(name, ("", ""))[0],
+            groups.get(name, FIRST),
+            _numeric(board[name]),
+            title=name,
+        )
+        for name in order
+    ]
+    cells = [_flag_cells(results, board) if name == "flags" else interval_cells(board, name) for name in order]
+    shown = {FIRST: True} | dict.fromkeys(dict.fromkeys(groups.values()), False)
+    return Grid(
+        "board", "Leaderboard", heads, [list(row) for row in zip(*cells, strict=True)], shown, filtered="models"
+    )
+
+
+def _group(results: Results, name: str) -> str:
+    """Which group of columns one belongs to that is not shown at first."""
+    task, classes = results.task, results.plan["dataset"]["classes"]
+    budgets = [] if task.verdicts else score_budgets(results)
+    tests = {
+        "Digests": name.endswith("_digest"),
+        "Counts": name in COUNTS or name in ("n", "n_correct"),
+        "Denominators": name.startswith("n_"),
+        "Clean": name in {column.name for column in task.columns(classes)},
+        "Other budgets": name in {score_name(score, eps) for score in task.scores() for eps in budgets},
+        "Attack success after 8 bits": name.startswith("asr_8bit_"),
+        "Attack success": name.startswith("asr_"),
+        "Robust accuracy": name.startswith(f"{task.robust_name}_"),
+        "Norms": name.startswith("median_"),
+        "Queries": name.startswith("queries_"),
+        "Attacks' own": name in {each[0] for each in declared(results)},
+    }
+    return next((group for group, holds in tests.items() if holds), "Facts")
+
+
+def _headings(results: Results) -> dict[str, tuple[str, str]]:
+    """CSV column to what it measures and where."""
+    robust, found = results.task.robust_name, dict[str, tuple[str, str]]()
+    for name, view, eps, column in declared(results):
+        found[name] = (column.name.replace("_", " "), _at(view.name, eps))
+    for condition in results.conditions():
+        at = _at(condition.probe, condition.eps)
+        found[f"{robust}_{condition.suffix}"] = (_words(robust), at)
+        found |= {f"{kind}_{condition.suffix}": (words, at) for kind, words in KINDS.items()}
+        norm = results.threat(condition.probe).get("norm")
+        found[f"median_{norm}_{condition.suffix}"] = (f"median {norm}", condition.probe)
+    threat = results.suite.threat
+    if threat is not None:
+        found[f"{robust}_worst"] = (_words(robust), f"worst case, {threat.norm} {show_eps(threat.eps)}")
+    for score in results.task.scores():
+        found |= {
+            score_name(score, eps): (score.name.replace("_", " "), f"at {show_eps(eps)}")
+            for eps in score_budgets(results)
+        }
+    for column in results.task.columns(results.plan["dataset"]["classes"]):
+        kind, _, of = column.name.partition("_")
+        if kind in ("precision", "recall"):
+            found[column.name] = (kind, of.replace("_", " "))
+    found |= {"clean_acc": ("clean accuracy", "no attack")}
+    return found
+
+
+def _words(robust: str) -> str:
+    return robust.replace("_acc", " accuracy").replace("_", " ")
+
+
+def _at(probe: str, eps: Any) -> str:
+    from fractions import Fraction
+
+    return probe if eps is None else f"{probe} · {show_eps(Fraction(eps))}"
+
+
+def _flag_cells(results: Results, board: pd.DataFrame) -> list[Cell]:
+    """The flags of each model, each with a link to what it means."""
+    raised = list(flags(results))
+    found = []
+    for model in board["model"]:
+        own = [(i, flag) for i, flag in enumerate(raised, 1) if flag.model == model]
+        links = tuple((flag.name.replace("-", " "), f"#flag-{i}", flag.words) for i, flag in own)
+        found.append(Cell("" if links else "–", str(len(own)) if own else "", links=links))
+    return found
+
+
+def matrix_grid(key: str, table: pd.DataFrame, caption: str = "") -> Grid:
+    """A table of shares in [0, 1] with its rows named in the first column, coloured by value."""
+    names = [str(name) for name in table]
+    heads = [Head(name, name.replace("_", " ") if i == 0 else name, numeric=i > 0) for i, name in enumerate(names)]
+    rows = []
+    for _, row in table.iterrows():
+        shares = [float(row[name]) for name in names[1:]]
+        cells = [Cell("–") if pd.isna(x) else Cell(f"{x:.2f}", f"{x:.6g}", heat=round(100 * x, 1)) for x in shares]
+        rows.append([Cell(str(row[names[0]]), str(row[names[0]])), *cells])
+    return Grid(key, caption, heads, rows)
+
+
+def is_matrix(table: pd.DataFrame, models: Sequence[str]) -> bool:
+    """Whether a table has a row's name in its first column and a share for each model in the others."""
+    names = [str(name) for name in table]
+    return len(names) > 2 and names[0] == "computed_on" and set(names[1:]) <= set(models)
