@@ -277,6 +277,20 @@ def test_actors_that_die_and_cells_over_their_time(here, cluster):
     assert sum("the worker process died" in text and "once more" in text for text in seen.texts) == 2
 
 
+def test_a_lost_cuda_context_costs_a_worker_and_a_share_of_a_gpu_is_a_slot(here, cluster):
+    """The toy loses its process by chance, once: all cells are done, the one that did it with a second attempt."""
+    include([TOYS / "poison_attack.py"])
+    text = COUNTED.format(samples=2, log=here.root / "log", seconds=0.2).replace("toy-counted", "toy-poison")
+    here.suite("poison", text.replace(", seconds = 0.2", ", once = true"))
+    seen = Seen()
+    board = on_ray(cluster, "poison", seen, slots_per_device=2)
+    assert board.counts() == {"known": 0, "done": 4, "failed": 0, "skipped": 0}
+    assert sorted(head["attempts"] for head in here.heads("poison")) == [1, 1, 1, 2]
+    assert any("device-side assertions" in text and "once more" in text for text in seen.texts)
+    nodes = 1 + len(cluster.worker_nodes)
+    assert len(seen.slots) == min(4, 2 * nodes)
+
+
 def test_a_driver_that_is_killed_and_started_again(here, cluster):
     """Its actors end with it; nothing that has a record is computed again."""
     log = here.root / "log"

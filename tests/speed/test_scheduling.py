@@ -6,9 +6,11 @@ and the time from the first finished cell to the last, so that starting Python a
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 
+import psutil
 import pytest
 
 from benchmark.registry import include
@@ -80,20 +82,57 @@ def timed(options, suite="empty"):
 
 
 def test_marginal_cost_of_a_cell_is_below_5_ms(workplace, record_property, capsys):
-    """Time of 400 empty cells less time of 200, over 200: half are clean cells of one sample, half do nothing."""
-    workplace.suite("empty", SUITE)
-    best = {100: (9e9, 9e9), 200: (9e9, 9e9)}
-    for repeat in range(3):
+    """Time of 2,000 short cells less time of 400, over 1,600; beside it the processor time of driver and worker.
+
+    Each cell predicts or verifies one sample, reads what it needs and syncs two files.
+    """
+    workplace.suite("empty", SUITE.replace('["0.1"]', '["0.10", "0.11", "0.12"]'))
+    best = {100: (9e9, 9e9), 500: (9e9, 9e9)}
+    used = {}
+    for repeat in range(2):
         for limit in best:
             options = Options(limit=limit, workers=1, out=workplace.root / f"r{repeat}-{limit}")
+            before = processor_seconds()
             clock, planning, running = timed(options)
-            assert len(clock.times) == 2 * limit
+            used[limit] = [b - a for a, b in zip(before, processor_seconds(), strict=True)]
+            assert len(clock.times) == 4 * limit
             best[limit] = min(best[limit][0], planning), min(best[limit][1], running)
-    marginal = (sum(best[200]) - sum(best[100])) / 200
+    marginal = (sum(best[500]) - sum(best[100])) / 1600
+    driver, worker = ((used[500][i] - used[100][i]) / 1600 * 1e3 for i in (0, 1))
     record_property("ms_a_cell", marginal * 1e3)
     with capsys.disabled():
-        print(f"\n{marginal * 1e3:.2f} ms a cell; (planning, running) in s of 200 and 400 cells: {best}")
-    assert marginal < 0.005
+        print(
+            f"\nlocal engine: {marginal * 1e3:.2f} ms a cell (processor: driver {driver:.2f}, worker {worker:.2f}),"
+            f" load {os.getloadavg()[0]:.1f}; (planning, running) in s of 400 and 2,000 cells: {best}"
+        )
+    assert marginal < 0.005 * crowd()
+
+
+def processor_seconds():
+    """(of this process, of its ended children)."""
+    times = os.times()
+    return times.user + times.system, times.children_user + times.children_system
+
+
+def crowd():
+    """How many processes want each core: on a machine that others use, goals are stretched by it."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def test_memory_of_the_driver_is_flat(workplace, record_property, capsys):
+    """Resident memory of this process, the driver, after runs of 100, 400 and 1,200 samples in 200 cells each."""
+    found = {}
+    for limit in (100, 400, 1200):
+        text = SUITE.replace("chunk = 1", f"chunk = {limit // 100}")
+        workplace.suite("empty", text.replace('use = "digits"', 'use = "digits"\nsplit = "train"'))
+        timed(Options(limit=limit, workers=1, out=workplace.root / f"m{limit}"))
+        gc.collect()
+        found[limit] = round(psutil.Process().memory_info().rss / 1e6)
+    grown = found[1200] - found[400]
+    record_property("mb_grown", grown)
+    with capsys.disabled():
+        print(f"\nlocal engine: MB of the driver after runs of so many samples: {found}")
+    assert grown < 30
 
 
 @pytest.mark.parametrize("wait", [True, False], ids=["waiting", "computing"])
@@ -115,7 +154,7 @@ def test_two_workers_against_one(workplace, record_property, capsys, wait):
     record_property("speedup", speedup)
     with capsys.disabled():
         print(f"\ntwo workers are {speedup:.2f} times as fast as one, load {os.getloadavg()[0]:.1f}: {best}")
-    assert speedup > (1.7 if wait else 0.9)
+    assert speedup > (1.8 if wait else 0.9)
 
 
 def test_a_finished_run_of_2000_cells_resumes_and_reports_quickly(workplace, record_property, capsys):
@@ -141,4 +180,4 @@ def test_a_finished_run_of_2000_cells_resumes_and_reports_quickly(workplace, rec
         record_property(name, found[name])
     with capsys.disabled():
         print(f"\nseconds over 2,000 cells: {found}")
-    assert max(found.values()) < 10, found
+    assert max(found.values()) < 3 * crowd(), found

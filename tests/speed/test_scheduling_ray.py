@@ -15,7 +15,7 @@ import pytest
 from benchmark.registry import include
 from benchmark.schedule.run import Options
 from tests.conftest import REPOSITORY
-from tests.speed.test_scheduling import SUITE, timed
+from tests.speed.test_scheduling import SUITE, crowd, timed
 
 pytestmark = [pytest.mark.speed, pytest.mark.timeout(1800), pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
@@ -30,8 +30,7 @@ def _here(workplace, monkeypatch):
 def test_marginal_cost_of_a_cell_on_ray_is_below_8_ms(workplace, record_property, capsys):
     """2,000 short cells: seconds a cell between the first that ended and the last, planning's share included.
 
-    The local engine, whose goal is 5 ms, runs a quarter of them in between: on a machine that is too busy for its
-    goal, Ray may take longer in proportion.
+    The local engine runs a quarter of them in between.
     """
     best = {"ray": 9e9, "local": 9e9}
     for repeat in range(2):
@@ -43,7 +42,7 @@ def test_marginal_cost_of_a_cell_on_ray_is_below_8_ms(workplace, record_property
     record_property("ms_a_cell", best["ray"])
     with capsys.disabled():
         print(f"\nms a cell: { ({k: round(v, 2) for k, v in best.items()}) }, load {os.getloadavg()[0]:.1f}")
-    assert best["ray"] < 8 * max(1, best["local"] / 5)
+    assert best["ray"] < 8 * crowd()
 
 
 def test_memory_of_the_driver_is_flat(workplace, record_property, capsys):
