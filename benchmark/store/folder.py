@@ -140,26 +140,30 @@ class Store:
     def pack(self, cells: Sequence[str]) -> int:
         """Write records.parquet: JSON and rows of those cells, in that order; from ``cells/``, else from the old pack.
 
-        One row of ``kind_of_row = "record"`` a cell holds its JSON, the others one sample each.
+        Of each cell one row holds its JSON, the others one sample each. A pack that holds these JSONs already is left.
 
         Returns:
             how many of the cells have a record.
         """
         import pyarrow as pa
 
+        wanted = dict.fromkeys(cells)  # probes or entries that differ in name only share their cells
+        heads, there = self.heads(wanted), self._packed_texts()
+        texts = {cell: json.dumps(heads[cell], sort_keys=True) if cell in heads else there.get(cell) for cell in wanted}
+        texts = {cell: text for cell, text in texts.items() if text is not None}
+        if list(texts.items()) == list(there.items()):
+            return len(texts)
         old = None
         tables = []
-        for cell in dict.fromkeys(cells):  # probes or entries that differ in name only share their cells
-            head = self.head(cell)
-            if head is None:
+        for cell in wanted:
+            if cell not in heads:
                 if old is None:
                     old = self._packed_by_cell()
-                if cell in old:
-                    tables += old[cell]
+                tables += old.get(cell, [])
                 continue
-            tables.append(pa.table({"cell": [cell], "json": [json.dumps(head, sort_keys=True)]}))
-            if "rows" in head:
-                tables.append(self._cell_table(cell, head))
+            tables.append(pa.table({"cell": [cell], "json": [texts[cell]]}))
+            if "rows" in heads[cell]:
+                tables.append(self._cell_table(cell, heads[cell]))
         if tables:
             whole = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
             order = ["cell", "json", "sample", *sorted(set(whole.column_names) - {"cell", "json", "sample"})]
@@ -208,6 +212,19 @@ class Store:
         _check(data, head["rows"]["sha256"], file)
         table = table_of(data)
         return table.append_column("cell", pa.array([cell] * len(table), pa.string()))
+
+    def _packed_texts(self) -> dict[str, str]:
+        """The JSONs in records.parquet, in its order; a damaged file has none, and is written anew."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        file = self.folder / "records.parquet"
+        try:
+            table = pq.read_table(file, columns=["cell", "json"])
+        except (OSError, ValueError, pa.ArrowException):
+            return {}
+        table = table.filter(table["json"].is_valid())
+        return dict(zip(table["cell"].to_pylist(), table["json"].to_pylist(), strict=True))
 
     def _packed_by_cell(self) -> dict[str, Any]:
         import pyarrow.parquet as pq
