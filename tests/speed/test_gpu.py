@@ -6,7 +6,6 @@ peak memory are those in the records. ASSAY_GPU names the device (default ``cuda
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -27,7 +26,7 @@ def run(suite, device, out):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     store = Store(out / suite)
-    heads = [head for head in store.heads(cell["hash"] for cell in store.plan()["cells"]).values()]
+    heads = list(store.heads(cell["hash"] for cell in store.plan()["cells"]).values())
     return pd.read_csv(out / suite / "leaderboard.csv").set_index("model").sort_index(), heads
 
 
@@ -36,8 +35,8 @@ def apart(a, b):
     found = []
     for name in a:
         if f"{name}_low" in a and name in b:
-            outside = (a[name] < b[f"{name}_low"]) | (a[name] > b[f"{name}_high"])
-            outside |= (b[name] < a[f"{name}_low"]) | (b[name] > a[f"{name}_high"])
+            outside = (a[name] < b[f"{name}_low"] - 1e-9) | (a[name] > b[f"{name}_high"] + 1e-9)
+            outside |= (b[name] < a[f"{name}_low"] - 1e-9) | (b[name] > a[f"{name}_high"] + 1e-9)
             found += [f"{model}: {name} {a[name][model]:.4g}, {b[name][model]:.4g}" for model in a.index[outside]]
     return found
 
