@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import RESULTS, Data, Entries, Include, Out, SuiteName
+from benchmark.cli.options import RESULTS, Data, Device, Entries, Include, Models, Only, Out, SuiteName, Workers, listed
 
 if TYPE_CHECKING:
     from benchmark.schedule.engine import Watcher
@@ -19,11 +19,11 @@ INTERRUPTED = 130
 
 def run(
     suite: SuiteName,
-    models: Annotated[str, typer.Option(help="Entries to run, by comma; others keep their records.")] = "",
-    only: Annotated[list[str], typer.Option(help="Run only this probe (may be repeated).")] = [],  # noqa: B006
+    models: Models = "",
+    only: Only = [],  # noqa: B006
     limit: Annotated[int | None, typer.Option(help="Number of samples, instead of the suite's.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, or devices such as cuda:0,cuda:1.")] = "auto",
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes (default: one a core or GPU).")] = None,
+    device: Device = "auto",
+    workers: Workers = None,
     slots_per_device: Annotated[int, typer.Option(min=1, help="Worker processes that share a GPU.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads a worker.")] = 1,
     keep_inputs: Annotated[str | None, typer.Option(help="Perturbed inputs to keep: none, broken or all.")] = None,
@@ -47,7 +47,7 @@ def run(
 
     include_files(include)
     options = Options(
-        models=tuple(name.strip() for name in models.split(",") if name.strip()),
+        models=listed(models),
         only=tuple(only),
         limit=limit,
         entries=tuple(entries),

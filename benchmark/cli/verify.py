@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import RESULTS, Data, Entries, Include, Out, SuiteName
+from benchmark.cli.options import RESULTS, Data, Device, Entries, Include, Models, Only, Out, SuiteName, Workers, listed
 
 if TYPE_CHECKING:
     from benchmark.schedule.recompute import Verified
@@ -19,10 +19,10 @@ def verify(
     suite: SuiteName,
     sample: Annotated[float, typer.Option(help="Share of the done cells to compute again.")] = 0.05,
     seed: Annotated[int, typer.Option(help="Of the choice of cells.")] = 0,
-    models: Annotated[str, typer.Option(help="Only cells of these entries, by comma.")] = "",
-    only: Annotated[list[str], typer.Option(help="Only cells of this probe (may be repeated).")] = [],  # noqa: B006
-    device: Annotated[str, typer.Option(help="auto, cpu, or devices such as cuda:0,cuda:1.")] = "auto",
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes (default: one a core or GPU).")] = None,
+    models: Models = "",
+    only: Only = [],  # noqa: B006
+    device: Device = "auto",
+    workers: Workers = None,
     entries: Entries = [],  # noqa: B006
     data: Data = [],  # noqa: B006
     include: Include = [],  # noqa: B006
@@ -39,7 +39,7 @@ def verify(
 
     include_files(include)
     options = Options(
-        models=tuple(name.strip() for name in models.split(",") if name.strip()),
+        models=listed(models),
         only=tuple(only),
         entries=tuple(entries),
         data=parse_pairs(data, "--data"),

@@ -55,6 +55,7 @@ def test_a_batch_size_is_found_once_and_remembered(workplace, monkeypatch):
     assert run.counts["failed"] == 0
     sizes = [int(line) for line in (workplace.root / "sizes.txt").read_text().split()]
     assert sizes == [10, 5, 5, 5, 5]  # halved once, in the first of two cells
+    assert {head["spec"]["kind"]: head["batch_size"] for head in workplace.heads()} == {"clean": 100, "attack": 5}
     found = json.loads((run.folder / FILE).read_text())
     assert list(found.values()) == [5]
     (workplace.root / "sizes.txt").unlink()

@@ -186,38 +186,6 @@ def test_deterministic_results_do_not_depend_on_batch_size_or_worker_count(workp
                 pd.testing.assert_series_equal(found[name], expected[name])
 
 
-HUNGRY = '''
-from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
-
-@attacks.register("hungry")
-class Hungry(Attack):
-    """Needs more memory than there is for more than five samples at once."""
-
-    whole_batch = True
-
-    @property
-    def threat(self):
-        return Threat(norm="linf", kind="fixed")
-
-    def run(self, model, inputs, labels, *, eps, generator, fitted=None):
-        import torch
-
-        if len(inputs) > 5:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return Perturbed(inputs)
-'''
-
-
-def test_out_of_memory_restarts_the_cell_at_half_and_the_record_says_so(workplace):
-    (workplace.root / "hungry.py").write_text(HUNGRY)
-    include([workplace.root / "hungry.py"])
-    add_attack(workplace, 'name = "hungry"\nuse = "hungry"\nbudgets = ["0.1"]')
-    workplace.edit("chunk = 10", "chunk = 20\nbatch_size = 20")
-    benchmark.run("tiny", models="one", only="hungry")
-    sizes = {head["spec"]["kind"]: head["batch_size"] for head in workplace.heads()}
-    assert sizes == {"clean": 20, "attack": 5}
-
-
 def test_masks_and_groups_of_a_folder_reach_metric_and_report(workplace):
     """Oracle: the network sees only the left half, and so all that speaks for class 1 lies in the mask."""
     from PIL import Image
