@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import AssayError, NoRecordsError, UsageError
+from benchmark.errors import AssayError, AttackError, NoRecordsError, UsageError
 from benchmark.schedule.board import with_needs
 from benchmark.schedule.engine import Watcher
 from benchmark.schedule.run import Options, Prepared, execute_plan, planned_entries, prepare
@@ -282,7 +282,7 @@ def rejudge(cell: Cell, context: Any, rows: Rows, found: Verified) -> Iterator[s
         part = {name: values[where] for name, values in clean.items()}
         generator = draws(cell, slice(None), view).subset(where.tolist())
         try:
-            with task.told(model, at, budget_of(cell)), _told_of(at.threat.norm == "none"):
+            with task.told(model, at, budget_of(cell)), _replaying(at.threat.norm == "none"):
                 again = judged(task, model, inputs, labels, left, at, part, eps=budget_of(cell), generator=generator)
         except NotReplayableError as error:
             _count(found.not_judged, f"{cell.probe}: {error}")
@@ -296,14 +296,16 @@ class NotReplayableError(AssayError):
 
 
 @contextmanager
-def _told_of(without_norm: bool) -> Iterator[None]:
-    """A threat without a norm is replayed from its parameters, of which a record holds those that are numbers."""
+def _replaying(without_norm: bool) -> Iterator[None]:
+    """Parameters that are no numbers are not in a record: what needs them to be judged cannot be."""
     try:
         yield
-    except (KeyError, TypeError, IndexError, ValueError, AttributeError, AssayError) as error:
+    except (AttackError, KeyError) as error:
+        raise NotReplayableError("the record does not hold every parameter that judging it needs") from error
+    except (TypeError, IndexError, ValueError, AttributeError, AssayError) as error:
         if not without_norm:
             raise
-        raise NotReplayableError("the record does not hold every parameter that the replay needs") from error
+        raise NotReplayableError("the record does not hold every parameter that its replay needs") from error
 
 
 def _refutations(rows: Rows, row: NDArray[np.intp], again: Rows, samples: NDArray[Any]) -> Iterator[str]:
@@ -312,6 +314,7 @@ def _refutations(rows: Rows, row: NDArray[np.intp], again: Rows, samples: NDArra
         if name not in rows or name not in again:
             continue
         old, new = rows[name][row], again[name]
-        same = np.isclose(old.astype(float), new, RTOL, ATOL) if np.asarray(new).dtype.kind == "f" else old == new
+        numbers = np.asarray(new).dtype.kind == "f"
+        same = np.isclose(old.astype(float), new, RTOL, ATOL, equal_nan=True) if numbers else old == new
         for i in np.flatnonzero(~np.asarray(same, dtype=bool)):
             yield f"sample {samples[i]}: {name} recorded as {old[i]}, the verifier says {new[i]}"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmark.report.versions import outdated
-from benchmark.schedule.recompute import choose, compare_rows
+from benchmark.schedule.recompute import _refutations, choose, compare_rows
 from benchmark.store.folder import Store
 from tests.conftest import Workplace, write_entry
 from tests.schedule.test_queue import cell
@@ -127,6 +127,12 @@ def test_rows_are_compared_column_by_column():
     assert compare_rows(effort, {"forwards": np.array([3.0, 9.0])})[0] == "close"
     assert compare_rows(rows, {})[0] == "differs"
     assert compare_rows({**rows}, {**rows, "confidence": np.zeros(2)}) == ("same", "")  # a later version keeps more
+
+
+def test_scores_without_a_value_agree_with_one_another_and_others_do_not():
+    recorded, again = {"amp": np.array([np.nan, 1.0, 2.0])}, {"amp": np.array([np.nan, 1.0, 2.5])}
+    said = list(_refutations(recorded, np.arange(3), again, np.array(["a", "b", "c"])))
+    assert said == ["sample c: amp recorded as 2.0, the verifier says 2.5"]
 
 
 def test_a_whole_folder_is_good(finished):
