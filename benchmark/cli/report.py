@@ -63,7 +63,8 @@ def _report_one(folder: Path, *, part: bool) -> tuple[Results, pd.DataFrame, pd.
     written = results, board, explained, found = write_report(folder)
     print_report(results, board, explained, found, part=part)
     for each in outdated(results.plan):
-        typer.echo(f"{each.words}; assay run {folder.name} computes it again")
+        if not each.own:  # the others stand under the table
+            typer.echo(each.words)
     if results.stray:
         typer.echo(f"{results.stray} records belong to no cell of this plan; they are not mixed in")
     typer.echo(f"leaderboard: {folder / ('leaderboard.md' if part else 'leaderboard.csv')}")

@@ -32,7 +32,7 @@ def status(suite: SuiteName, out: Out = RESULTS) -> None:
     if now is not None:
         _say_progress(now)
     for each in outdated(plan):
-        typer.echo(f"  {each.words}; assay run {suite} computes it again")
+        typer.echo(f"  {each.words}")
     for model in plan["entries"]:
         cells = [cell["hash"] for cell in plan["cells"] if cell["model"] == model]
         counts = Counter(heads[cell]["status"] if cell in heads else "missing" for cell in cells)

@@ -19,6 +19,7 @@ from benchmark.report.probes import declared
 from benchmark.report.results import Results
 from benchmark.report.scores import score_budgets, score_name
 from benchmark.report.settings import Settings, settings
+from benchmark.report.versions import outdated
 from benchmark.store.folder import Store
 
 SIDES = ("_low", "_high")
@@ -66,7 +67,7 @@ class Leaderboard:
         shown: the columns of a page where none are chosen.
         places: in words, which places the data decide.
         pairs: a line a pair of models, what the data decide between them.
-        checks: what was verified.
+        checks: what was verified, and which records are of older versions.
         notes: footnotes of the flags.
         about: facts for people, such as the threat model and the number of samples.
         settings: by suite, every setting needed to repeat the table.
@@ -106,7 +107,7 @@ class Leaderboard:
             shown=_shown(results, frame),
             places=place_words(results, frame),
             pairs=pair_words(results),
-            checks=verified_words(results),
+            checks=[*verified_words(results), *(each.words for each in outdated(results.plan) if each.own)],
             notes=flag_notes(results),
             about={name: text for name, text in about.items() if text},
             settings={suite.name: settings(results)},

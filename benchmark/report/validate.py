@@ -69,7 +69,7 @@ def validate(folder: Path, entries: Sequence[Path] = ()) -> Validated:
     _records(packed, planned, found)
     _suite(plan, found)
     _entries(plan, entries, found)
-    found.notes += [f"{each.words}; assay run computes it again" for each in outdated(plan)]
+    found.notes += [each.words for each in outdated(plan)]
     if not found.faults:  # tables of broken records say nothing more
         found.faults += list(_tables(folder))
     return found

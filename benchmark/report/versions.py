@@ -24,7 +24,10 @@ class Outdated:
     @property
     def words(self) -> str:
         """One line for people."""
-        return f"{self.name}: these records are of version {self.recorded}, here is {self.here}"
+        return (
+            f"{self.name}: these records are of version {self.recorded}, here is {self.here};"
+            " assay run computes them again"
+        )
 
     @property
     def own(self) -> bool:

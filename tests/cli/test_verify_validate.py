@@ -213,4 +213,7 @@ def test_records_of_an_older_version_are_shown_and_computed_again(copy):
     assert "deepfool: these records are of version 1, here is " in found["deepfool"].words
     (copy.root / "results" / "tiny" / "plan.json").write_text(json.dumps(plan))
     for command in (("report", "tiny"), ("status", "tiny"), ("validate", "results")):
-        assert "deepfool: these records are of version 1, here is " in copy.assay(*command, code=None).stdout, command
+        said = copy.assay(*command, code=None).stdout
+        assert said.count("deepfool: these records are of version 1, here is ") == 1, command
+        assert said.count("saliency: these records are of version 1+captum==0.1, here is ") == 1, command
+    assert "version 1, here is " in (copy.root / "results" / "tiny" / "leaderboard.md").read_text()
