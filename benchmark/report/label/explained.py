@@ -10,8 +10,9 @@ import numpy as np
 from benchmark.report import stats
 from benchmark.report.explainer_ranks import controls_of, directed, values
 from benchmark.report.explanations import LEVEL, real_explainers, refused
-from benchmark.report.label.facts import Says, Sentence, Tested, listed
+from benchmark.report.label.facts import Says, Sentence, listed
 from benchmark.report.label.robust import size
+from benchmark.report.label.tested import Tested
 from benchmark.report.worth import family_of, verdict_on
 from benchmark.spec.suite import show_eps
 
@@ -24,7 +25,7 @@ QUESTIONS = {
     "axiomatic": "does it add up?",
 }
 WHY_NOT = {
-    "depends on baseline": "which explanations look best by it depends on the colour that removed pixels are painted in",
+    "depends on baseline": "which explanations look best by it depends on the colour of removed pixels",
     "necessary, not sufficient": "a constant picture passes it too",
     "axiom": "it tests a formula, not whether an explanation is right",
     "not confirmed": "it did not pass its own check twice",
@@ -89,8 +90,8 @@ def _summary(tested: Tested, sound: list[str]) -> Iterator[Sentence]:
     total = says.number(str(len(methods)), len(methods), "(explainers)")
     passed = says.number(str(len(always)), len(always), "(explainers)")
     text = (
-        f"Of {total} explanation methods that were tried on it, {passed} did clearly better than meaningless pictures in"
-        f" every one of the {checks} checks that we trust{': ' + listed(always) if always else ''}."
+        f"Of {total} explanation methods that were tried on it, {passed} did clearly better than meaningless pictures"
+        f" in every one of the {checks} checks that we trust{': ' + listed(always) if always else ''}."
     )
     yield says.done(SECTION, text, _cells(tested, list(found)))
 

@@ -9,7 +9,8 @@ from math import isnan
 import numpy as np
 
 from benchmark.report import stats
-from benchmark.report.label.facts import Bar, Says, Sentence, Tested
+from benchmark.report.label.facts import Bar, Says, Sentence
+from benchmark.report.label.tested import Tested
 from benchmark.report.results import Results
 from benchmark.report.scores import gates, score_budgets, score_columns
 from benchmark.seeds import derive
@@ -93,8 +94,8 @@ def deliberate(tested: Rebuilt) -> Iterator[Sentence]:
         says = Says(tested, f"noise of {eps}")
         share = says.number(f"{100 * float(eps):.3g}", float(eps), "(the plan's budget)")
         text = (
-            f"The worst noise that was found in the measurement, {share} % as strong as the measurement, makes that error"
-            f" {percent(says, f'rel_err_worst_{at}', worst)}"
+            f"The worst noise that was found in the measurement, {share} % as strong as the measurement, makes that"
+            f" error {percent(says, f'rel_err_worst_{at}', worst)}"
         )
         if chance is not None and chance.n and not isnan(chance.value):
             shown = says.number(f"{100 * chance.value:.1f}", chance.value, f"rel_err_random_{at}")
@@ -143,8 +144,8 @@ def _lesion(tested: Rebuilt, name: str, mode: str, at: str, eps: float) -> Itera
         text += says.interval(column, rate, turned=True) + "."
     else:
         text = (
-            f"Noise made on purpose, {share} % as strong as the measurement, to show a lesion that is not there: it shows"
-            f" one in {says.share(column, rate)} images{says.interval(column, rate)}."
+            f"Noise made on purpose, {share} % as strong as the measurement, to show a lesion that is not there: it"
+            f" shows one in {says.share(column, rate)} images{says.interval(column, rate)}."
         )
     yield says.done("shapes", text, tested.attack_cells(name))
 

@@ -7,7 +7,8 @@ from fractions import Fraction
 from math import isnan
 
 from benchmark.report import stats
-from benchmark.report.label.facts import Bar, Says, Sentence, Tested, listed, steps
+from benchmark.report.label.facts import Bar, Says, Sentence, listed, steps
+from benchmark.report.label.tested import Tested
 from benchmark.report.results import Condition
 
 HALF = 0.5

@@ -7,8 +7,9 @@ from fractions import Fraction
 from math import isnan
 
 from benchmark.report import stats
-from benchmark.report.label.facts import Bar, Says, Sentence, Tested
+from benchmark.report.label.facts import Bar, Says, Sentence
 from benchmark.report.label.robust import HALF, size
+from benchmark.report.label.tested import Tested
 from benchmark.report.probes import ProbeView
 from benchmark.report.results import Condition
 from benchmark.spec.suite import show_eps
@@ -118,7 +119,7 @@ def structural_bars(tested: Tested) -> Iterator[Bar]:
 
 
 def stickers(tested: Tested) -> Iterator[Sentence]:
-    """The smallest sticker that fools the model in half of the views (else the one that fools most), and its control."""
+    """The smallest sticker that fools in half of the views (else the one that fools most), and its control."""
     found = []
     for view in tested.views.values():
         name, own = view.name, tested.own

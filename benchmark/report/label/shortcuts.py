@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from benchmark.report import stats
-from benchmark.report.label.facts import Says, Sentence, Tested, listed, per_100
+from benchmark.report.label.facts import Says, Sentence, listed, per_100
+from benchmark.report.label.tested import Tested
 from benchmark.report.probes import ProbeView
 
 SECTION = "shortcuts"
@@ -137,7 +138,7 @@ def watermark(tested: Tested) -> Iterator[Sentence]:
         if twin is not None:
             other = tested.own[f"flip_rate_{twin.name}"]
             text += f"; the same patch in another corner, {says.share(f'flip_rate_{twin.name}', other)}"
-            difference, low, high = view.minus("flip_rate", twin, tested.model)
+            _, low, _ = view.minus("flip_rate", twin, tested.model)
             real = low > 0
             text += ": it goes by the mark." if real else ": the test does not show that it goes by the mark."
             cells += tested.attack_cells(twin.name)
@@ -155,8 +156,8 @@ def structure(tested: Tested) -> Iterator[Sentence]:
             continue
         says = Says(tested, view.name)
         text = (
-            "Where the thing that truly decides and a mere hint that went along with it disagree, its answer follows the"
-            f" hint on {says.rate(column, rate)}."
+            "Where the thing that truly decides and a mere hint that went along with it disagree, its answer follows"
+            f" the hint on {says.rate(column, rate)}."
         )
         short = f"a mere hint decides against the truth on {says.share(column, rate)}"
         cells = tested.clean_cells() + tested.attack_cells(view.name)

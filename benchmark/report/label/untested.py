@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmark.report.explanations import real_explainers
-from benchmark.report.label.facts import Number, Sentence, Source, Tested, listed, plural
+from benchmark.report.label.facts import Number, Sentence, Source, listed, plural
 from benchmark.report.label.shapes import CONTRAST
+from benchmark.report.label.tested import Tested
 from benchmark.report.worth import verdict_on
 from benchmark.spec.suite import AttackProbe
 
@@ -69,7 +70,7 @@ CLASSIFICATION = (
     *(Threat(f"structural:{name}", words, _family(name)) for name, words in STRUCTURAL),
     Threat("patch", "a sticker laid on the image", _use("patch")),
     Threat("physical", "a sticker in the scene, seen from other places", _use("rp2")),
-    Threat("universal", "one pattern for all images", lambda t, p: p.use.startswith("universal")),
+    Threat("universal", "one pattern for all images", lambda _, p: p.use.startswith("universal")),
     Threat("fooling", "images that show nothing", _use("fooling-gradient", "fooling-evolution")),
     Threat("regions", "shortcuts in a part of the image", _use("mask-region", "keep-region")),
     Threat("watermark", "shortcuts by a mark", _use("watermark")),
