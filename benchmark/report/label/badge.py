@@ -12,9 +12,10 @@ from benchmark.report.label.html import shown
 
 LEFT = "assay"
 HEIGHT, PAD, SIZE, BASE = 24, 9, 12, 16
+R = 4  # radius of the corners
 SCALE = 3  # PNG pixels to one of the SVG
 INK, DARK = "#ffffff", "#3a3f46"
-COLOURS = ((0.75, "#2b6a3f"), (0.4, "#8a5a00"), (-1.0, "#a32a18"))  # of right answers in the worst case
+COLOURS = ((0.5, "#8a5a00"), (-1.0, "#a32a18"))  # of right answers in the worst case; never green: see the label
 GREY = "#4d5560"
 
 
@@ -30,7 +31,8 @@ def words(label: Label) -> str:
     numbers = [number.partition(" of ")[0] for number in numbers]
     if len(bars) > 1:
         size = bars[1].name.partition(", ")[2]
-        return f"{' → '.join(numbers)} of {total} right once changed on purpose ({size})"
+        most = "at most " if "at most" in label.verdict.text.partition(" once ")[0] else ""
+        return f"{numbers[0]} → {most}{numbers[1]} of {total} right once changed on purpose ({size})"
     _, _, more = label.verdict.text.removesuffix(".").partition("; ")
     return f"{numbers[0]} of {total} right" + (f"; {more}" if more else "; attacks not tested")
 
@@ -70,9 +72,9 @@ def svg(label: Label) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="{HEIGHT}" role="img"'
         f" aria-label={quoteattr(f'{LEFT}, {label.model}: {text}')}>"
         f"<title>{full}</title>"
-        f'<clipPath id="r"><rect width="{left + right}" height="{HEIGHT}" rx="4"/></clipPath>'
-        f'<g clip-path="url(#r)"><rect width="{left}" height="{HEIGHT}" fill="{DARK}"/>'
-        f'<rect x="{left}" width="{right}" height="{HEIGHT}" fill="{colour(label)}"/></g>'
+        f'<path d="M{left} 0H{R}a{R} {R} 0 0 0-{R} {R}v{HEIGHT - 2 * R}a{R} {R} 0 0 0 {R} {R}H{left}z" fill="{DARK}"/>'
+        f'<path d="M{left} 0h{right - R}a{R} {R} 0 0 1 {R} {R}v{HEIGHT - 2 * R}a{R} {R} 0 0 1-{R} {R}H{left}z"'
+        f' fill="{colour(label)}"/>'
         f'<g fill="{INK}" font-family="{family}" font-size="{SIZE}">'
         f'<text x="{PAD}" y="{BASE}" font-weight="bold" textLength="{left - 2 * PAD}">{LEFT}</text>'
         f'<text x="{left + PAD}" y="{BASE}" textLength="{right - 2 * PAD}">{escape(text)}</text></g></svg>\n'
@@ -88,7 +90,7 @@ def png(label: Label) -> bytes:
     left, right = widths(text)
     size = ((left + right) * SCALE, HEIGHT * SCALE)
     mask = Image.new("L", size)
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), 4 * SCALE, fill=255)
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), R * SCALE, fill=255)
     image = Image.new("RGB", size, DARK)
     draw = ImageDraw.Draw(image)
     draw.rectangle((left * SCALE, 0, size[0], size[1]), fill=colour(label))

@@ -144,7 +144,8 @@ def _not_used(tested: Tested, metrics: list[str], any_sound: bool) -> Iterator[S
         yield says.done(SECTION, text, tested.done(cells[cells["kind"] == "explain"]))
     for verdict, names in by_verdict.items():
         says = Says(tested, listed(names))
-        text = f"Not used here: {listed([f'`{name}`' for name in names])}, since {WHY_NOT.get(verdict, verdict)}."
+        called = listed([f"`{name}`" for name in names])
+        text = f"Computed, but not used here: {called}, since {WHY_NOT.get(verdict, verdict)}."
         if len(names) > 1:
             text = text.replace(" by it depends", " by them depends").replace("since it ", "since each of them ")
         yield says.done(SECTION, text, _cells(tested, names))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from math import isnan
+from math import floor, isnan
 from typing import TYPE_CHECKING, Any
 
 from benchmark.registry import digest
@@ -96,13 +96,18 @@ def per_100(value: float) -> str:
         return "0"
     if value >= 1:
         return "100"
-    whole = round(100 * value)
-    return "fewer than 1" if whole == 0 else "more than 99" if whole == 100 else str(whole)
+    found = whole(value)
+    return "fewer than 1" if found == 0 else "more than 99" if found == 100 else str(found)
+
+
+def whole(share: float) -> int:
+    """A share in hundredths, halves up, whatever binary floats make of them."""
+    return floor(100 * share + 0.5 + 1e-9)
 
 
 def bound(value: float) -> str:
     """An end of an interval as a count of 100."""
-    return str(round(100 * value))
+    return str(whole(value))
 
 
 def steps(eps: Fraction) -> str:

@@ -110,5 +110,5 @@ def _code(text: str) -> Markup:
     """What stands between backticks as code, the rest escaped."""
     from markupsafe import Markup, escape
 
-    parts = CODE.split(text)
+    parts = CODE.split(text.replace(" %", "\N{NO-BREAK SPACE}%"))
     return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from benchmark.report.label.build import Label
-from benchmark.report.label.facts import Sentence, Source
+from benchmark.report.label.facts import Sentence, Source, whole
 from benchmark.report.label.html import READING, row, said
 
 SPECIAL = re.compile(r"([\\*_\[\]<>|#~$])")
@@ -49,9 +49,7 @@ def _chart(label: Label) -> list[str]:
     lines = [f"| | {head} | 95 % interval |", "|---|---|---|"]
     for bar in label.bars:
         drawn = row(bar, error=label.error)
-        low, high = (
-            f"{100 * v:.1f}" if label.error else str(round(100 * v)) for v in (bar.estimate.low, bar.estimate.high)
-        )
+        low, high = (f"{100 * v:.1f}" if label.error else str(whole(v)) for v in (bar.estimate.low, bar.estimate.high))
         mark = _marks(label, [bar.source])
         lines.append(f"| {escaped(drawn.name)}{mark} | {escaped(drawn.text)} | {low} to {high} |")
     return [*lines, ""]

@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import isnan
 
 from benchmark.report import stats
-from benchmark.report.label.facts import Bar, Says, Sentence
+from benchmark.report.label.facts import Bar, Says, Sentence, whole
 from benchmark.report.label.robust import HALF, size
 from benchmark.report.label.tested import Tested
 from benchmark.report.probes import ProbeView
@@ -72,7 +72,7 @@ def structural(tested: Tested) -> Iterator[Sentence]:
 
 def per(value: float) -> str:
     """As :func:`benchmark.report.label.facts.per_100`, for a mean."""
-    return str(round(100 * value))
+    return str(whole(value))
 
 
 def _which(estimate: stats.Estimate, tried: int) -> str:

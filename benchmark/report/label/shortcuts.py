@@ -61,17 +61,18 @@ def _only(tested: Tested, region: tuple[str, float], only: dict[str, ProbeView])
     says = Says(tested, listed([view.name for view in only.values()]))
     area = tested.own.get(f"area_{first.name}", stats.EMPTY).value
     shown = says.number(f"{100 * (1 - area):.0f}", 1 - area, f"area_{first.name}", turned=True)
-    parts, seen, cells = [], False, tested.clean_cells()
+    parts, seen, cells = [], list[str](), tested.clean_cells()
     for fill, view in only.items():
         column = f"acc_{view.name}"
         rate = tested.own[column]
-        seen = seen or (not isnan(rate.value) and rate.low > guess)
+        seen += [fill] if not isnan(rate.value) and rate.low > guess else []
         parts.append(f"on {says.rate(column, rate)} with the rest painted in {_painted(fill)}")
         cells = cells + tested.attack_cells(view.name)
     always = says.number(per_100(guess), guess, "(the most frequent answer)")
     verdict = "So no shortcut was seen there by this test."
     if seen:
-        verdict = "So that part alone tells it something of the answer; if no evidence belongs there, it is a shortcut."
+        what = "that part, or the average grey," if seen == ["mean"] else "that part alone"
+        verdict = f"So {what} tells it something of the answer; if no evidence belongs there, it is a shortcut."
     text = (
         f"Shown nothing but the {REGIONS.get(region[0], region[0])} ({shown} % of the image), it is right"
         f" {' and '.join(parts)}; always giving one and the same answer is right on {always} of 100. {verdict}"

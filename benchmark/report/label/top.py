@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from math import isnan
 
 from benchmark.report.label import reconstruction, robust, shapes
-from benchmark.report.label.facts import FEW, SMALL, Bar, Number, Says, Sentence, listed, per_100, plural
+from benchmark.report.label.facts import FEW, SMALL, Bar, Number, Says, Sentence, listed, per_100, plural, whole
 from benchmark.report.label.tested import Tested
 from benchmark.spec.suite import show_eps
 
@@ -99,7 +99,7 @@ def verdict(first: Tested, charts: Sequence[Bar], sentences: Sequence[Sentence])
     def share(bar: Bar) -> str:
         value = bar.estimate.value
         if isnan(value):
-            low, high = (round(100 * v) for v in (bar.estimate.low, bar.estimate.high))
+            low, high = (whole(v) for v in (bar.estimate.low, bar.estimate.high))
             numbers.extend(Number(str(v), v / 100, bar.column + end) for v, end in ((low, "_low"), (high, "_high")))
             return f"between {low} and {high}" + (" of 100" if first.task.verdicts else "")
         text = per_100(value) if first.task.verdicts else f"{100 * value:.1f}"
