@@ -30,8 +30,12 @@ def label(
         raise UnknownNameError("format", form, [*FORMS, "all"], "html, md, svg, png, yaml, all")
     include_files(include)
     made = make(model, out, suites or ())
+    for sentence in made.at("first"):
+        typer.echo(f"Read this first: {sentence.text}")
     typer.echo(f"{made.model}: {made.verdict.text}")
     for key, title in made.titles().items():
+        if key == "first":
+            continue
         typer.echo(f"\n{title}")
         for sentence in made.at(key):
             typer.echo(f"- {sentence.text}")

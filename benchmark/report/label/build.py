@@ -123,6 +123,14 @@ def label(model: str, out: Path, suites: Sequence[str] = ()) -> Label:
     Raises:
         UnknownNameError, NoRecordsError: see :func:`folders_of`; also where no cell of the model has a finished record.
     """
+    return _assemble(model, labelled(model, out, suites))
+
+
+def labelled(model: str, out: Path, suites: Sequence[str] = ()) -> list[Tested]:
+    """The model in every suite that has a finished record of it, those of one kind of task.
+
+    Args, Raises: see :func:`label`.
+    """
     every = []
     for folder in folders_of(model, out, suites):
         try:
@@ -134,8 +142,7 @@ def label(model: str, out: Path, suites: Sequence[str] = ()) -> Label:
             every.append(tested)
     if not every:
         raise NoRecordsError(f"no finished record of {model} in {out}; run a suite that has it first: assay run SUITE")
-    kind = every[0].task.verdicts
-    return _assemble(model, [tested for tested in every if tested.task.verdicts == kind])
+    return [tested for tested in every if tested.task.verdicts == every[0].task.verdicts]
 
 
 def _assemble(model: str, every: list[Tested]) -> Label:

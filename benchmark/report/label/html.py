@@ -95,7 +95,7 @@ def html(label: Label) -> str:
     made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.filters["code"] = _code
     here = files("benchmark.report.label")
-    sections: dict[str, Any] = {key: [said(each) for each in label.at(key)] for key in label.titles()}
+    sections: dict[str, Any] = {"first": []} | {key: [said(each) for each in label.at(key)] for key in label.titles()}
     return made.from_string((here / "label.html.j2").read_text("utf-8")).render(
         label=label,
         policy=POLICY,

@@ -27,10 +27,12 @@ def markdown(label: Label) -> str:
         by = f" By {escaped(label.author)}." if label.author else ""
         licence = f" Licence: {escaped(label.licence)}." if label.licence else ""
         lines += [f"Its makers say: {escaped(label.description)}.{by}{licence}", ""]
+    titles = label.titles()
+    lines += _section(label, "first", titles.pop("first", ""))
     lines += [f"**{escaped(label.verdict.text)}**{_marks(label, label.verdict.sources)}", ""]
     lines += _chart(label)
-    for key, title in label.titles().items():
-        lines += [f"## {title}", "", *(_item(label, sentence) for sentence in label.at(key)), ""]
+    for key, title in titles.items():
+        lines += _section(label, key, title)
     lines += ["## How to read this", "", *[f"{line}\n" for line in READING]]
     lines += ["## Where the numbers come from", "", f"- Newest record: {label.date}"]
     lines += [f"- {escaped(name)}: {escaped(version)}" for name, version in label.versions]
@@ -40,6 +42,11 @@ def markdown(label: Label) -> str:
     ]
     lines += ["", *[_footnote(i, source) for i, source in enumerate(label.sources, 1)]]
     return "\n".join(lines) + "\n"
+
+
+def _section(label: Label, key: str, title: str) -> list[str]:
+    said = label.at(key)
+    return [f"## {title}", "", *(_item(label, sentence) for sentence in said), ""] if said else []
 
 
 def _chart(label: Label) -> list[str]:
