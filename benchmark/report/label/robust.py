@@ -26,10 +26,10 @@ def size(norm: str, eps: Fraction, says: Says | None = None) -> str:
     if norm == "l2":
         return (
             f"a total change of at most {shown} (the root of the summed squares of all pixel changes; one pixel from"
-            " black to white is a change of 1)"
+            " black to white counts as one)"
         )
     if norm == "l1":
-        return f"all pixel changes together at most {shown} (one pixel from black to white is a change of 1)"
+        return f"all pixel changes together at most {shown} (one pixel from black to white counts as one)"
     return f"at most {shown} pixel values changed"
 
 
