@@ -8,6 +8,7 @@ import typer
 
 from benchmark.cli.check import check
 from benchmark.cli.compare import compare
+from benchmark.cli.label import label
 from benchmark.cli.leaderboard import leaderboard
 from benchmark.cli.list import list_
 from benchmark.cli.metrics import metrics
@@ -37,6 +38,7 @@ for _name, _command in (
     ("compare", compare),
     ("verify", verify),
     ("validate", validate),
+    ("label", label),
     ("spray", spray),
     ("list", list_),
     ("show", show),

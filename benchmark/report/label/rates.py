@@ -1,0 +1,40 @@
+"""A model's rates (or errors) by suite, for a model card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isnan
+from typing import Any
+
+from benchmark.report import stats
+from benchmark.report.label import reconstruction
+from benchmark.report.label.tested import Tested
+
+
+def card_metrics(tested: Tested) -> Iterator[dict[str, Any]]:
+    """Rates (or errors) for a model card."""
+    data = {"suite": tested.name, "dataset": tested.suite.dataset.label, "split": tested.suite.dataset.split}
+
+    def metric(name: str, kind: str, estimate: stats.Estimate, column: str, **settings: Any) -> dict[str, Any]:
+        interval = {"low": float(f"{estimate.low:.6g}"), "high": float(f"{estimate.high:.6g}"), "n": estimate.n}
+        args = {"suite": tested.name, "column": column, **settings, **interval}
+        return data | {"name": name, "type": kind, "value": float(f"{estimate.value:.6g}"), "args": args}
+
+    if isinstance(tested, reconstruction.Rebuilt):
+        for bar in reconstruction.bars(tested):
+            yield metric(f"Relative error ({bar.name.lower()})", "relative_error", bar.estimate, bar.column)
+        return
+    accuracy = tested.clean.get("clean_acc")
+    if accuracy is not None and not isnan(accuracy.value):
+        yield metric("Accuracy", "accuracy", accuracy, "clean_acc")
+    threat = tested.suite.threat
+    if threat is None or not tested.breaking(threat.norm):
+        return
+    column, estimate = tested.worst(threat.norm, threat.eps)
+    if estimate.n and not isnan(estimate.value):
+        names = [p.name for p in tested.breaking(threat.norm) if threat.eps in p.budgets or not p.budgets]
+        settings = {"norm": threat.norm, "eps": str(threat.eps), "attacks": names}
+        if tested.flags:
+            settings["in_doubt"] = sorted({flag.name for flag in tested.flags})
+        title = f"Adversarial accuracy ({threat.norm}, eps = {threat.eps})"
+        yield metric(title, "adversarial_accuracy", estimate, column, **settings)
