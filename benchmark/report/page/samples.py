@@ -148,33 +148,38 @@ class Samples:
             words += f" under at least one of {several} views"
         return self._ordered(one, columns, Judged([], {}, share, words, len(asked), several, rows))
 
-    def _measured(self, model: str, attacked: Attacked, rows: pd.DataFrame, several: int) -> Judged:
-        """Rows of a task that judges by numbers; of several views the worst."""
+    def _measured(self, model: str, attacked: Attacked, rows: pd.DataFrame, several: int) -> Judged | None:
+        """Rows of a task that judges by numbers; of several views the worst; None where nothing is measured."""
         names = [name for name in NUMBERS if name in rows]
         column = next((s.column for s in self.results.task.scores() if s.name == self.results.task.headline), "")
-        if not column.strip() or column not in rows:
-            column = names[0] if names else ""
+        if not column or column not in rows:
+            column = next((name for name in ("amp", "rel_err") if name in rows), "")
+        moved = [name for name in ("norm_l2", "norm_linf") if name in rows]
+        if not column or (moved and not rows[moved].to_numpy(float).any()):  # it measures the network, perturbs nothing
+            return None
         ok = rows["status"].to_numpy() == "ok"
         one = rows.assign(_good=ok)
-        if several > 1 and column:
-            one = one.sort_values(column, ascending=False, kind="stable").drop_duplicates("sample")
+        one = one.sort_values(column, ascending=False, kind="stable").drop_duplicates("sample")
         norm = f"norm_{attacked.norm}"
         columns: dict[str, list[Any]] = {
             "state": np.where(one["_good"], HELD, OPEN).tolist(),
             "norm": _floats(one[norm].to_numpy(float)) if norm in one else [],
         }
         columns |= {name: _floats(one[name].to_numpy(float)) for name in names}
-        values = rows.loc[ok, column].to_numpy(float) if column else np.zeros(0)
+        values = rows.loc[ok, column].to_numpy(float)
         mean = float(np.nanmean(values)) if len(values) and np.isfinite(values).any() else float("nan")
         share = stats.Estimate(mean, float("nan"), float("nan"), len(values))
         words = f"mean {column} {short(mean)} over {len(one)} samples" if isfinite(mean) else "no valid verdict"
         words += f" under {several} views each" if several > 1 else ""
-        return self._ordered(one, columns, Judged([], {}, share, words, len(one), several, rows))
+        by = -one[column].fillna(-np.inf).to_numpy(float)
+        return self._ordered(one, columns, Judged([], {}, share, words, len(one), several, rows), by.tolist())
 
     @staticmethod
-    def _ordered(one: pd.DataFrame, columns: dict[str, list[Any]], found: Judged) -> Judged:
-        """By norm, missing ones last; where there is no norm by the margin."""
-        by = columns.get("norm") or columns.get("margin") or columns["state"]
+    def _ordered(
+        one: pd.DataFrame, columns: dict[str, list[Any]], found: Judged, by: Sequence[float | None] = ()
+    ) -> Judged:
+        """By these values, else by norm, where there is none by the margin; missing ones last."""
+        by = by or columns.get("norm") or columns.get("margin") or columns["state"]
         key = np.array([np.inf if value is None else value for value in by], dtype=float)
         state = np.asarray(columns["state"])
         order = np.lexsort((key, state == OPEN))
