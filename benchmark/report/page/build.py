@@ -29,7 +29,7 @@ from benchmark.report.page.glance import glances
 from benchmark.report.page.matrix import matrix
 from benchmark.report.page.pictures import figure
 from benchmark.report.page.samples import Samples
-from benchmark.report.page.tables import Grid, board_grid, is_matrix, matrix_grid, of_frame
+from benchmark.report.page.tables import Grid, Head, board_grid, is_matrix, matrix_grid, of_frame
 from benchmark.report.probes import published
 from benchmark.report.results import Results
 from benchmark.report.worth import worth
@@ -208,7 +208,8 @@ def _parts(results: Results, found: Extras, without: set[str]) -> list[Part]:
             continue
         grid = None
         if table is not None:
-            grid = (matrix_grid if square else of_frame)(f"part-{stem}", table.head(ROWS))
+            key, models = f"part-{stem}", {m: Head(m, m, numeric=False) for m in results.models}
+            grid = matrix_grid(key, table.head(ROWS)) if square else of_frame(key, table.head(ROWS), heads=models)
         cut = whole is not None and (len(whole) > ROWS or stem in found.shown)
         title = stem.replace("_", " ")
         more = f"The whole table is {stem}.csv, beside this page." if cut else ""

@@ -113,7 +113,7 @@ def _better(results: Results, headline: str) -> bool:
 
 
 def _asked(results: Results, board: pd.DataFrame) -> Iterator[Asked]:
-    """Of each attack at its largest budget the column that it is about, else the accuracy or the norm that it leaves."""
+    """Of each attack at its largest budget the column that it is about, else the accuracy or norm that it leaves."""
     for view in views(results):
         eps = max(view.budgets, key=lambda each: Fraction(each or 0))
         found = next(iter([*_declared(view, eps), *_usual(results, view, eps)]), None)
