@@ -15,11 +15,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.report.board import Leaderboard
 from benchmark.report.curves import curves
 from benchmark.report.explanations import explanations
 from benchmark.report.extras import extras
 from benchmark.report.leaderboard import leaderboard
 from benchmark.report.page import page, write_page
+from benchmark.report.page.glance import glances
 from benchmark.report.page.pictures import change, diverging, outline, picture
 from benchmark.report.page.samples import BROKEN, HELD, OPEN, WRONG, Samples
 from benchmark.report.page.tables import of_frame, scale
@@ -213,6 +215,101 @@ def test_a_page_links_to_the_other_parts_of_its_suite():
     links = [a.get("href") for a in Parsed(page(*tables, others=["fooling-mnist"])).of("a")]
     assert "../fooling-mnist/report.html" in links
     assert not [link for link in links if link.startswith("..") and "mnist" not in link]
+
+
+# -- what a suite is about, in words and at a glance -----------------------------------------------------------
+
+
+def glance_of(name: str) -> tuple[pd.DataFrame, dict[str, dict[str, list[str]]]]:
+    """The tracked leaderboard, and title of each chart to name of each strip to its texts."""
+    folder = REPOSITORY / "results" / name
+    results, board = results_of(folder), pd.read_csv(folder / "leaderboard.csv")
+    return board, {
+        one.title: {strip.name: [text for _, text, *_ in strip.marks] for strip in one.strips}
+        for one in glances(results, board)
+    }
+
+
+@pytest.mark.parametrize(
+    ("suite", "strip", "column"),
+    [
+        ("structural", "rotation-translation-average at 5", "mean_acc_rotation-translation-average_5"),
+        ("structural", "rotation-translation-random at 5", "robust_acc_rotation-translation-random_5"),
+        ("physical", "rp2-bars", "fooled_rp2-bars"),
+        ("fooling", "noise", "fooling_99_noise"),
+        ("shortcuts", "border-masked", "robust_acc_border-masked"),
+        ("clever_hans", "watermark", "flip_rate_watermark"),
+        ("stripes", "conflict", "reliance_conflict"),
+        ("stripes", "along-false", "structure_l2_along-false"),
+    ],
+)
+def test_a_suite_without_a_headline_shows_what_its_attacks_are_about(suite, strip, column):
+    """Oracle: the tracked leaderboard.csv, whose columns these are; beside them the clean accuracy."""
+    board, charts = glance_of(suite)
+    strips = {name: texts for chart in charts.values() for name, texts in chart.items()}
+    assert [float(text) for text in strips[strip]] == pytest.approx(list(board[column]), abs=6e-4)
+    assert [float(text) for text in strips["no attack"]] == pytest.approx(list(board["clean_acc"]), abs=6e-4)
+
+
+def test_a_glance_says_which_way_is_better():
+    charts = glance_of("stripes")[1]
+    assert "Predictions that follow the false structure (lower is better)" in charts
+    assert "Accuracy (higher is better)" in charts
+    assert "lower is better" in glances(*_loaded("mri_sweep"))[0].series[0][1]  # amplification
+
+
+def test_many_models_have_a_chart_a_measure_and_a_headline_has_its_own():
+    board, charts = glance_of("mri_details")
+    assert len(board) > 6
+    hide = charts["Contrast of the lesion (higher is better): hide at 0.05"]
+    assert [float(text[0].replace("−", "-")) for text in hide.values()] == pytest.approx(
+        list(board["contrast_hide_0.05"]), abs=6e-4
+    )
+    headline = glances(*_loaded("digits"))
+    assert len(headline) == 1
+    assert [look for look, _ in headline[0].series] == ["clean", "worst"]
+
+
+def _loaded(name: str) -> tuple[Results, pd.DataFrame]:
+    folder = REPOSITORY / "results" / name
+    return results_of(folder), pd.read_csv(folder / "leaderboard.csv")
+
+
+def test_words_and_footnotes_are_those_of_the_leaderboard(paged):
+    """One source: what ``leaderboard.md`` says of places and flags stands on the page too, letter by letter."""
+    for folder in (REPOSITORY / "results" / "mri_details", REPOSITORY / "results" / "deepfool", paged.folder):
+        results = results_of(folder)
+        board = Leaderboard.of(results)
+        text = made(folder, results)
+        said = " ".join(piece for pieces in Parsed(text).texts.values() for piece in pieces)
+        for line in (*board.places, *board.pairs, *board.checks):
+            assert line in said
+        assert board.places
+        for note in board.notes:
+            assert f'id="flag-{note.number}"' in text
+            assert all(model in said for model, _ in note.found)
+        assert text.count('href="#flag-') == len({(n.name, model) for n in board.notes for model, _ in n.found})
+
+
+def test_flags_of_a_page_link_to_their_footnote():
+    results, board = _loaded("mri_sweep")
+    text = page(results, leaderboard(results), explanations(results), extras(results), curves(results))
+    notes = Leaderboard.of(results).notes
+    assert notes
+    assert [a["id"] for a in Parsed(text).of("li") if "id" in a] == [f"flag-{note.number}" for note in notes]
+    assert "<em>" not in "".join(Parsed(text).texts["p"])  # emphasis in a caption is no text
+
+
+def test_samples_of_a_task_without_verdicts_are_sorted_worst_first():
+    """By amplification; what perturbs nothing has no cell: only the network is measured."""
+    samples = Samples(results_of(REPOSITORY / "results" / "mri_sweep"))
+    assert samples.judged
+    for one in samples.judged.values():
+        assert one.by == "amp"
+        assert one.columns["amp"] == sorted(one.columns["amp"], reverse=True)
+    whole = Samples(results_of(REPOSITORY / "results" / "mri"))
+    assert {attacked.view.name for attacked in whole.attacks} >= {"worst", "jacobian"}
+    assert {key.partition("@")[0] for _, key in whole.judged} == {"worst", "transfer", "random", "pnas"}
 
 
 def test_an_unknown_folder_writes_nothing(workplace):
