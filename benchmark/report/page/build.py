@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -238,7 +238,10 @@ def _explanations(
 ) -> dict[str, Any]:
     """Everything of the part on explanations."""
     drawn = maps(results)
-    pictures = [] if drawn else [one for stem in stems if (one := _picture(results, stem)) is not None]
+    pictures = []
+    for stem in [] if drawn else stems:
+        if (one := _picture(results, stem)) is not None:
+            pictures.append(replace(one, alt=f"explanations of {stem.removeprefix('explanations_')}"))
     drift = compact(attacked_explanations(results))
     return {
         "grid": explained_grid(results, explained),
