@@ -92,6 +92,8 @@ class Column:
         kind: which rows of the attack: ``"attack"``, ``"fit"`` (training samples, where the attack judges them),
             ``"generate"``, or the model's ``"clean"`` ones.
         shown: False for a column that stands in the CSV file alone.
+        glance: in words what it counts, where it is what the attack is about: a suite without a headline threat model
+            shows it at a glance. Empty elsewhere.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Column:
     higher_is_better: bool = True
     kind: Literal["attack", "fit", "generate", "clean"] = "attack"
     shown: bool = True
+    glance: str = ""
 
 
 @dataclass(frozen=True)

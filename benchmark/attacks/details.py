@@ -55,7 +55,7 @@ class Details(Attack):
 
     def columns(self) -> tuple[Column, ...]:
         """``recovery_<probe>``: mean over images and details."""
-        return (Column("recovery", "mean", Values("contrast")),)
+        return (Column("recovery", "mean", Values("contrast"), glance="contrast recovered of details"),)
 
     @classmethod
     def extras(cls, probes: Sequence[ProbeResults]) -> Extras:

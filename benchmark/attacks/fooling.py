@@ -56,7 +56,17 @@ class Fooling(Attack):
 
     def columns(self) -> tuple[Column, ...]:
         """Shares of classes at 99 and 90 %, evaluations a class, natural images above the same confidence."""
-        found = [Column(f"fooling_{level * 100:.0f}", "rate", _Reached(level), False, "generate") for level in LEVELS]
+        found = [
+            Column(
+                f"fooling_{level * 100:.0f}",
+                "rate",
+                _Reached(level),
+                False,
+                "generate",
+                glance="" if i else f"made images taken for their class, {level * 100:.0f} % sure",
+            )
+            for i, level in enumerate(LEVELS)
+        ]
         calls = Column("evaluations", "median", _evaluations, True, "generate")
         natural = [Column(f"natural_{level * 100:.0f}", "rate", _Natural(level), True, "clean") for level in LEVELS]
         return (*found, calls, *natural)

@@ -59,7 +59,7 @@ class Lesion(Attack):
         before = (Column("contrast_before", "mean", Values("contrast_before")),) if good else ()
         return (
             *before,
-            Column("contrast", "mean", Values("contrast"), higher_is_better=good),
+            Column("contrast", "mean", Values("contrast"), higher_is_better=good, glance="contrast of the lesion"),
             Column("seen", "rate", _seen, higher_is_better=good),
         )
 

@@ -52,12 +52,15 @@ class ReadAs:
         return np.where(inside, rows["pred"].to_numpy() == self.target, np.nan)
 
 
+FOOLED = "views read wrong with the sticker, of those read right without it"
+
+
 def physical_columns(target: int | None, *, fits: bool) -> tuple[Column, ...]:
     """Leaderboard columns of a sticker or patch: area, success on held-out views, beside it the training success."""
     found = [
         Column("sticker_area", "mean", lambda rows: rows["param_area"].to_numpy(dtype=float), False),
         Column("views_right", "mean", lambda rows: counted(rows).astype(float)),
-        Column("fooled", "mean", fooled, False),
+        Column("fooled", "mean", fooled, False, glance=FOOLED),
     ]
     if target is not None:
         found.append(Column("fooled_target", "mean", ReadAs(target), False))

@@ -102,7 +102,7 @@ class Structural(Attack):
 
     def columns(self) -> tuple[Column, ...]:
         """Of an average: the mean accuracy over samples and points, its interval over samples."""
-        return (Column("mean_acc", "mean", right),) if self.mode == "average" else ()
+        return (Column("mean_acc", "mean", right, glance="accuracy"),) if self.mode == "average" else ()
 
     @classmethod
     def extras(cls, probes: Sequence[ProbeResults]) -> Extras:

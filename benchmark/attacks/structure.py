@@ -119,7 +119,7 @@ class StructureConflict(Exchange):
     def columns(self) -> tuple[Column, ...]:
         """``reliance``, ``reliance_other``, and ``acc``, the share of all that follow the true structure."""
         return (
-            Column("reliance", "rate", follows, False),
+            Column("reliance", "rate", follows, False, glance="predictions that follow the false structure"),
             Column("reliance_other", "rate", neither, False),
             Column("acc", "rate", accuracy),
         )
@@ -177,7 +177,7 @@ class StructureDeepFool(Attack):
     def columns(self) -> tuple[Column, ...]:
         """Median norm over the images that were right and whose prediction changed, and how many those are."""
         return (
-            Column("structure_l2", "median", found_norm),
+            Column("structure_l2", "median", found_norm, glance="median l2 norm that changes the prediction"),
             Column("structure_changed", "rate", lambda rows: column(rows, "param_changed"), False),
         )
 

@@ -72,7 +72,8 @@ class Watermark(Attack):
 
     def columns(self) -> tuple[Column, ...]:
         """``flip_rate``, with Wilson's interval."""
-        return (Column("flip_rate", "rate", Flipped(self.target), higher_is_better=False),)
+        words = "right samples that what is pasted turns into the marked class"
+        return (Column("flip_rate", "rate", Flipped(self.target), higher_is_better=False, glance=words),)
 
     @classmethod
     def extras(cls, probes: Sequence[ProbeResults]) -> Extras:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from functools import lru_cache
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -15,11 +16,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.report.board import Leaderboard
 from benchmark.report.curves import curves
 from benchmark.report.explanations import explanations
 from benchmark.report.extras import extras
 from benchmark.report.leaderboard import leaderboard
 from benchmark.report.page import page, write_page
+from benchmark.report.page.glance import glances
 from benchmark.report.page.pictures import change, diverging, outline, picture
 from benchmark.report.page.samples import BROKEN, HELD, OPEN, WRONG, Samples
 from benchmark.report.page.tables import of_frame, scale
@@ -213,6 +216,94 @@ def test_a_page_links_to_the_other_parts_of_its_suite():
     links = [a.get("href") for a in Parsed(page(*tables, others=["fooling-mnist"])).of("a")]
     assert "../fooling-mnist/report.html" in links
     assert not [link for link in links if link.startswith("..") and "mnist" not in link]
+
+
+# -- what a suite is about, in words and at a glance -----------------------------------------------------------
+
+
+def glance_of(name: str) -> tuple[pd.DataFrame, dict[str, dict[str, list[str]]]]:
+    """The tracked leaderboard, and title of each chart to name of each strip to its texts."""
+    results, board = _loaded(name)
+    return board, {
+        one.title: {strip.name: [text for _, text, *_ in strip.marks] for strip in one.strips}
+        for one in glances(results, board)
+    }
+
+
+@pytest.mark.parametrize(
+    ("suite", "strip", "column"),
+    [
+        ("structural", "rotation-translation-average at 5", "mean_acc_rotation-translation-average_5"),
+        ("structural", "rotation-translation-random at 5", "robust_acc_rotation-translation-random_5"),
+        ("physical", "rp2-bars", "fooled_rp2-bars"),
+        ("fooling", "noise", "fooling_99_noise"),
+        ("shortcuts", "border-masked", "robust_acc_border-masked"),
+        ("clever_hans", "watermark", "flip_rate_watermark"),
+        ("stripes", "conflict", "reliance_conflict"),
+        ("stripes", "along-false", "structure_l2_along-false"),
+    ],
+)
+def test_a_suite_without_a_headline_shows_what_its_attacks_are_about(suite, strip, column):
+    """Oracle: the tracked leaderboard.csv, whose columns these are; beside them the clean accuracy."""
+    board, charts = glance_of(suite)
+    strips = {name: texts for chart in charts.values() for name, texts in chart.items()}
+    assert [float(text) for text in strips[strip]] == pytest.approx(list(board[column]), abs=6e-4)
+    assert [float(text) for text in strips["no attack"]] == pytest.approx(list(board["clean_acc"]), abs=6e-4)
+
+
+def test_a_glance_says_which_way_is_better():
+    charts = glance_of("stripes")[1]
+    assert "Predictions that follow the false structure (lower is better)" in charts
+    assert "Accuracy (higher is better)" in charts
+    assert "lower is better" in glances(*_loaded("mri_sweep"))[0].series[0][1]  # amplification
+
+
+def test_many_models_have_a_chart_a_measure_and_a_headline_has_its_own():
+    board, charts = glance_of("mri_details")
+    assert len(board) > 6
+    hide = charts["Contrast of the lesion (higher is better): hide at 0.05"]
+    assert [float(text[0].replace("−", "-")) for text in hide.values()] == pytest.approx(
+        list(board["contrast_hide_0.05"]), abs=6e-4
+    )
+    headline = glances(*_loaded("digits"))
+    assert len(headline) == 1
+    assert [look for look, _ in headline[0].series] == ["clean", "worst"]
+
+
+@lru_cache
+def _loaded(name: str) -> tuple[Results, pd.DataFrame]:
+    folder = REPOSITORY / "results" / name
+    return results_of(folder), pd.read_csv(folder / "leaderboard.csv")
+
+
+def test_words_and_footnotes_are_those_of_the_leaderboard(tracked):
+    """One source: what ``leaderboard.md`` says of places and flags stands on the page too, letter by letter."""
+    folder, text = tracked
+    board, parsed = Leaderboard.of(results_of(folder)), Parsed(text)
+    said = " ".join(piece for pieces in parsed.texts.values() for piece in pieces)
+    assert board.places
+    assert bool(board.notes) == (folder.name == "mri_details")
+    for line in (*board.places, *board.pairs, *board.checks):
+        assert line in said
+    assert [a["id"] for a in parsed.of("li") if "id" in a] == [f"flag-{note.number}" for note in board.notes]
+    for note in board.notes:
+        models = {model for model, _ in note.found}
+        assert all(model in said and words.replace("`", "") in said for model, words in note.found)
+        assert text.count(f'href="#flag-{note.number}"') == len(models)
+    assert "<em>" not in said  # emphasis in a caption is no text
+
+
+def test_samples_of_a_task_without_verdicts_are_sorted_worst_first():
+    """By amplification; what perturbs nothing (all norms 0) has no cell: it measures the network alone."""
+    samples = Samples(results_of(REPOSITORY / "results" / "mri_sweep"))
+    assert samples.judged
+    for one in samples.judged.values():
+        assert one.by == "amp"
+        assert one.columns["amp"] == sorted(one.columns["amp"], reverse=True)
+    results, first = results_of(REPOSITORY / "results" / "mri_sweep"), samples.attacks[0].view.name
+    results.rows.loc[results.rows["probe"] == first, ["norm_l2", "norm_linf"]] = 0.0
+    still = {key.partition("@")[0] for _, key in Samples(results).judged}
+    assert still == {each.view.name for each in samples.attacks} - {first}
 
 
 def test_an_unknown_folder_writes_nothing(workplace):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,22 +13,23 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchmark.attacks.base import Extras
+from benchmark.report.board import Leaderboard
 from benchmark.report.curves import WORST, Curves, curves, describe
 from benchmark.report.drift import SAYS, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines
 from benchmark.report.explanations import one_method, scoring_lines, similarity
-from benchmark.report.flags import flags
+from benchmark.report.formats import MOST_PAIRS
 from benchmark.report.gallery import CAPTION
-from benchmark.report.leaderboard import verdicts
 from benchmark.report.markdown import RANKS
 from benchmark.report.page.about import facts, made, versions
 from benchmark.report.page.attacked import gallery
-from benchmark.report.page.charts import glance, panels
+from benchmark.report.page.charts import panels
 from benchmark.report.page.explaining import explained_grid, maps, ranks_grid
+from benchmark.report.page.glance import glances
 from benchmark.report.page.matrix import matrix
 from benchmark.report.page.pictures import figure
 from benchmark.report.page.samples import Samples
-from benchmark.report.page.tables import Grid, board_grid, is_matrix, matrix_grid, of_frame
+from benchmark.report.page.tables import Grid, Head, board_grid, is_matrix, matrix_grid, of_frame
 from benchmark.report.probes import published
 from benchmark.report.results import Results
 from benchmark.report.worth import worth
@@ -107,7 +108,7 @@ def page(
         drawn: its curves.
         others: names of the folders beside it whose pages this one links to.
     """
-    samples, suite = Samples(results), results.suite
+    samples, suite, lead = Samples(results), results.suite, Leaderboard.of(results, board)
     stems = [stem for stem in found.captions if stem.startswith("explanations_")]
     content = {
         "policy": POLICY,
@@ -117,10 +118,11 @@ def page(
         "facts": facts(results),
         "others": [(name, f"../{name}/{FILE}") for name in others],
         "verdicts_task": results.task.verdicts,
-        "glance": glance(results, board),
-        "board": board_grid(results, board),
-        "words": verdicts(results),
-        "flags": list(enumerate(flags(results), 1)),
+        "glances": glances(results, board),
+        "headline": suite.threat is not None,
+        "board": board_grid(results, lead),
+        "lead": lead,
+        "fold_pairs": len(lead.pairs) > MOST_PAIRS,
         "matrix": matrix(samples),
         "curves": panels(results, drawn),
         "areas": _areas(drawn),
@@ -170,7 +172,7 @@ def _code(text: str) -> Markup:
     if len(parts) % 2 == 0:
         return escape(text)
     return Markup("").join(
-        Markup("<code>{}</code>").format(part) if i % 2 else Markup(EMPHASIS.sub(r"<em>\1</em>", escape(part)))
+        Markup("<code>{}</code>").format(part) if i % 2 else Markup(EMPHASIS.sub(r"<em>\1</em>", str(escape(part))))
         for i, part in enumerate(parts)
     )
 
@@ -206,7 +208,8 @@ def _parts(results: Results, found: Extras, without: set[str]) -> list[Part]:
             continue
         grid = None
         if table is not None:
-            grid = (matrix_grid if square else of_frame)(f"part-{stem}", table.head(ROWS))
+            key, models = f"part-{stem}", {m: Head(m, m, numeric=False) for m in results.models}
+            grid = matrix_grid(key, table.head(ROWS)) if square else of_frame(key, table.head(ROWS), heads=models)
         cut = whole is not None and (len(whole) > ROWS or stem in found.shown)
         title = stem.replace("_", " ")
         more = f"The whole table is {stem}.csv, beside this page." if cut else ""
@@ -235,7 +238,10 @@ def _explanations(
 ) -> dict[str, Any]:
     """Everything of the part on explanations."""
     drawn = maps(results)
-    pictures = [] if drawn else [one for stem in stems if (one := _picture(results, stem)) is not None]
+    pictures = []
+    for stem in [] if drawn else stems:
+        if (one := _picture(results, stem)) is not None:
+            pictures.append(replace(one, alt=f"explanations of {stem.removeprefix('explanations_')}"))
     drift = compact(attacked_explanations(results))
     return {
         "grid": explained_grid(results, explained),

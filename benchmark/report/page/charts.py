@@ -1,4 +1,4 @@
-"""Charts of the page: rates at a glance, and accuracy against budget as SVG that follows the page's colours."""
+"""Accuracy against budget as SVG that follows the page's colours."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchmark.report.curves import WORST, Curves
-from benchmark.report.leaderboard import headline_column
-from benchmark.report.page.tables import interval_cells, scale, short
+from benchmark.report.page.tables import short
 from benchmark.report.results import Results
 
 if TYPE_CHECKING:
@@ -20,61 +19,6 @@ if TYPE_CHECKING:
 WIDE, TALL = 340, 214  # of a panel of curves, in the units of its SVG
 LEFT, RIGHT, ABOVE, BELOW = 34, 8, 10, 32
 SERIES = 8  # colours of lines; then dashes
-
-
-@dataclass(frozen=True)
-class Strip:
-    """A model's values on one common axis: (name of the series, text, low, high, at) each, in percent of the axis."""
-
-    model: str
-    marks: list[tuple[str, str, float | None, float | None, float | None]]
-
-
-@dataclass(frozen=True)
-class Glance:
-    """A chart of strips: what its series mean, and the ends of its axis."""
-
-    series: list[tuple[str, str]]
-    ends: tuple[str, str]
-    strips: list[Strip]
-
-
-def glance(results: Results, board: pd.DataFrame) -> Glance:
-    """Clean accuracy beside the worst case, a row a model; of a task that judges by numbers the headline alone."""
-    headline = headline_column(results)
-    names = [results.task.columns(results.plan["dataset"]["classes"])[0].name] if results.task.verdicts else []
-    names = [*names, *([headline] if headline not in names and headline in board else [])]
-    if not names or names[0] not in board:
-        return Glance([], ("0", "1"), [])
-    lows = pd.concat([board[f"{name}_low"] for name in names])
-    highs = pd.concat([board[f"{name}_high"] for name in names])
-    ends = scale(lows, highs)
-    cells = {name: interval_cells(board, name, ends) for name in names}
-    strips = [
-        Strip(
-            str(model),
-            [
-                (_series(i, names), cells[n][row].text, cells[n][row].low, cells[n][row].high, cells[n][row].at)
-                for i, n in enumerate(names)
-            ],
-        )
-        for row, model in enumerate(board["model"])
-    ]
-    threat = results.suite.threat
-    words = {name: name.replace("_", " ") for name in names}
-    if results.task.verdicts:
-        words[names[0]] = "no attack"
-        if len(names) > 1 and threat is not None:
-            words[names[1]] = f"worst case over all attacks within {threat.norm} {threat.eps}"
-    series = [(_series(i, names), words[name]) for i, name in enumerate(names)]
-    return Glance(series, (short(ends[0]).removesuffix(".000"), short(ends[1]).removesuffix(".000")), strips)
-
-
-def _series(i: int, names: Sequence[str]) -> str:
-    return "worst" if len(names) > 1 and i == 1 else "clean"
-
-
-# -- accuracy against budget -------------------------------------------------------------------------------
 
 
 @dataclass
@@ -195,7 +139,8 @@ def _said(own: pd.DataFrame, eps: float | None) -> str:
     if eps is not None and len(at := worst[worst["eps"] <= eps + 1e-12]):
         words += f", {short(float(at.iloc[-1]['robust_acc']))} at {eps:.4g}"
     half = worst[worst["robust_acc"] <= float(start["robust_acc"]) / 2]
-    words += f", {short(float(end['robust_acc']))} at {float(end['eps']):.4g}"
+    if eps is None or float(end["eps"]) > eps + 1e-12:
+        words += f", {short(float(end['robust_acc']))} at {float(end['eps']):.4g}"
     if len(half) and isfinite(float(half.iloc[0]["eps"])):
         words += f"; halved at {float(half.iloc[0]['eps']):.3g}"
     return words

@@ -82,11 +82,10 @@
   const digits = (value) => (value === null || value === undefined ? "–" : String(value).replace("-", "−"));
   const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)} %`);
   const COLUMNS = [
-    ["state", "", (value) => STATES[value]], ["label", "label", named], ["before", "clean", named], ["pred", "prediction", named],
+    ["state", "", String], ["label", "label", named], ["before", "clean", named], ["pred", "prediction", named],
+    ["amp", "amplification", digits], ["rel_err", "error", digits], ["rel_err_before", "error before", digits],
     ["norm", "norm", digits], ["margin", "margin", digits], ["sure", "confidence before", percent],
-    ["now", "confidence after", percent], ["views", "views broken", percent],
-    ["rel_err_before", "error before", digits], ["rel_err", "error", digits], ["amp", "amplification", digits],
-    ["psnr", "PSNR", digits], ["ssim", "SSIM", digits], ["halluc", "hallucination", digits],
+    ["now", "confidence after", percent], ["views", "views broken", percent], ["psnr", "PSNR", digits], ["ssim", "SSIM", digits], ["halluc", "hallucination", digits],
   ];
   const NAMES = new Set(["state", "label", "before", "pred"]);
   let current = null, from = null;
@@ -114,7 +113,7 @@
   function headline(name, text, sorted) {
     const head = element("th", undefined, { scope: "col" });
     if (name && !NAMES.has(name)) head.className = "number";
-    if (sorted) head.setAttribute("aria-sort", "ascending");
+    if (sorted) head.setAttribute("aria-sort", sorted);
     const button = element("button", undefined, { type: "button", "data-sort": "" });
     button.append(element("span", text));
     head.append(button);
@@ -124,15 +123,16 @@
     const cell = data.cells[current];
     const [model, attack] = current.split("|");
     const about = data.attacks[attack];
+    const states = cell.made ? ["not taken", "taken for it", "", "no verdict"] : STATES;
     const columns = COLUMNS.filter(([name]) => cell[name] && (name !== "state" || data.verdicts || cell.state.some((s) => s)));
     const pictures = cell.thumbs || null;
     const rows = cell.s.map((id, i) => i).filter((i) => !only.checked || cell.state[i] === 1);
     const shown = rows.slice(0, limit);
     const top = element("thead"), line = element("tr"), list = element("tbody");
-    line.append(headline("", "sample", false));
+    line.append(headline("", "sample", ""));
     for (const [name, text] of columns) {
       const words = name === "norm" && about.norm ? `${about.norm} norm` : text || "outcome";
-      line.append(headline(name, words, name === "norm"));
+      line.append(headline(name, words, name !== cell.by ? "" : data.verdicts ? "ascending" : "descending"));
     }
     top.append(line);
     for (const i of shown) {
@@ -142,7 +142,7 @@
       first.append(id);
       row.append(first);
       for (const [name, , text] of columns) {
-        const value = cell[name][i], made = element("td", text(value));
+        const value = cell[name][i], made = element("td", name === "state" ? states[value] : text(value));
         if (value !== null && value !== undefined) made.dataset.v = NAMES.has(name) && name !== "state" ? named(value) : value;
         if (!NAMES.has(name)) made.className = "number";
         if (name === "state") made.className = `state-${value}`;
@@ -166,8 +166,8 @@
     document.getElementById("panel-title").textContent = `${model} under ${about.name}` + (about.eps ? `, ${about.norm || "budget"} ${about.eps}` : "");
     document.getElementById("panel-words").textContent = `${cell.w}.`;
     const broken = cell.state.filter((state) => state === 1).length;
-    document.getElementById("panel-broken").hidden = !data.verdicts;
-    only.checked = data.verdicts && broken > 0;
+    document.getElementById("panel-broken").hidden = !data.verdicts || cell.made;
+    only.checked = data.verdicts && !cell.made && broken > 0;
     fill(FIRST);
     if (!panel.open) panel.showModal();
     panel.scrollTop = 0;

@@ -24,7 +24,7 @@ from benchmark.spec.suite import show_eps
 MOST_ROWS = 120_000  # samples over all cells of the matrix
 THUMBNAILS = 1_300_000  # bytes of all thumbnails together
 HELD, BROKEN, WRONG, OPEN = range(4)  # what happened to a sample
-NUMBERS = ("rel_err_before", "rel_err", "amp", "psnr", "ssim", "halluc")  # of tasks without verdicts
+NUMBERS = ("amp", "rel_err", "rel_err_before", "psnr", "ssim", "halluc")  # of tasks without verdicts
 
 
 @dataclass
@@ -58,7 +58,10 @@ class Attacked:
 
 @dataclass
 class Judged:
-    """What an attack did to a model's samples, in the order in which it is shown: columns of equal length."""
+    """What an attack did to a model's samples, in the order in which it is shown: columns of equal length.
+
+    ``by`` names the column that orders them, ``made`` says that the inputs were made from nothing.
+    """
 
     samples: list[str]
     columns: dict[str, list[Any]]
@@ -67,6 +70,8 @@ class Judged:
     of: int
     views: int = 1
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
+    by: str = ""
+    made: bool = False
 
 
 @dataclass
@@ -148,33 +153,39 @@ class Samples:
             words += f" under at least one of {several} views"
         return self._ordered(one, columns, Judged([], {}, share, words, len(asked), several, rows))
 
-    def _measured(self, model: str, attacked: Attacked, rows: pd.DataFrame, several: int) -> Judged:
-        """Rows of a task that judges by numbers; of several views the worst."""
+    def _measured(self, model: str, attacked: Attacked, rows: pd.DataFrame, several: int) -> Judged | None:
+        """Rows of a task that judges by numbers; of several views the worst; None where nothing is measured."""
         names = [name for name in NUMBERS if name in rows]
         column = next((s.column for s in self.results.task.scores() if s.name == self.results.task.headline), "")
-        if not column.strip() or column not in rows:
-            column = names[0] if names else ""
+        if not column or column not in rows:
+            column = next((name for name in ("amp", "rel_err") if name in rows), "")
+        moved = [name for name in ("norm_l2", "norm_linf") if name in rows]
+        if not column or (moved and not rows[moved].to_numpy(float).any()):  # it measures the network, perturbs nothing
+            return None
         ok = rows["status"].to_numpy() == "ok"
         one = rows.assign(_good=ok)
-        if several > 1 and column:
-            one = one.sort_values(column, ascending=False, kind="stable").drop_duplicates("sample")
+        one = one.sort_values(column, ascending=False, kind="stable").drop_duplicates("sample")
         norm = f"norm_{attacked.norm}"
         columns: dict[str, list[Any]] = {
             "state": np.where(one["_good"], HELD, OPEN).tolist(),
             "norm": _floats(one[norm].to_numpy(float)) if norm in one else [],
         }
         columns |= {name: _floats(one[name].to_numpy(float)) for name in names}
-        values = rows.loc[ok, column].to_numpy(float) if column else np.zeros(0)
+        values = rows.loc[ok, column].to_numpy(float)
         mean = float(np.nanmean(values)) if len(values) and np.isfinite(values).any() else float("nan")
         share = stats.Estimate(mean, float("nan"), float("nan"), len(values))
         words = f"mean {column} {short(mean)} over {len(one)} samples" if isfinite(mean) else "no valid verdict"
         words += f" under {several} views each" if several > 1 else ""
-        return self._ordered(one, columns, Judged([], {}, share, words, len(one), several, rows))
+        found = Judged([], {}, share, words, len(one), several, rows, by=column)
+        return self._ordered(one, columns, found, (-one[column]).fillna(np.inf).tolist())
 
     @staticmethod
-    def _ordered(one: pd.DataFrame, columns: dict[str, list[Any]], found: Judged) -> Judged:
-        """By norm, missing ones last; where there is no norm by the margin."""
-        by = columns.get("norm") or columns.get("margin") or columns["state"]
+    def _ordered(
+        one: pd.DataFrame, columns: dict[str, list[Any]], found: Judged, by: Sequence[float | None] = ()
+    ) -> Judged:
+        """By these values, else by norm, where there is none by the margin; missing ones last."""
+        found.by = found.by or next((name for name in ("norm", "margin") if columns.get(name)), "")
+        by = by or columns.get(found.by) or columns["state"]
         key = np.array([np.inf if value is None else value for value in by], dtype=float)
         state = np.asarray(columns["state"])
         order = np.lexsort((key, state == OPEN))
@@ -197,6 +208,8 @@ class Samples:
                 "s": [ids.setdefault(name, len(ids)) for name in samples],
                 "w": each.words,
                 "of": len(each.samples),
+                "by": each.by,
+                "made": each.made,
                 **{name: values[:most] for name, values in each.columns.items()},
             }
             cells[f"{model}|{key}"] = cell
@@ -291,7 +304,7 @@ def _generated(rows: pd.DataFrame) -> Judged:
     }
     words = f"{int(won.sum())} of {len(rows)} made inputs are taken for their class"
     share = stats.rate(np.where(good, won.astype(float), np.nan))
-    return Judged(rows["sample"].tolist(), columns, share, words, len(rows), 1, rows)
+    return Judged(rows["sample"].tolist(), columns, share, words, len(rows), 1, rows, made=True)
 
 
 def _after(rows: pd.DataFrame, name: str) -> list[Any]:

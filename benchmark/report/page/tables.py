@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.report.board import Leaderboard
 from benchmark.report.columns import shown_columns
-from benchmark.report.flags import flags
 from benchmark.report.leaderboard import COUNTS
 from benchmark.report.probes import declared
 from benchmark.report.results import Results
@@ -138,8 +138,9 @@ def _numeric(column: pd.Series) -> bool:
 # -- the leaderboard ---------------------------------------------------------------------------------------
 
 
-def board_grid(results: Results, board: pd.DataFrame) -> Grid:
-    """The leaderboard: headline columns shown, the others by groups; flags link to their explanations."""
+def board_grid(results: Results, lead: Leaderboard) -> Grid:
+    """The leaderboard: headline columns shown, the others by groups; flags link to their footnotes."""
+    board = lead.frame
     first = [name for name in shown_columns(results, board) if name in board]
     bounds = {f"{name}_{side}" for name in board.columns for side in ("low", "high") if f"{name}_low" in board}
     rest = [str(name) for name in board.columns if name not in bounds and name not in first]
@@ -158,7 +159,7 @@ def board_grid(results: Results, board: pd.DataFrame) -> Grid:
         )
         for name in order
     ]
-    cells = [_flag_cells(results, board) if name == "flags" else interval_cells(board, name) for name in order]
+    cells = [_flag_cells(lead) if name == "flags" else interval_cells(board, name) for name in order]
     shown = {FIRST: True} | dict.fromkeys(dict.fromkeys(groups.values()), False)
     return Grid(
         "board", "Leaderboard", heads, [list(row) for row in zip(*cells, strict=True)], shown, filtered="models"
@@ -222,13 +223,12 @@ def _at(probe: str, eps: Any) -> str:
     return probe if eps is None else f"{probe} · {show_eps(Fraction(eps))}"
 
 
-def _flag_cells(results: Results, board: pd.DataFrame) -> list[Cell]:
-    """The flags of each model, each with a link to what it means."""
-    raised = list(flags(results))
+def _flag_cells(lead: Leaderboard) -> list[Cell]:
+    """The flags of each model, each with a link to its footnote."""
     found = []
-    for model in board["model"]:
-        own = [(i, flag) for i, flag in enumerate(raised, 1) if flag.model == model]
-        links = tuple((flag.name.replace("-", " "), f"#flag-{i}", flag.words) for i, flag in own)
+    for model in lead.frame["model"]:
+        own = [note for note in lead.notes if any(who == model for who, _ in note.found)]
+        links = tuple((note.name.replace("-", " "), f"#flag-{note.number}", note.means) for note in own)
         found.append(Cell("" if links else "–", str(len(own)) if own else "", links=links))
     return found
 

@@ -1,0 +1,168 @@
+"""What a suite says at a glance: values with their intervals on one axis, a row a model or an attack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import pandas as pd
+
+from benchmark.report.leaderboard import headline_column
+from benchmark.report.page.tables import interval_cells, scale, short
+from benchmark.report.probes import ProbeView, views
+from benchmark.report.results import Condition, Results
+from benchmark.spec.suite import show_eps
+
+TOGETHER = 6  # models that one axis holds
+CHARTS = 4  # of a suite with more models
+Mark = tuple[str, str, float | None, float | None, float | None]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A row: its name, a word behind it, and (class, text, low, high, at) of each mark, in percent of the axis."""
+
+    name: str
+    note: str
+    marks: list[Mark]
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A chart of strips: a title, what its series mean, the ends of its axis; ``arrow``: one mark leads to the next."""
+
+    title: str
+    series: list[tuple[str, str]]
+    ends: tuple[str, str]
+    strips: list[Strip]
+    arrow: bool = False
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A column of the leaderboard that says what an attack is about."""
+
+    column: str
+    title: str
+    name: str
+    note: str = ""
+
+
+def glances(results: Results, board: pd.DataFrame) -> list[Glance]:
+    """The headline of every model; without a headline threat model what each attack is about, beside no attack."""
+    asked = [] if results.suite.threat is not None else list(_asked(results, board))
+    first = _headline(results, board)
+    if not asked:
+        return [first] if first is not None else []
+    if len(board) > TOGETHER:
+        by_model = [_by_model(board, each.column, f"{each.title}: {each.name}") for each in asked]
+        return [*([first] if first is not None else []), *by_model][:CHARTS]
+    clean = results.task.columns(results.plan["dataset"]["classes"])[0].name
+    if results.task.verdicts:
+        asked = [Asked(clean, _titled("accuracy", True), "no attack"), *asked]
+    elif first is not None:
+        asked = [Asked(clean, first.series[0][1], "no attack"), *asked]
+    titles = dict.fromkeys(each.title for each in asked)
+    return [_by_attack(board, title, [each for each in asked if each.title == title]) for title in titles]
+
+
+# -- a row a model -----------------------------------------------------------------------------------------
+
+
+def _headline(results: Results, board: pd.DataFrame) -> Glance | None:
+    """No attack beside the worst case; of a task that judges by numbers the column that ranks."""
+    task, threat, headline = results.task, results.suite.threat, headline_column(results)
+    columns = task.columns(results.plan["dataset"]["classes"])
+    names = [columns[0].name] if task.verdicts else []
+    names = [*names, *([headline] if headline not in names and headline in board else [])]
+    if not names or names[0] not in board:
+        return None
+    if task.verdicts:
+        words = ["no attack"]
+        words += [f"worst case over all attacks within {threat.norm} {threat.eps}"] if threat and len(names) > 1 else []
+    else:
+        words = [_directed(headline.replace("_", " "), _better(results, headline))]
+    looks = ["clean", "worst"][: len(names)]
+    ends = scale(*(pd.concat([board[f"{name}_{side}"] for name in names]) for side in ("low", "high")))
+    marks = [_marks(board, name, look, ends) for name, look in zip(names, looks, strict=True)]
+    ranked = board["rank"].notna()
+    strips = [
+        Strip(str(model), "no rank" if ranked.any() and not has else "", list(row))
+        for model, has, row in zip(board["model"], ranked, zip(*marks, strict=True), strict=True)
+    ]
+    return Glance("", list(zip(looks, words, strict=True)), _ends(ends), strips, arrow=True)
+
+
+def _by_model(board: pd.DataFrame, column: str, title: str) -> Glance:
+    ends = scale(board[f"{column}_low"], board[f"{column}_high"])
+    marks = _marks(board, column, "clean", ends)
+    strips = [Strip(str(model), "", [mark]) for model, mark in zip(board["model"], marks, strict=True)]
+    return Glance(title, [], _ends(ends), strips)
+
+
+def _better(results: Results, headline: str) -> bool:
+    """Direction of the column that ranks where a task judges by numbers."""
+    for score in results.task.scores():
+        if headline == score.name or headline.startswith(f"{score.name}_"):
+            return bool(score.higher_is_better)
+    return bool(results.task.columns(results.plan["dataset"]["classes"])[0].higher_is_better)
+
+
+# -- a row an attack ---------------------------------------------------------------------------------------
+
+
+def _asked(results: Results, board: pd.DataFrame) -> Iterator[Asked]:
+    """Of each attack at its largest budget the column that it is about, else the accuracy or norm that it leaves."""
+    for view in views(results):
+        eps = max(view.budgets, key=lambda each: Fraction(each or 0))
+        found = next(iter([*_declared(view, eps), *_usual(results, view, eps)]), None)
+        if found is not None and f"{found[0]}_low" in board and board[found[0]].notna().any():
+            at = "" if eps is None else f" at {show_eps(Fraction(eps))}"
+            yield Asked(*found, f"{view.name}{at}", "control" if view.attack.control else "")
+
+
+def _declared(view: ProbeView, eps: str | None) -> Iterator[tuple[str, str]]:
+    suffix = Condition(view.name, None if eps is None else Fraction(eps)).suffix
+    for column in view.attack.columns():
+        if column.glance:
+            yield f"{column.name}_{suffix}", _titled(column.glance, column.higher_is_better)
+
+
+def _usual(results: Results, view: ProbeView, eps: str | None) -> Iterator[tuple[str, str]]:
+    if not results.task.verdicts or view.attack.generates or not view.attack.breaks:
+        return
+    threat = view.attack.threat
+    if threat.kind == "minimal":
+        yield f"median_{threat.norm}_{view.name}", _titled(f"median {threat.norm} norm that breaks a sample", True)
+    else:
+        suffix = Condition(view.name, None if eps is None else Fraction(eps)).suffix
+        yield f"{results.task.robust_name}_{suffix}", _titled("accuracy", True)
+
+
+def _by_attack(board: pd.DataFrame, title: str, asked: Sequence[Asked]) -> Glance:
+    names = [each.column for each in asked]
+    ends = scale(*(pd.concat([board[f"{name}_{side}"] for name in names]) for side in ("low", "high")))
+    looks = [f"m{i}" for i in range(len(board))]
+    strips = []
+    for each in asked:
+        cells = interval_cells(board, each.column, ends)
+        marks = [(look, cell.text, cell.low, cell.high, cell.at) for look, cell in zip(looks, cells, strict=True)]
+        strips.append(Strip(each.name, each.note, marks))
+    return Glance(title, list(zip(looks, map(str, board["model"]), strict=True)), _ends(ends), strips)
+
+
+def _titled(words: str, higher_is_better: bool) -> str:
+    return _directed(f"{words[:1].upper()}{words[1:]}", higher_is_better)
+
+
+def _directed(words: str, higher_is_better: bool) -> str:
+    return f"{words} ({'higher' if higher_is_better else 'lower'} is better)"
+
+
+def _marks(board: pd.DataFrame, name: str, look: str, ends: tuple[float, float]) -> list[Mark]:
+    return [(look, cell.text, cell.low, cell.high, cell.at) for cell in interval_cells(board, name, ends)]
+
+
+def _ends(ends: tuple[float, float]) -> tuple[str, str]:
+    return short(ends[0]).removesuffix(".000"), short(ends[1]).removesuffix(".000")
