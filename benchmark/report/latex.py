@@ -43,7 +43,9 @@ WIDTH = 8  # columns that fit a page; more are set smaller
 def escape(text: str) -> str:
     """Text as LaTeX shows it, on one line; what a plain pdfLaTeX has no glyph for becomes ``?``."""
     line = " ".join(text.split()).replace('"', "''")
-    return "".join(SPECIAL.get(c, c if (c.isascii() and c.isprintable()) or _accented(c) else "?") for c in line)
+    made = [SPECIAL.get(c, c if (c.isascii() and c.isprintable()) or _accented(c) else "?") for c in line]
+    apart = ["{}" if i and c == line[i - 1] == "-" else "" for i, c in enumerate(line)]  # two hyphens are a dash
+    return "".join(f"{gap}{text}" for gap, text in zip(apart, made, strict=True))
 
 
 def _accented(c: str) -> bool:

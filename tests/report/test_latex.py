@@ -15,7 +15,7 @@ from benchmark.report.board import Leaderboard
 from benchmark.report.latex import SPECIAL, escape, latex
 from tests.conftest import REPOSITORY
 
-BACK = {made: char for char, made in SPECIAL.items()}
+BACK = {made: char for char, made in SPECIAL.items()} | {"{}": ""}
 
 
 def read(text):
@@ -35,6 +35,7 @@ def read(text):
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), max_size=40))
+@example("--no-option")
 @example(r"\input{/etc/passwd} 50 % of a_b & c^2 #1 ~ $x$ [0, 1]")
 def test_escaped_text_reads_as_it_was_written(text):
     wanted = " ".join(text.split()).replace('"', "''")
