@@ -67,13 +67,11 @@ def _asked(boards: Sequence[Leaderboard], columns: str, sort: str) -> list[Leade
 def _print(board: Leaderboard) -> None:
     from benchmark.cli.console import table_console
     from benchmark.cli.tables import print_leaderboard
-    from benchmark.report.formats import MOST_PAIRS, about
+    from benchmark.report.formats import about, said
 
     console = table_console()
     print_leaderboard(console, board)
-    for line in board.places:
-        console.print(f"  {line}", markup=False)
-    for line in (*(board.pairs if len(board.pairs) <= MOST_PAIRS else ()), *board.checks):
+    for line in said(board):
         console.print(f"  {line}", markup=False)
     for note in board.notes:
         console.print(f"  ({note.number}) {note.name}: {note.means}", markup=False)

@@ -14,7 +14,7 @@ from benchmark.report.drift import SHOWN, TITLE, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
 from benchmark.report.explanations import one_method, scoring_lines
 from benchmark.report.flags import flags
-from benchmark.report.formats import MOST_PAIRS, texts
+from benchmark.report.formats import said, texts
 from benchmark.report.probes import published
 from benchmark.report.results import Results
 from benchmark.report.text import MANY, cell_text, number
@@ -40,7 +40,7 @@ def print_report(
         for line in (*scoring_lines(results)[1:], *(f"{who}: {why}: {what}" for who, why, what in results.reasons())):
             console.print(f"  {line}", markup=False)
         return
-    for line in (*lead.places, *(lead.pairs if len(lead.pairs) <= MOST_PAIRS else ()), *lead.checks):
+    for line in said(lead):
         console.print(f"  {line}", markup=False)
     for flag in flags(results):
         console.print(f"  flag: {flag.model}: {flag.name}: {flag.words}", markup=False)
@@ -145,7 +145,7 @@ def _print_ranks(console: object, results: Results) -> None:
     from rich.table import Table
 
     assert isinstance(console, Console)
-    for line in (*scoring_lines(results), *(f"verdict, {said}" for said in worth(results)), *one_method(results)):
+    for line in (*scoring_lines(results), *(f"verdict, {words}" for words in worth(results)), *one_method(results)):
         console.print(f"  {line}", markup=False)
     ranked = explainer_ranks(results)
     if len(ranked) and len(results.suite.metrics) > MOST_METRICS:

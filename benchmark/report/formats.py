@@ -36,6 +36,11 @@ def csv_of_several(boards: Sequence[Leaderboard]) -> str:
     return to_csv(pd.concat([frame.reindex(columns=names) for frame in frames]).infer_objects()).decode()
 
 
+def said(board: Leaderboard) -> list[str]:
+    """The lines under a table in a terminal: places, pairs where they are few, what was verified."""
+    return [*board.places, *(board.pairs if len(board.pairs) <= MOST_PAIRS else ()), *board.checks]
+
+
 # -- cells --------------------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from math import isnan, nan
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -198,11 +198,6 @@ def _put(row: dict[str, Any], name: str, estimate: stats.Estimate) -> None:
     row[name], row[f"{name}_low"], row[f"{name}_high"] = estimate.value, estimate.low, estimate.high
 
 
-def verdicts(results: Results) -> list[str]:
-    """In words, which pairs the data decide and which they do not, and what was verified."""
-    return [*pair_words(results), *verified_words(results)]
-
-
 def verified_words(results: Results) -> list[str]:
     """How many returned inputs the verifier judged; empty where there are none."""
     judged, outside, lost = results.verified()
@@ -213,22 +208,21 @@ def pair_words(results: Results) -> list[str]:
     """A line a pair of models: what the data decide; and which models have no rank."""
     if not results.task.verdicts:
         return score_verdicts(results)
-    outcomes = {model: headline_outcomes(results, model) for model in results.models}
-    whole = [model for model, values in outcomes.items() if len(values) and not values.isna().any()]
-    pairs = [(a, b) for i, a in enumerate(whole) for b in whole[i + 1 :]]
-    tests = [stats.paired_rates(outcomes[a].to_numpy(), outcomes[b].to_numpy()) for a, b in pairs]
-    adjusted = stats.holm([1.0 if isnan(test.p) else test.p for test in tests])
+    whole, found = pairs(results)
     lines, column = [], headline_column(results)
-    for (a, b), test, p in zip(pairs, tests, adjusted, strict=True):
-        better, worse = (a, b) if test.difference >= 0 else (b, a)
-        if p < 0.05:
+    for pair in found:
+        if pair.better is not None:
+            worse = pair.b if pair.better == pair.a else pair.a
             lines.append(
-                f"{better} is better than {worse} on {column}: {abs(test.difference):.3f} (p = {p:.2g} after Holm)."
+                f"{pair.better} is better than {worse} on {column}: {abs(pair.difference):.3f}"
+                f" (p = {pair.p:.2g} after Holm)."
             )
-        elif test.only_a + test.only_b == 0:
-            lines.append(f"{a} and {b} agree on every one of {test.n} samples.")
+        elif pair.alike:
+            lines.append(f"{pair.a} and {pair.b} agree on every one of {pair.n} samples.")
         else:
-            lines.append(f"The data do not decide between {a} and {b} on {column} (p = {p:.2g} after Holm).")
+            lines.append(
+                f"The data do not decide between {pair.a} and {pair.b} on {column} (p = {pair.p:.2g} after Holm)."
+            )
     for model in results.models:
         if model not in whole:
             lines.append(f"{model} is not ranked: some samples have no valid verdict.")

@@ -165,7 +165,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
 class Pair:
     """Two models on the same samples: the first's mean less the second's, and p after Holm over all pairs.
 
-    ``better`` is the significantly better one (level 0.05), None where the data do not decide.
+    ``better`` is the significantly better one (level 0.05), None where the data do not decide; ``alike``: rates of
+    ``n`` samples of which not one is right in one model alone.
     """
 
     a: str
@@ -173,6 +174,8 @@ class Pair:
     difference: float
     p: float
     better: str | None
+    n: int = 0
+    alike: bool = False
 
 
 def _pairs(
@@ -184,7 +187,8 @@ def _pairs(
     for (a, b), made, p in zip(between, tests, holm([1.0 if isnan(t.p) else t.p for t in tests]), strict=True):
         first = (made.difference > 0) == higher_is_better
         decided = p < 0.05 and made.difference != 0
-        found.append(Pair(a, b, made.difference, p, (a if first else b) if decided else None))
+        alike = isinstance(made, Paired) and made.only_a + made.only_b == 0
+        found.append(Pair(a, b, made.difference, p, (a if first else b) if decided else None, made.n, alike))
     return found
 
 

@@ -189,12 +189,16 @@ class Store:
         Raises:
             StoreError: rows that are not the ones their JSON names.
         """
-        packed, found = self._packed_by_cell(), {}
+        packed: dict[str, Any] | None = None
+        found = {}
         for cell in cells:
             head = self.head(cell)
             if head is not None:
                 found[cell] = head, self.rows(cell) if "rows" in head else {}
-            elif cell in packed:
+                continue
+            if packed is None:
+                packed = self._packed_by_cell()
+            if cell in packed:
                 tables = packed[cell]
                 table = tables[1].drop_columns(["cell"]) if len(tables) > 1 else None
                 rows = {} if table is None else {n: table[n].to_numpy() for n in table.column_names}

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmark.report.explanations import real_explainers
 from benchmark.report.label.facts import Number, Sentence, Source, listed, plural
 from benchmark.report.label.shapes import CONTRAST
 from benchmark.report.label.tested import Tested
@@ -162,8 +161,3 @@ def _limits(every: Sequence[Tested], plans: tuple[Source, ...]) -> Iterator[Sent
         "A stronger attack than those tried may exist. The numbers show how badly it can fail, never that it is safe.",
         plans,
     )
-
-
-def has_explanations(every: Sequence[Tested]) -> bool:
-    """Whether any suite has explanations of this model."""
-    return any(tested.probe_cells(name) for tested in every for name in real_explainers(tested.results))
