@@ -145,7 +145,7 @@ def _print_ranks(console: object, results: Results) -> None:
     from rich.table import Table
 
     assert isinstance(console, Console)
-    for line in (*scoring_lines(results), *(f"verdict, {words}" for words in worth(results)), *one_method(results)):
+    for line in (*scoring_lines(results), *(f"verdict, {each}" for each in worth(results)), *one_method(results)):
         console.print(f"  {line}", markup=False)
     ranked = explainer_ranks(results)
     if len(ranked) and len(results.suite.metrics) > MOST_METRICS:
