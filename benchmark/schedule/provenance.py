@@ -36,19 +36,22 @@ def provenance(device: str) -> dict[str, str]:
     return {**versions(), "device": device_name(device), "date": now}
 
 
-def reset_peak_memory(device: str) -> None:
-    """Start a new peak, where the device or (on a CPU) the operating system can."""
+def reset_peak_memory(device: str) -> bool:
+    """Start a new peak; False where (on a CPU) the operating system cannot: peaks are then those of the process."""
     if device.startswith("cuda"):
         import torch
 
         torch.cuda.reset_peak_memory_stats(device)
-    else:
-        with contextlib.suppress(OSError), open("/proc/self/clear_refs", "wb", buffering=0) as file:  # noqa: PTH123
-            file.write(b"5")  # Linux: the resident peak starts again
+        return True
+    with contextlib.suppress(OSError), open("/proc/self/clear_refs", "wb", buffering=0) as file:  # noqa: PTH123
+        file.write(b"5")  # Linux: the resident peak starts again
+        return True
+    return False
 
 
 def peak_memory_mb(device: str) -> float:
-    """Peak of device memory since the reset; on a CPU that of the process' memory (macOS: since its start)."""
+    """Peak of device memory since the reset; on a CPU that of the process' memory (since its start, where
+    :func:`reset_peak_memory` says False)."""
     if device.startswith("cuda"):
         import torch
 

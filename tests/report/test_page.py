@@ -30,6 +30,7 @@ from benchmark.report.results import Results
 from benchmark.store.folder import Store
 from tests.conftest import REPOSITORY
 
+UNTRACKED = ("cells", "artefacts", ".lock", "run.json", "progress.json", "*.html")
 VOID = {"meta", "link", "img", "input", "br", "wbr"}
 MOST = 5_000_000  # bytes
 
@@ -101,8 +102,10 @@ def check_page(text: str) -> Parsed:
 
 
 @pytest.fixture(scope="module", params=["digits", "mri_details", "stripes", "fooling"])
-def tracked(request):
-    folder = REPOSITORY / "results" / request.param
+def tracked(request, tmp_path_factory):
+    """A folder as a clone has it: without what a run of the suite left there."""
+    folder = tmp_path_factory.mktemp("tracked") / request.param
+    shutil.copytree(REPOSITORY / "results" / request.param, folder, ignore=shutil.ignore_patterns(*UNTRACKED))
     return folder, made(folder)
 
 
@@ -186,7 +189,7 @@ def test_records_of_an_older_version_have_no_confidence_after(paged):
 
 
 def test_nothing_from_records_is_markup(tmp_path):
-    """Hostile texts in every place that a stranger's records can fill."""
+    """Hostile texts in every place that a stranger's records can fill; artefacts, if there are some, of other names."""
     evil = "</script><img src=x onerror=alert(1)><b>"
     shutil.copytree(REPOSITORY / "results" / "digits", tmp_path / "digits", ignore=shutil.ignore_patterns("*.html"))
     file = tmp_path / "digits" / "plan.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,11 +30,17 @@ class ToyPoison(Attack):
         return Threat(norm="linf", kind="fixed", knowledge="none")
 
     def run(self, model: Any, inputs: Any, labels: Any, *, eps: Any, generator: Any, fitted: Any = None) -> Perturbed:
-        before = Path(self.log).read_text() if Path(self.log).exists() else ""
         with Path(self.log).open("a") as file:
             file.write(f"{os.getpid()} {eps:g}\n")
-        if abs(eps - self.at) < 1e-9 and not (self.once and f" {eps:g}\n" in before):
+        if abs(eps - self.at) < 1e-9 and (not self.once or self._first()):
             _lost.append(True)
         if _lost:
             raise RuntimeError(TEXT)
         return Perturbed(inputs)
+
+    def _first(self) -> bool:
+        """Whether no other process came here before: creating a file is atomic, reading the log is not."""
+        with contextlib.suppress(FileExistsError):
+            Path(f"{self.log}.once").touch(exist_ok=False)
+            return True
+        return False

@@ -234,10 +234,11 @@ class Samples:
             return {}
         wanted = self._views_shown(one) if "views" in arrays else {}
         at = arrays["views"] if "views" in arrays else np.zeros(len(arrays["samples"]), int)
+        known = set(one.samples)  # a stranger's artefact may hold samples that have no row
         return {
             str(sample): values
             for sample, values, view in zip(arrays["samples"], arrays["inputs"], at, strict=True)
-            if not wanted or wanted.get(str(sample)) == int(view)
+            if str(sample) in known and (not wanted or wanted.get(str(sample)) == int(view))
         }
 
     @staticmethod
