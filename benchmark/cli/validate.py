@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli.console import say_lines
 from benchmark.cli.options import RESULTS, Entries, Include
-
-SHOWN = 20  # faults of one folder
 
 
 def validate(
@@ -29,14 +28,11 @@ def validate(
     bad = 0
     for folder in folders:
         found = validate_folder(folder, entries)
-        said = "good" if not found.faults else f"{len(found.faults)} faults"
+        n = len(found.faults)
+        said = f"{n} fault{'s' * (n > 1)}" if n else "good"
         typer.echo(f"{folder}: {found.records} records of {found.cells} cells: {said}")
-        for fault in found.faults[:SHOWN]:
-            typer.echo(f"  fault: {fault}")
-        if len(found.faults) > SHOWN:
-            typer.echo(f"  … and {len(found.faults) - SHOWN} more")
-        for note in found.notes:
-            typer.echo(f"  note: {note}")
+        say_lines([f"fault: {fault}" for fault in found.faults])
+        say_lines([f"note: {note}" for note in found.notes])
         bad += bool(found.faults)
     if bad:
         raise typer.Exit(1)

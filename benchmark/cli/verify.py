@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmark.cli.console import say_lines
 from benchmark.cli.options import RESULTS, Data, Device, Entries, Include, Models, Only, Out, SuiteName, Workers, listed
 
 if TYPE_CHECKING:
     from benchmark.schedule.recompute import Verified
-
-SHOWN = 20  # lines of a kind
 
 
 def verify(
@@ -65,16 +64,11 @@ def _say(name: str, found: Verified) -> None:
         f"{name}: {len(found.compared)} cells computed again: {counts['same']} the same, {counts['close']} within"
         f" rounding, {counts['differs']} not reproduced"
     )
-    _lines([f"not reproduced: {e.label} ({e.hash[:12]}): {e.words}" for e in found.compared if e.verdict == "differs"])
-    _lines([f"within rounding: {e.label}: {e.words}" for e in found.compared if e.verdict == "close"])
-    _lines([f"cannot be computed here ({n} cells): {reason}" for reason, n in found.changed.items()])
+    say_lines(
+        [f"not reproduced: {e.label} ({e.hash[:12]}): {e.words}" for e in found.compared if e.verdict == "differs"]
+    )
+    say_lines([f"within rounding: {e.label}: {e.words}" for e in found.compared if e.verdict == "close"])
+    say_lines([f"cannot be computed here ({n} cells): {reason}" for reason, n in found.changed.items()])
     typer.echo(f"  {found.judged:,} kept perturbed inputs judged again: {len(found.refuted)} verdicts not confirmed")
-    _lines([f"not confirmed: {words}" for words in found.refuted])
-    _lines([f"not judged ({n} cells): {reason}" for reason, n in found.not_judged.items()])
-
-
-def _lines(lines: list[str]) -> None:
-    for line in lines[:SHOWN]:
-        typer.echo(f"  {line}")
-    if len(lines) > SHOWN:
-        typer.echo(f"  … and {len(lines) - SHOWN} more")
+    say_lines([f"not confirmed: {words}" for words in found.refuted])
+    say_lines([f"not judged ({n} cells): {reason}" for reason, n in found.not_judged.items()])

@@ -180,11 +180,6 @@ def score_pairs(results: Results) -> tuple[list[str], list[stats.Pair]]:
     return list(whole), stats.pairs_of_values(whole, higher_is_better=False)
 
 
-def score_ranks(results: Results) -> dict[str, int]:
-    """1 + number of models significantly better on the headline; see :func:`score_pairs`."""
-    return stats.ranks_of(*score_pairs(results))
-
-
 def score_verdicts(results: Results) -> list[str]:
     """Each model against the reference on the headline, in words."""
     name, (entry, _) = headline_name(results), results.task.reference()

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from benchmark.report import scores
+from benchmark.report.stats import ranks_of
 from benchmark.tasks.base import Score, tasks
 
 SAMPLES = [f"s{i}" for i in range(8)]
@@ -119,7 +120,7 @@ def test_a_missing_verdict_leaves_a_blank_and_no_rank():
     values = scores.scored(results, "a", Score("x", "amp"), LARGE)
     assert values.isna().sum() == 1
     assert np.isnan(scores.mean(results, "a", "x", values).value)
-    assert scores.score_ranks(results) == {"plain": 1}
+    assert ranks_of(*scores.score_pairs(results)) == {"plain": 1}
     assert any("a is not ranked: samples" in line for line in scores.score_verdicts(results))
 
 
@@ -129,7 +130,7 @@ def test_the_gate_is_one_sided_and_paired(error, passed):
     spread = np.linspace(0, 1, 8)
     results = made(both("plain", 1, 1) | both("a", 3, 1), {"plain": 0.1 + spread, "a": error + spread})
     assert scores.gates(results)["a"].passed is passed
-    assert ("a" in scores.score_ranks(results)) is passed
+    assert ("a" in ranks_of(*scores.score_pairs(results))) is passed
     assert any(flag == "accuracy-gate" for _, flag, _ in scores.score_flags(results)) is not passed
     said = " ".join(scores.score_verdicts(results))
     assert "a is less stable than plain" in said, "a row that fails the gate can still show instability"
