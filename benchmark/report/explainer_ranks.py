@@ -17,7 +17,7 @@ from benchmark.report.explanations import (
     groups,
     real_explainers,
     refused,
-    score_rows,
+    scores_of,
     similarity,
 )
 from benchmark.report.results import Results
@@ -51,15 +51,15 @@ def controls_of(results: Results, metric: str) -> list[str]:
 @lru_cache(maxsize=256)
 def values(results: Results, model: str, metric: str) -> dict[str, NDArray[np.float64]]:
     """Scores of each explainer of a model on the same samples in the same order; without those that have none."""
-    rows = score_rows(results)
-    part = rows[(rows["model"] == model) & (rows["metric"] == metric)]
-    samples = pd.Index(part["sample"].unique())
+    scores, names = scores_of(results), [probe.name for probe in results.suite.explainers]
+    parts = {name: scores[model, name, metric] for name in names if (model, name, metric) in scores}
+    samples = pd.Index([sample for part in parts.values() for sample in part["sample"]]).unique()
     found = {}
-    for probe in results.suite.explainers:
-        own = part[part["probe"] == probe.name].drop_duplicates("sample").set_index("sample")["value"]
+    for name, part in parts.items():
+        own = part.drop_duplicates("sample").set_index("sample")["value"]
         column = own.astype(float).reindex(samples).to_numpy()
         if np.isfinite(column).any():
-            found[probe.name] = np.where(np.isfinite(column), column, nan)
+            found[name] = np.where(np.isfinite(column), column, nan)
     return found
 
 

@@ -23,8 +23,7 @@ LEVEL = 0.05
 
 def explanations(results: Results) -> pd.DataFrame:
     """One row a model and explainer, controls included: mean of each metric with its bootstrap interval."""
-    rows, scores = [], score_rows(results)
-    by_cell = dict(tuple(scores.groupby(["model", "probe", "metric"], sort=False))) if len(scores) else {}
+    rows, by_cell = [], scores_of(results)
     for model in results.models:
         for probe in results.suite.explainers:
             planned = results.planned(model, "explain", probe.name)
@@ -70,6 +69,15 @@ def score_rows(results: Results) -> pd.DataFrame:
     return kept
 
 
+@lru_cache(maxsize=4)
+def scores_of(results: Results) -> dict[tuple[str, str, str], pd.DataFrame]:
+    """:func:`score_rows` of each (model, explainer, metric) that has some."""
+    scores = score_rows(results)
+    parts = scores.groupby(["model", "probe", "metric"], sort=False) if len(scores) else ()
+    return {(str(model), str(probe), str(metric)): part for (model, probe, metric), part in parts}
+
+
+@lru_cache(maxsize=64)
 def refused(results: Results, model: str) -> str:
     """Why a model's explanations are not scored, such as ``accuracy 0.53 < 0.8``; "" where they are."""
     rule = results.suite.explaining

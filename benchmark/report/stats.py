@@ -1,4 +1,4 @@
-"""Intervals and paired tests. Own code only where neither SciPy nor statsmodels has it."""
+"""Intervals and paired tests. Own code only where SciPy does not have it."""
 
 from __future__ import annotations
 
@@ -153,12 +153,15 @@ def mcnemar(only_a: int, only_b: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values (statsmodels)."""
-    if not len(p_values):
-        return []
-    from statsmodels.stats.multitest import multipletests
+    """Holm's step-down adjusted p values (Holm 1979), in the order given.
 
-    return [float(p) for p in multipletests(list(p_values), method="holm")[1]]
+    Not statsmodels' ``multipletests``: it collects the process' garbage at every call, half the time of a report.
+    """
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    return [float(value) for value in adjusted]
 
 
 @dataclass(frozen=True)

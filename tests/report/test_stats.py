@@ -47,6 +47,14 @@ def test_mcnemar_exact_equals_statsmodels():
         assert stats.mcnemar(only_a, only_b) == pytest.approx(expected)
 
 
+@given(st.lists(st.floats(0, 1) | st.sampled_from([0.01, 0.05, 1.0]), max_size=12))
+def test_holm_is_statsmodels(p_values):
+    from statsmodels.stats.multitest import multipletests
+
+    expected = multipletests(p_values, method="holm")[1].tolist() if p_values else []
+    assert stats.holm(p_values) == expected
+
+
 def test_mcnemar_without_discordant_pairs_is_one():
     assert stats.mcnemar(0, 0) == 1.0
 
