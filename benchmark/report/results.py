@@ -128,8 +128,13 @@ class Results:
 
     def sources(self, probe: str) -> list[str]:
         """Entries that an attack probe was fitted on, in the plan's order."""
-        cells = self.cells[(self.cells["kind"] == "attack") & (self.cells["probe"] == probe)]
-        return [source for source in dict.fromkeys(cells["source"]) if source]
+        return self._sources.get(probe, [])
+
+    @cached_property
+    def _sources(self) -> dict[str, list[str]]:
+        cells = self.cells[self.cells["kind"] == "attack"].drop_duplicates(["probe", "source"])
+        fitted = cells[cells["source"].fillna("") != ""]
+        return {str(probe): list(part["source"]) for probe, part in fitted.groupby("probe", sort=False)}
 
     def own_source(self, model: str, probe: str) -> str:
         """The entry whose fit stands for a model's own row, "" where the attack fits nothing."""
