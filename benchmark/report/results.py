@@ -74,6 +74,7 @@ class Results:
         self.models: list[str] = list(plan["entries"])
         self.stray = len(store.recorded() - wanted)
         self._clean = {model: self._clean_rows(model) for model in self.models}
+        self._outcomes: dict[tuple[str, Condition, str], pd.Series] = {}
 
     # -- parts --------------------------------------------------------------------------------------------------
 
@@ -173,9 +174,13 @@ class Results:
         A sample is broken at eps by any verified success of the probe with a norm (or a budget) of at most eps;
         ``success`` is the column that says so (``"success_8bit"``: after rounding to 8 bits).
         """
-        rows = self.attack_rows(model, condition.probe)
-        broken = self.broken(rows, condition.eps, str(self.threat(condition.probe).get("norm")), success)
-        return self._judge(model, broken, self.valid(rows, condition), self.attacked_samples(model, condition))
+        asked = model, condition, success  # by the row, the pairs, the page and the attack's own tables
+        if asked not in self._outcomes:
+            rows = self.attack_rows(model, condition.probe)
+            broken = self.broken(rows, condition.eps, str(self.threat(condition.probe).get("norm")), success)
+            samples = self.attacked_samples(model, condition)
+            self._outcomes[asked] = self._judge(model, broken, self.valid(rows, condition), samples)
+        return self._outcomes[asked].copy()
 
     def worst(self, model: str, norm: str, eps: Fraction) -> pd.Series:
         """Right and broken by no attack or control of this norm within eps; NaN without a verdict of each of them."""
