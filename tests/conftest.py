@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -14,6 +15,12 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).parents[1]
+
+
+def pytest_collection_finish() -> None:
+    """Whatever is there after the imports stays: the collector need not walk over it again (two fifths of the time)."""
+    gc.collect()
+    gc.freeze()
 
 LINEAR_MODEL = """
 import torch
