@@ -22,6 +22,7 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
 
+
 LINEAR_MODEL = """
 import torch
 from torch import nn

@@ -21,6 +21,7 @@ def test_the_projection_is_the_products_that_the_page_shows(monkeypatch):
     found = projection.projection(seconds_a_pass=1e-3)
     assert found["attack_hours"] == pytest.approx(50 * 5000 * 10 * 1e-3 / 3600)
     assert found["explain_hours"] == pytest.approx(50 * 1000 * 5 * 62 * 1e-3 / 3600)
-    assert found["cells"] == 50 * 50 * 3 + 50 * 10 * 5 * 21
+    assert found["fit_hours"] == pytest.approx(50 * 3 * 10_000 * 10 * 2 * 1e-3 / 3600)
+    assert found["cells"] == 50 * 3 + 50 * 50 * 3 + 50 * 10 * 5 * 21
     assert len(projection.RECORDED) + len(projection.BY_STEPS) == 20
     assert len(set(projection.METRICS)) == 20

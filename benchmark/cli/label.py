@@ -30,6 +30,8 @@ def label(
         raise UnknownNameError("format", form, [*FORMS, "all"], "html, md, svg, png, yaml, all")
     include_files(include)
     made = make(model, out, suites or ())
+    forms = list(FORMS) if form == "all" else [form]
+    files = write_label(made, into or Path("labels") / model, forms)  # before it is printed: a pipe may end early
     for sentence in made.at("first"):
         typer.echo(f"Read this first: {sentence.text}")
     typer.echo(f"{made.model}: {made.verdict.text}")
@@ -40,6 +42,5 @@ def label(
         for sentence in made.at(key):
             typer.echo(f"- {sentence.text}")
     typer.echo("")
-    forms = list(FORMS) if form == "all" else [form]
-    for file in write_label(made, into or Path("labels") / model, forms):
+    for file in files:
         typer.echo(f"label: {file}")

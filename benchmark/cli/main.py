@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import typer
@@ -54,6 +55,9 @@ def main() -> None:
     """Entry point of the command line."""
     from benchmark.errors import AssayError, UsageError
 
+    gc.set_threshold(
+        100_000
+    )  # tables live to the end of a command: looking for garbage in them takes a fifth of a report
     try:
         app()
     except UsageError as error:

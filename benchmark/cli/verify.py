@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.cli.console import say_lines
-from benchmark.cli.options import RESULTS, Data, Device, Entries, Include, Models, Only, Out, SuiteName, Workers, listed
+from benchmark.cli.options import RESULTS, Data, Device, Entries, Include, Out, SuiteName, Workers, listed
 
 if TYPE_CHECKING:
     from benchmark.schedule.recompute import Verified
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 def verify(
     suite: SuiteName,
     sample: Annotated[float, typer.Option(help="Share of the done cells to compute again.")] = 0.05,
-    seed: Annotated[int, typer.Option(help="Of the choice of cells.")] = 0,
-    models: Models = "",
-    only: Only = [],  # noqa: B006
+    seed: Annotated[int | None, typer.Option(help="Of the choice of cells (default: another one each time).")] = None,
+    models: Annotated[str, typer.Option(help="Only records of these entries, joined by commas.")] = "",
+    only: Annotated[list[str], typer.Option(help="Only records of these attacks and explainers; repeatable.")] = [],  # noqa: B006
     device: Device = "auto",
     workers: Workers = None,
     entries: Entries = [],  # noqa: B006
@@ -30,6 +31,7 @@ def verify(
     """Compute a random share of the cells again and compare; judge all kept perturbed inputs by the verifier alone."""
     from benchmark.cli.progress import watcher_for
     from benchmark.cli.report import parts_folders, results_folder
+    from benchmark.errors import UnknownNameError
     from benchmark.registry import include as include_files
     from benchmark.schedule.recompute import verify as verify_suite
     from benchmark.schedule.run import Options, resolve
@@ -46,23 +48,35 @@ def verify(
         device=device,
         workers=workers,
     )
+    drawn = secrets.randbelow(1_000_000) if seed is None else seed  # one that is known is one to lie around
     good = True
-    for folder in [results_folder(suite, out), *parts_folders(suite, out)]:
-        plan = Store(folder).plan()
-        own = replace(options, limit=plan["dataset"]["n"]) if plan is not None else options
+    folders = [results_folder(suite, out), *parts_folders(suite, out)]
+    plans = {folder: plan for folder in folders if (plan := Store(folder).plan()) is not None}
+    known = [name for plan in plans.values() for name in plan["entries"]]
+    for name in options.models if plans else ():
+        if name not in known:
+            raise UnknownNameError("model", name, known, f"the records of {suite}")
+    for folder in folders:
+        own = options
+        if folder in plans:
+            there = tuple(name for name in options.models if name in plans[folder]["entries"])
+            if options.models and not there:
+                continue  # the part of a suite that has none of them
+            own = replace(options, models=there, limit=plans[folder]["dataset"]["n"])
         name = suite if suite.endswith(".toml") else folder.name
-        found = verify_suite(resolve(name, own), own, watcher_for(), sample, seed)
-        _say(folder.name, found)
+        found = verify_suite(resolve(name, own), own, watcher_for(), sample, drawn)
+        _say(folder.name, found, drawn)
         good &= found.good
     if not good:
         raise typer.Exit(1)
 
 
-def _say(name: str, found: Verified) -> None:
+def _say(name: str, found: Verified, seed: int) -> None:
     counts = {word: sum(each.verdict == word for each in found.compared) for word in ("same", "close", "differs")}
     typer.echo(
-        f"{name}: {len(found.compared)} cells computed again: {counts['same']} the same, {counts['close']} within"
-        f" rounding, {counts['differs']} not reproduced"
+        f"{name}: {found.drawn} of {found.done} records drawn (--seed {seed}); with those that they need"
+        f" {len(found.compared)} cells computed again: {counts['same']} the same, {counts['close']} within rounding,"
+        f" {counts['differs']} not reproduced"
     )
     say_lines(
         [f"not reproduced: {e.label} ({e.hash[:12]}): {e.words}" for e in found.compared if e.verdict == "differs"]

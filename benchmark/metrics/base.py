@@ -104,6 +104,7 @@ class Metric(Plugin):
         needs_masks: True where it needs to know where the evidence is.
         needs_artefacts: True where it needs to know where the false structure is.
         family: faithfulness, robustness, randomisation, complexity, localisation or axiomatic.
+        asks: what it asks of an explanation, for people; "": what its family asks.
         channels: how channels are used, ``"abs-sum"``, ``"sum"`` or ``"each"``.
         range: of the values, in words such as ``"[0, 1]"``.
         quantus: what Quantus 0.6 does under this name, where that differs from what we do.
@@ -115,6 +116,7 @@ class Metric(Plugin):
     needs_masks: ClassVar[bool] = False
     needs_artefacts: ClassVar[bool] = False
     family: ClassVar[str] = ""
+    asks: ClassVar[str] = ""
     channels: ClassVar[str] = "each"
     range: ClassVar[str] = ""
     quantus: ClassVar[str] = ""

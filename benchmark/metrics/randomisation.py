@@ -160,6 +160,7 @@ class RandomLogit(_Randomisation):
     """
 
     source: ClassVar[str] = "Sixt et al. 2020"
+    asks: ClassVar[str] = "does it change when another answer is to be explained?"
     quantus: ClassVar[str] = "RandomLogit: draws among 1,000 classes, one seed for every batch; SSIM of flattened maps"
     higher_is_better: ClassVar[bool | None] = False
     range: ClassVar[str] = "[-1, 1]"

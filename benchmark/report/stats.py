@@ -39,7 +39,8 @@ def wilson(k: int, n: int) -> tuple[float, float]:
         return nan, nan
     p, z2 = k / n, Z95**2
     centre, half = p + z2 / (2 * n), Z95 * sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    return max(0.0, (centre - half) / (1 + z2 / n)), min(1.0, (centre + half) / (1 + z2 / n))
+    low, high = (centre - half) / (1 + z2 / n), (centre + half) / (1 + z2 / n)
+    return (low if k else 0.0), (high if k < n else 1.0)  # exact there, and by rounding 1e-18 above or below
 
 
 def rate(outcomes: NDArray[Any]) -> Estimate:

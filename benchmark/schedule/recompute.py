@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,17 @@ class Verified:
     """What verifying a suite found.
 
     Attributes:
-        compared: the records that were computed again.
+        drawn: how many of the records were drawn.
+        done: of how many.
+        compared: the records that were computed again: those drawn and those that they need.
         changed: cells of the plan that the code, entries and data here would compute differently, by reason.
         judged: perturbed inputs judged again.
         refuted: of these, those whose recorded success the verifier does not confirm, in words.
         not_judged: why kept inputs could not be judged, with counts.
     """
 
+    drawn: int = 0
+    done: int = 0
     compared: list[Compared] = field(default_factory=list)
     changed: dict[str, int] = field(default_factory=dict)
     judged: int = 0
@@ -71,13 +76,13 @@ class Verified:
         return not (self.changed or self.refuted or any(each.verdict == "differs" for each in self.compared))
 
 
-def verify(suite: SuiteSpec, options: Options, watcher: Watcher, share: float, seed: int = 0) -> Verified:
+def verify(suite: SuiteSpec, options: Options, watcher: Watcher, share: float, seed: int) -> Verified:
     """Compute a random share of the done cells again, compare, and judge all kept perturbed inputs.
 
     Args:
         suite: resolved.
         options: ``models`` and ``only`` choose among the cells; ``out`` holds the records; the rest as in a run.
-        share: of the done cells, in (0, 1]; at least one.
+        share: of the done cells, in (0, 1]; see :func:`choose`.
         seed: of the choice.
 
     Raises:
@@ -101,7 +106,9 @@ def verify(suite: SuiteSpec, options: Options, watcher: Watcher, share: float, s
         here = {cell.hash: cell for cell in prepared.plan.cells}
         found = Verified(changed=_changed(wanted, recorded, here))
         done = [here[cell] for cell, (head, _) in recorded.items() if cell in here and head["status"] == "done"]
-        _recompute(prepared, choose(done, share, seed), recorded, options, watcher, found)
+        drawn = choose(done, share, seed)
+        found.drawn, found.done = len(drawn), len({cell.hash for cell in done})
+        _recompute(prepared, drawn, recorded, options, watcher, found)
     _judge_again(done, store, recorded, options, found)
     return found
 
@@ -114,13 +121,19 @@ def _guests(plan: Mapping[str, Any], suite: SuiteSpec, options: Options) -> list
 
 
 def choose(cells: Sequence[Cell], share: float, seed: int) -> list[Cell]:
-    """A random share of cells, at least one; which ones depends on the seed alone, not on their order."""
-    ordered = sorted({cell.hash: cell for cell in cells}.values(), key=lambda cell: cell.hash)
-    if not ordered:
-        return []
-    n = max(1, round(share * len(ordered)))
-    at = np.random.default_rng(derive("verify", seed)).choice(len(ordered), n, replace=False)
-    return [ordered[i] for i in sorted(at)]
+    """A random share of the cells of each kind, rounded up: no kind is left out, however small the share.
+
+    Which ones depends on the seed alone, not on their order.
+    """
+    kinds: dict[str, list[Cell]] = {}
+    for cell in sorted({cell.hash: cell for cell in cells}.values(), key=lambda cell: cell.hash):
+        kinds.setdefault(cell.kind, []).append(cell)
+    chosen = []
+    for kind, alike in sorted(kinds.items()):
+        n = ceil(share * len(alike) - 1e-9)
+        at = np.random.default_rng(derive("verify", kind, seed)).choice(len(alike), n, replace=False)
+        chosen += [alike[i] for i in sorted(at)]
+    return chosen
 
 
 def _changed(

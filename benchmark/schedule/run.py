@@ -21,7 +21,7 @@ from benchmark.schedule.engine import Job, Watcher, Watchers
 from benchmark.schedule.incoming import Incoming, records_at
 from benchmark.schedule.plan import Plan, PlannedEntry
 from benchmark.schedule.planner import KEEP_ALL_MB, make_plan
-from benchmark.schedule.pool import run_pool
+from benchmark.schedule.pool import devices, run_pool
 from benchmark.schedule.progress import Progress
 from benchmark.spec.cell import Cell
 from benchmark.spec.suite import SuiteSpec
@@ -107,7 +107,7 @@ def resolve(name: str, options: Options) -> SuiteSpec:
     """The suite without its parts, with the command line's overrides.
 
     Raises:
-        UsageError: an unknown suite, probe or dataset, or a limit that is not positive.
+        UsageError: an unknown suite, probe or dataset, a limit that is not positive, options that do not go together.
     """
     return _overridden(with_data(load_suite(name), options.data), options)
 
@@ -117,7 +117,21 @@ def probe_names(suite: SuiteSpec) -> list[str]:
     return [*(probe.name for probe in suite.attacks), *(probe.name for probe in suite.explainers)]
 
 
+def _check(options: Options) -> None:
+    """Refuse what could only be refused later, or not at all where nothing is left to compute."""
+    if options.engine not in ("local", "ray"):
+        raise UsageError(f"--engine {options.engine}: expected local or ray")
+    if options.engine == "local":
+        if options.address is not None or options.records != "driver":
+            raise UsageError("--address and --records are for --engine ray")
+        if options.device != "auto":
+            devices(options.device)
+    if options.keep_inputs not in (None, "none", "broken", "all"):
+        raise UsageError(f"--keep-inputs {options.keep_inputs}: expected none, broken or all")
+
+
 def _overridden(suite: SuiteSpec, options: Options) -> SuiteSpec:
+    _check(options)
     if options.limit is not None:
         if options.limit < 1:
             raise UsageError(f"--limit {options.limit}: expected at least 1")
@@ -263,16 +277,8 @@ def execute_plan(prepared: Prepared, options: Options, watcher: Watcher, engine:
 
 
 def _engine(options: Options, suite: str) -> Engine:
-    """The engine asked for.
-
-    Raises:
-        UsageError: there is none of that name, or an option that is another engine's.
-    """
-    if options.engine not in ("local", "ray"):
-        raise UsageError(f"--engine {options.engine}: expected local or ray")
+    """The engine asked for."""
     if options.engine == "local":
-        if options.address is not None or options.records != "driver":
-            raise UsageError("--address and --records are for --engine ray")
         return lambda job: run_pool(job, options.device, options.workers, options.threads, options.slots_per_device)
     from benchmark.schedule.ray import RaySettings, run_ray
 

@@ -25,6 +25,11 @@ RESULTS = Path(__file__).parents[2] / "results"
 TRAINING = 938  # images a second, ResNet-50 at 224x224, TF32, one A100 80GB (NVIDIA DeepLearningExamples, 21.03)
 UNITS = 3  # of a training step: forward, gradient of the input, gradient of the weights, each about as dear
 MODELS, SAMPLES, EXPLAINED, EXPLAINERS, CHUNK = 50, 5000, 1000, 5, 100
+FITS, FIT_IMAGES, EPOCHS = (
+    3,
+    10_000,
+    10,
+)  # two universal patterns and a patch a model, a forward and a backward an image
 OVERHEAD = 0.008  # seconds a cell on Ray, the goal of the bench
 VERIFY = 2  # forwards of the verifier a sample: the prediction, and again after 8 bits
 GPUS = (1, 8, 64)
@@ -99,19 +104,20 @@ def counted(use: str, size: int = 224, n: int = 2) -> tuple[float, float]:
 
 
 def projection(seconds_a_pass: float = 1 / (TRAINING * UNITS)) -> dict[str, float]:
-    """Passes, cells and hours of one GPU, of attacks and of explanations."""
+    """Passes, cells and hours of one GPU, of attacks, fits and explanations."""
     by_attack = attacks()
     attack_passes = sum(n * (f + b + VERIFY) for n, f, b in by_attack.values())
     metric_passes = sum(sum(counted(use)) for use in METRICS)
     attacked = MODELS * SAMPLES * attack_passes
     explained = MODELS * EXPLAINED * EXPLAINERS * (metric_passes + 2)
-    cells = MODELS * SAMPLES / CHUNK * (1 + sum(n for n, *_ in by_attack.values()))
+    cells = MODELS * FITS + MODELS * SAMPLES / CHUNK * (1 + sum(n for n, *_ in by_attack.values()))
     cells += MODELS * EXPLAINED / CHUNK * EXPLAINERS * (1 + len(METRICS))
     return {
         "attack_passes": attack_passes,
         "metric_passes": metric_passes,
         "attack_hours": attacked * seconds_a_pass / 3600,
         "explain_hours": explained * seconds_a_pass / 3600,
+        "fit_hours": MODELS * FITS * FIT_IMAGES * EPOCHS * 2 * seconds_a_pass / 3600,
         "cells": cells,
         "overhead_hours": cells * OVERHEAD / 3600,
     }
@@ -132,9 +138,10 @@ def lines() -> list[str]:
         said.append(f"| `{use}` | {forwards:,.0f} | {backwards:,.0f} |")
     said += [f"| **20 metrics** | **{found['metric_passes']:,.0f}** passes a sample and explainer | |", ""]
     said += ["| | 1 GPU | 8 GPUs | 64 GPUs |", "|---|---|---|---|"]
-    whole = found["attack_hours"] + found["explain_hours"] + found["overhead_hours"]
+    whole = sum(hours for name, hours in found.items() if name.endswith("_hours"))
     for what, hours in (
         ("attacks", found["attack_hours"]),
+        ("fits", found["fit_hours"]),
         ("explanations", found["explain_hours"]),
         ("the schedule's own", found["overhead_hours"]),
         ("**all**", whole),

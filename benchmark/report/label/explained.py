@@ -13,7 +13,7 @@ from benchmark.report.explanations import LEVEL, real_explainers, refused
 from benchmark.report.label.facts import Says, Sentence, listed
 from benchmark.report.label.robust import size
 from benchmark.report.label.tested import Tested
-from benchmark.report.worth import family_of, verdict_on
+from benchmark.report.worth import metric_of, verdict_on
 from benchmark.spec.suite import show_eps
 
 SECTION = "explanations"
@@ -106,8 +106,9 @@ def _checked(tested: Tested, sound: list[str]) -> Iterator[Sentence]:
         scores = values(tested.results, tested.model, metric)
         says.n = int(max(np.isfinite(scores[name]).sum() for name in good + bad))
         n = says.number(str(says.n), says.n, "(samples)")
-        question = QUESTIONS.get(family_of(tested.suite, metric), "")
-        lead = f"Check `{metric}` ({question} {n} images): "
+        asked = metric_of(tested.suite, metric)
+        question = "" if asked is None else asked.asks or QUESTIONS.get(asked.family, "")
+        lead = f"Check `{metric}` in `{tested.name}` ({question} {n} images): "
         total = says.number(str(len(good + bad)), len(good + bad), "(explainers)")
         passed = says.number(str(len(good)), len(good), "(explainers)")
         if not bad:
