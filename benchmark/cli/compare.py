@@ -63,11 +63,14 @@ def _compare_models(suite: str, a: str, b: str, include: list[Path], out: Path) 
 
     from benchmark.cli.console import table_console
     from benchmark.cli.report import results_folder
+    from benchmark.errors import UsageError
     from benchmark.registry import include as include_files
     from benchmark.report.compare import compare as compare_models
     from benchmark.report.results import Results
     from benchmark.store.folder import Store
 
+    if a == b:
+        raise UsageError(f"compare {suite} {a} {b}: a model against itself; name two")
     include_files(include)
     results = Results(Store(results_folder(suite, out)))
     found = compare_models(results, a, b)

@@ -51,8 +51,9 @@ def _say_progress(now: dict[str, Any]) -> None:
     done = counts["done"] + counts["failed"] + counts["skipped"]
     speed = f"{rate:.0f} cells a minute, " if rate is not None else ""
     seconds = max(0.0, now["seconds_left"] - (time.time() - now["written"]))
-    left = f"about {show_seconds(seconds)} left" if seconds or not unknown else "time left unknown"
-    more = f" and {unknown} cells like which none was done yet" if unknown else ""
+    known = f"about {show_seconds(seconds)} left"
+    left = known if seconds or not unknown else "time left not known yet"
+    more = f" (without {unknown} cells of kinds that have not run yet)" if unknown else ""
     typer.echo(f"this run: {done} of {now['total']} cells, {counts['failed']} failed; {speed}{left}{more}")
     for i, slot in enumerate(now["slots"]):
         since = show_seconds(time.time() - slot["since"])

@@ -114,7 +114,9 @@ def _ranked(results: Results, model: str, metric: str, methods: list[list[str]])
 
 @lru_cache(maxsize=4)
 def control_lines(results: Results) -> tuple[str, ...]:
-    """In words, for each metric with a direction: on which models every control is worse than the best explainer.
+    """In words, for each metric with a direction: on which models its controls are worse than the best explainer.
+
+    Its controls are those of :func:`controls_of`; where these are not all of the suite's, they are named.
 
     The best explainer is that of the best mean. A control is worse where a paired Wilcoxon test says so after Holm's
     correction over every pair of an explainer and a control, since the best is chosen from the same samples.
@@ -138,7 +140,10 @@ def control_lines(results: Results) -> tuple[str, ...]:
             else:
                 good.append(f"{model} ({best}){note}")
         if good or bad:
-            said = f"every control is significantly worse than the best explainer on {', '.join(good)}" if good else ""
+            asked = controls_of(results, metric)
+            which = "every control" if len(asked) == len(controls) else f"{_list(asked)}, of the controls,"
+            said = f"{which} is significantly worse than the best explainer on {', '.join(good)}" if good else ""
+            said = said if len(asked) == 1 or which == "every control" else said.replace(" is ", " are ", 1)
             said += "; " if good and bad else ""
             said += f"does not separate {'; '.join(bad)}" if bad else ""
             lines.append(f"{metric}: {said}.")

@@ -37,7 +37,7 @@ SPECIAL = {
     "≤": r"$\leq$",
     "≥": r"$\geq$",
 }
-WIDTH = 8  # columns that fit a page; more are set smaller
+PAGE, PAGE_SMALL = 92, 62  # characters that fit a line of 345 pt at scriptsize and at small
 
 
 def escape(text: str) -> str:
@@ -56,25 +56,47 @@ def _accented(c: str) -> bool:
 def latex(board: Leaderboard) -> str:
     """A ``table`` environment, ready for ``\\input``: caption, label, the table, and its notes.
 
-    Bold is a headline value of rank 1, and only where some model is significantly worse; nothing else is set off.
+    A row a model; where that is wider than a page, a column a model, if that is narrower; what is too wide still is
+    shrunk to the page. Bold is a headline value of rank 1, and only where some model is significantly worse; nothing
+    else is set off.
     """
     names = board.page()
     bold = _bold(board)
-    lines = ["% needs \\usepackage{booktabs}", "\\begin{table}", "\\centering"]
+    table = _rows(board, names, bold)
+    turned = [list(row) for row in zip(*table, strict=True)]
+    across = _width(table) > PAGE and _width(turned) < _width(table)
+    cells = turned if across else table
+    wide = _width(cells) > PAGE
+    align = "l" + "r" * (len(cells[0]) - 1) if across else _alignment(board.frame, names)
+    lines = [f"% needs \\usepackage{{booktabs{',graphicx' * wide}}}", "\\begin{table}", "\\centering"]
     lines += [f"\\caption{{{escape(_caption(board))}}}", f"\\label{{tab:{_label(board.name)}}}"]
-    lines += ["\\scriptsize\\setlength{\\tabcolsep}{3pt}"] if len(names) > WIDTH else ["\\small"]
-    lines += [f"\\begin{{tabular}}{{{_alignment(board.frame, names)}}}", "\\toprule"]
-    lines += [" & ".join(escape(board.heads[n].arrow if n in board.heads else n) for n in names) + r" \\", "\\midrule"]
-    for row, cells in enumerate(texts(board, names)):
-        set_ = [_cell(text, bold=row in bold and name == board.lead) for name, text in zip(names, cells, strict=True)]
-        lines.append(" & ".join(set_) + r" \\")
-    lines += ["\\bottomrule", "\\end{tabular}", "", "\\medskip", "\\begin{minipage}{\\linewidth}\\footnotesize"]
+    lines += ["\\scriptsize\\setlength{\\tabcolsep}{3pt}"] if _width(cells) > PAGE_SMALL else ["\\small"]
+    lines += ["\\resizebox{\\linewidth}{!}{%"] * wide
+    lines += [f"\\begin{{tabular}}{{{align}}}", "\\toprule"]
+    head, *rest = [" & ".join(_cell(*cell) for cell in row) + r" \\" for row in cells]
+    lines += [head, "\\midrule", *rest, "\\bottomrule", "\\end{tabular}" + "}" * wide]
+    lines += ["", "\\medskip", "\\begin{minipage}{\\linewidth}\\footnotesize"]
     lines += [f"{text}\\par" for text in _notes(board, set_off=bool(bold))]
     lines += ["\\end{minipage}", "\\end{table}"]
     return "\n".join([*lines, *_comments(board)]) + "\n"
 
 
-def _cell(text: str, *, bold: bool) -> str:
+def _rows(board: Leaderboard, names: Sequence[str], bold: set[int]) -> list[list[tuple[str, bool]]]:
+    """The heading and a row a model: each cell's text, and whether it is bold."""
+    heads = [(board.heads[name].arrow if name in board.heads else name, False) for name in names]
+    rows = [
+        [(text, row in bold and name == board.lead) for name, text in zip(names, cells, strict=True)]
+        for row, cells in enumerate(texts(board, names))
+    ]
+    return [heads, *rows]
+
+
+def _width(rows: Sequence[Sequence[tuple[str, bool]]]) -> float:
+    """Characters of the widest cells, with what stands between columns."""
+    return sum(max(len(text) for text, _ in column) + 1.5 for column in zip(*rows, strict=True))
+
+
+def _cell(text: str, bold: bool) -> str:
     value, bracket, interval = text.partition(" [")
     number = escape(value)
     number = f"\\textbf{{{number}}}" if bold else number

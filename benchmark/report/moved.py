@@ -54,10 +54,15 @@ def moved(old: Path, new: Path) -> Moves:
     A value with intervals on both sides moved *beyond* them where the two 95 % intervals do not overlap, else *within*.
 
     Raises:
-        UsageError: a file that is no leaderboard.
+        UsageError: a file that is no leaderboard, or no model in both.
     """
     before, after = read_board(old), read_board(new)
     models = [name for name in before.index if name in after.index]
+    if not models:
+        raise UsageError(
+            f"{old} and {new} have no model in common ({listed(list(before.index))}; {listed(list(after.index))}):"
+            " give two leaderboards of one suite"
+        )
     bounds = {f"{name}{side}" for name in [*before, *after] for side in SIDES}
     names = [str(c) for c in before if c in after and c not in bounds and c not in DIGESTS]
     found, same = [], 0

@@ -252,6 +252,15 @@ def _comparable(plan: dict[str, Any]) -> dict[str, Any]:
     return {"suite": suite, **{part: plan.get(part) for part in parts}}
 
 
+def _replaced(store: Store, old: dict[str, Any], new: dict[str, Any]) -> str:
+    """What a user should know where tables of another plan make way, such as those of more samples; else empty."""
+    if _comparable(old) == _comparable(new):
+        return ""
+    was, now = (plan["dataset"].get("n") for plan in (old, new))
+    how = f"of {was} samples are replaced by those of {now}" if was != now else "of another plan are replaced"
+    return f"{store.folder}: tables {how}; another --out keeps both"
+
+
 Engine = Callable[[Job], None]
 
 
@@ -267,7 +276,10 @@ def execute_plan(prepared: Prepared, options: Options, watcher: Watcher, engine:
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     engine = engine or _engine(options, prepared.plan.suite.name)
     with store.locked(f"process {os.getpid()} on {platform.node()}, started {now}"):
-        store.write_plan(merged_plan(prepared.plan, store.plan()))
+        old, new = store.plan(), merged_plan(prepared.plan, store.plan())
+        if old is not None and (words := _replaced(store, old, new)):
+            watcher.said(words)
+        store.write_plan(new)
         incoming = Incoming(store, records_at(options.records, prepared.plan.suite.name))
         if fetched := incoming.fetch(prepared.board.attempts):
             watcher.said(f"{fetched} records of an earlier run fetched from {incoming.records}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from benchmark.schedule.recompute import _refutations, choose, compare_rows
 from benchmark.store.folder import Store
 from tests.conftest import Workplace, write_entry
 from tests.schedule.test_queue import cell
+
+KINDS = ("clean", "attack", "explain", "score", "similarity")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +65,11 @@ def test_records_are_reproduced_and_kept_inputs_confirmed(finished):
 def test_a_share_is_a_share_and_brings_what_it_needs(finished):
     done = finished.assay("verify", "tiny", "--sample", 0.05, "--workers", 1, "--models", "one")
     n = int(done.stdout.split(" cells computed again")[0].split()[-1])
-    assert 1 <= n <= 3  # one cell, and what it stands on
+    drawn, whole = (int(word) for word in re.search(r"tiny: (\d+) of (\d+) records drawn", done.stdout).groups())
+    assert drawn == len(KINDS)  # a small share is one of each kind, and what these stand on
+    assert drawn <= n < whole
+    again = finished.assay("verify", "tiny", "--sample", 0.05, "--workers", 1, "--models", "nope", code=2)
+    assert "unknown model 'nope'" in again.stderr
     assert {c.hash for c in choose([cell("attack", f"p{i}") for i in range(40)], 0.1, 0)} == {
         c.hash for c in choose([cell("attack", f"p{i}") for i in range(40)][::-1], 0.1, 0)
     }

@@ -56,7 +56,7 @@ def rows_of(text):
     return [line for line in body.splitlines() if line]
 
 
-@pytest.mark.parametrize(("suite", "columns"), [("digits", "rank,n,clean_acc,robust_acc_*"), ("mri", "")])
+@pytest.mark.parametrize(("suite", "columns"), [("digits", "rank,n,clean_acc,robust_acc_worst"), ("mri", "rank,gate")])
 def test_the_table_has_a_row_a_model_and_a_cell_a_column(suite, columns):
     board = benchmark.leaderboard(suite, out=REPOSITORY / "results")
     board = board.select(columns) if columns else board
@@ -81,6 +81,19 @@ def test_the_table_has_a_row_a_model_and_a_cell_a_column(suite, columns):
     after = text[text.index("\\end{table}") :].splitlines()[1:]
     assert after[0].startswith("% Every setting")
     assert all(line.startswith("%") for line in after)
+
+
+def test_what_is_wider_than_a_page_has_a_column_a_model_or_is_shrunk():
+    board = benchmark.leaderboard("digits", out=REPOSITORY / "results").select("rank,robust_acc_*")
+    rows = [re.split(r"(?<!\\)&", row) for row in rows_of(board.to_latex())]
+    assert [read(row[0].strip()).split()[0] for row in rows] == [name for name in board.page() if name != "model"]
+    assert {len(row) for row in rows} == {1 + len(board.frame)}
+    assert sum("\\textbf" in cell for row in rows for cell in row) == 1  # the headline's best
+    assert "resizebox" not in board.to_latex()
+    wide = benchmark.leaderboard("mri", out=REPOSITORY / "results").to_latex()
+    assert "\\resizebox{\\linewidth}{!}{%\n\\begin{tabular}" in wide
+    assert "\\end{tabular}}\n" in wide
+    assert "% needs \\usepackage{booktabs,graphicx}" in wide
 
 
 def table(ranks):

@@ -26,7 +26,7 @@ def card_metrics(tested: Tested) -> Iterator[dict[str, Any]]:
         return
     accuracy = tested.clean.get("clean_acc")
     if accuracy is not None and not isnan(accuracy.value):
-        yield metric("Accuracy", "accuracy", accuracy, "clean_acc")
+        yield metric(f"Accuracy (suite {tested.name})", "accuracy", accuracy, "clean_acc")
     threat = tested.suite.threat
     if threat is None or not tested.breaking(threat.norm):
         return
@@ -36,5 +36,5 @@ def card_metrics(tested: Tested) -> Iterator[dict[str, Any]]:
         settings = {"norm": threat.norm, "eps": str(threat.eps), "attacks": names}
         if tested.flags:
             settings["in_doubt"] = sorted({flag.name for flag in tested.flags})
-        title = f"Adversarial accuracy ({threat.norm}, eps = {threat.eps})"
+        title = f"Adversarial accuracy (suite {tested.name}, {threat.norm}, eps = {threat.eps})"
         yield metric(title, "adversarial_accuracy", estimate, column, **settings)
