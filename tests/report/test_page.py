@@ -154,7 +154,8 @@ def test_samples_say_what_the_records_say(paged):
         assert (state != WRONG).sum() == right
         assert not (state == OPEN).any()
         norms = one.columns["norm"]
-        assert norms == sorted(norms)
+        pairs = list(zip(norms, one.columns["margin"], strict=True))
+        assert pairs == sorted(pairs)
         rows = one.rows.set_index("sample")
         for sample, norm, margin, broken in zip(
             one.samples, norms, one.columns["margin"], state == BROKEN, strict=True

@@ -183,12 +183,14 @@ class Samples:
     def _ordered(
         one: pd.DataFrame, columns: dict[str, list[Any]], found: Judged, by: Sequence[float | None] = ()
     ) -> Judged:
-        """By these values, else by norm, where there is none by the margin; missing ones last."""
+        """By these values, else by norm, equal ones (a budget spent whole) by margin; missing ones last."""
         found.by = found.by or next((name for name in ("norm", "margin") if columns.get(name)), "")
         by = by or columns.get(found.by) or columns["state"]
         key = np.array([np.inf if value is None else value for value in by], dtype=float)
         state = np.asarray(columns["state"])
-        order = np.lexsort((key, state == OPEN))
+        margin = columns.get("margin") or [0.0] * len(key)
+        tie = np.array([np.inf if value is None else value for value in margin], dtype=float)
+        order = np.lexsort((tie, key, state == OPEN))  # norms are rounded: those of a whole budget are equal
         samples = one["sample"].tolist()
         found.samples = [samples[i] for i in order]
         found.columns = {name: [values[i] for i in order] for name, values in columns.items() if len(values)}
