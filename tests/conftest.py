@@ -15,6 +15,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).parents[1]
+UNTRACKED = ("cells", "artefacts", ".lock", "run.json", "progress.json", "*.html")  # what a clone's results lack
 
 
 def pytest_collection_finish() -> None:

@@ -36,6 +36,7 @@ from benchmark.spec import suite as suite_spec
 from benchmark.spec.toml import validate
 from benchmark.store.record import Record
 from benchmark.tasks.base import tasks
+from tests.conftest import UNTRACKED
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -142,7 +143,7 @@ def test_commands_and_code(page, tmp_path, environment):
             assert block.marks["not run"], f"{block.place}: say why it is not run"
             continue
         if block.marks.get("with") == "results":
-            untracked = shutil.ignore_patterns("cells", "artefacts", ".lock", "run.json")
+            untracked = shutil.ignore_patterns(*UNTRACKED)
             shutil.copytree(ROOT / "results", tmp_path / "results", dirs_exist_ok=True, ignore=untracked)
         if "file" in block.marks:
             file = tmp_path / block.marks["file"]

@@ -55,9 +55,8 @@ def main() -> None:
     """Entry point of the command line."""
     from benchmark.errors import AssayError, UsageError
 
-    gc.set_threshold(
-        100_000
-    )  # tables live to the end of a command: looking for garbage in them takes a fifth of a report
+    # tables live to the end of a command: looking for garbage in them takes a fifth of a report
+    gc.set_threshold(100_000)
     try:
         app()
     except UsageError as error:

@@ -12,7 +12,11 @@ from benchmark.cli.console import say_lines
 from benchmark.cli.options import RESULTS, Data, Device, Entries, Include, Out, SuiteName, Workers, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from benchmark.schedule.recompute import Verified
+    from benchmark.schedule.run import Options
 
 
 def verify(
@@ -31,12 +35,10 @@ def verify(
     """Compute a random share of the cells again and compare; judge all kept perturbed inputs by the verifier alone."""
     from benchmark.cli.progress import watcher_for
     from benchmark.cli.report import parts_folders, results_folder
-    from benchmark.errors import UnknownNameError
     from benchmark.registry import include as include_files
     from benchmark.schedule.recompute import verify as verify_suite
     from benchmark.schedule.run import Options, resolve
     from benchmark.spec.suites import parse_pairs
-    from benchmark.store.folder import Store
 
     include_files(include)
     options = Options(
@@ -50,25 +52,32 @@ def verify(
     )
     drawn = secrets.randbelow(1_000_000) if seed is None else seed  # one that is known is one to lie around
     good = True
-    folders = [results_folder(suite, out), *parts_folders(suite, out)]
-    plans = {folder: plan for folder in folders if (plan := Store(folder).plan()) is not None}
-    known = [name for plan in plans.values() for name in plan["entries"]]
-    for name in options.models if plans else ():
-        if name not in known:
-            raise UnknownNameError("model", name, known, f"the records of {suite}")
-    for folder in folders:
-        own = options
-        if folder in plans:
-            there = tuple(name for name in options.models if name in plans[folder]["entries"])
-            if options.models and not there:
-                continue  # the part of a suite that has none of them
-            own = replace(options, models=there, limit=plans[folder]["dataset"]["n"])
+    for folder, own in _asked(suite, [results_folder(suite, out), *parts_folders(suite, out)], options):
         name = suite if suite.endswith(".toml") else folder.name
         found = verify_suite(resolve(name, own), own, watcher_for(), sample, drawn)
         _say(folder.name, found, drawn)
         good &= found.good
     if not good:
         raise typer.Exit(1)
+
+
+def _asked(suite: str, folders: list[Path], options: Options) -> Iterator[tuple[Path, Options]]:
+    """The folders of a suite and its parts that have the models asked for, each with its own options."""
+    from benchmark.errors import UnknownNameError
+    from benchmark.store.folder import Store
+
+    plans = {folder: Store(folder).plan() for folder in folders}
+    known = [name for plan in plans.values() if plan is not None for name in plan["entries"]]
+    for name in options.models if known else ():
+        if name not in known:
+            raise UnknownNameError("model", name, known, f"the records of {suite}")
+    for folder, plan in plans.items():
+        if plan is None:
+            yield folder, options  # what follows says what is missing
+            continue
+        there = tuple(name for name in options.models if name in plan["entries"])
+        if there or not options.models:
+            yield folder, replace(options, models=there, limit=plan["dataset"]["n"])
 
 
 def _say(name: str, found: Verified, seed: int) -> None:

@@ -141,9 +141,10 @@ def control_lines(results: Results) -> tuple[str, ...]:
                 good.append(f"{model} ({best}){note}")
         if good or bad:
             asked = controls_of(results, metric)
-            which = "every control" if len(asked) == len(controls) else f"{_list(asked)}, of the controls,"
-            said = f"{which} is significantly worse than the best explainer on {', '.join(good)}" if good else ""
-            said = said if len(asked) == 1 or which == "every control" else said.replace(" is ", " are ", 1)
+            every = len(asked) == len(controls)
+            which = "every control" if every else f"{_list(asked)}, of the controls,"
+            verb = "is" if every or len(asked) == 1 else "are"
+            said = f"{which} {verb} significantly worse than the best explainer on {', '.join(good)}" if good else ""
             said += "; " if good and bad else ""
             said += f"does not separate {'; '.join(bad)}" if bad else ""
             lines.append(f"{metric}: {said}.")

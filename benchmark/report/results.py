@@ -134,7 +134,7 @@ class Results:
     @cached_property
     def _sources(self) -> dict[str, list[str]]:
         cells = self.cells[self.cells["kind"] == "attack"].drop_duplicates(["probe", "source"])
-        fitted = cells[cells["source"].fillna("") != ""]
+        fitted = cells[cells["source"] != ""]
         return {str(probe): list(part["source"]) for probe, part in fitted.groupby("probe", sort=False)}
 
     def own_source(self, model: str, probe: str) -> str:

@@ -8,7 +8,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -24,7 +24,7 @@ from benchmark.schedule.planner import KEEP_ALL_MB, make_plan
 from benchmark.schedule.pool import devices, run_pool
 from benchmark.schedule.progress import Progress
 from benchmark.spec.cell import Cell
-from benchmark.spec.suite import SuiteSpec
+from benchmark.spec.suite import RunSpec, SuiteSpec
 from benchmark.spec.suites import load_suite, parts, with_data
 from benchmark.store.folder import Store
 
@@ -119,6 +119,8 @@ def probe_names(suite: SuiteSpec) -> list[str]:
 
 def _check(options: Options) -> None:
     """Refuse what could only be refused later, or not at all where nothing is left to compute."""
+    if options.limit is not None and options.limit < 1:
+        raise UsageError(f"--limit {options.limit}: expected at least 1")
     if options.engine not in ("local", "ray"):
         raise UsageError(f"--engine {options.engine}: expected local or ray")
     if options.engine == "local":
@@ -126,15 +128,14 @@ def _check(options: Options) -> None:
             raise UsageError("--address and --records are for --engine ray")
         if options.device != "auto":
             devices(options.device)
-    if options.keep_inputs not in (None, "none", "broken", "all"):
-        raise UsageError(f"--keep-inputs {options.keep_inputs}: expected none, broken or all")
+    known = get_args(RunSpec.model_fields["keep_inputs"].annotation)
+    if options.keep_inputs is not None and options.keep_inputs not in known:
+        raise UsageError(f"--keep-inputs {options.keep_inputs}: expected {', '.join(known)}")
 
 
 def _overridden(suite: SuiteSpec, options: Options) -> SuiteSpec:
     _check(options)
     if options.limit is not None:
-        if options.limit < 1:
-            raise UsageError(f"--limit {options.limit}: expected at least 1")
         suite = suite.model_copy(update={"dataset": suite.dataset.model_copy(update={"samples": options.limit})})
     if options.keep_inputs is not None:
         suite = SuiteSpec.model_validate(
@@ -276,7 +277,8 @@ def execute_plan(prepared: Prepared, options: Options, watcher: Watcher, engine:
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     engine = engine or _engine(options, prepared.plan.suite.name)
     with store.locked(f"process {os.getpid()} on {platform.node()}, started {now}"):
-        old, new = store.plan(), merged_plan(prepared.plan, store.plan())
+        old = store.plan()
+        new = merged_plan(prepared.plan, old)
         if old is not None and (words := _replaced(store, old, new)):
             watcher.said(words)
         store.write_plan(new)

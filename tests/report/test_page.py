@@ -28,9 +28,8 @@ from benchmark.report.page.samples import BROKEN, HELD, OPEN, WRONG, Samples
 from benchmark.report.page.tables import of_frame, scale
 from benchmark.report.results import Results
 from benchmark.store.folder import Store
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, UNTRACKED
 
-UNTRACKED = ("cells", "artefacts", ".lock", "run.json", "progress.json", "*.html")
 VOID = {"meta", "link", "img", "input", "br", "wbr"}
 MOST = 5_000_000  # bytes
 

@@ -25,11 +25,7 @@ RESULTS = Path(__file__).parents[2] / "results"
 TRAINING = 938  # images a second, ResNet-50 at 224x224, TF32, one A100 80GB (NVIDIA DeepLearningExamples, 21.03)
 UNITS = 3  # of a training step: forward, gradient of the input, gradient of the weights, each about as dear
 MODELS, SAMPLES, EXPLAINED, EXPLAINERS, CHUNK = 50, 5000, 1000, 5, 100
-FITS, FIT_IMAGES, EPOCHS = (
-    3,
-    10_000,
-    10,
-)  # two universal patterns and a patch a model, a forward and a backward an image
+FITS, FIT_IMAGES, EPOCHS = 3, 10_000, 10  # two universal patterns and a patch a model; a forward and a backward each
 OVERHEAD = 0.008  # seconds a cell on Ray, the goal of the bench
 VERIFY = 2  # forwards of the verifier a sample: the prediction, and again after 8 bits
 GPUS = (1, 8, 64)
