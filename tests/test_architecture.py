@@ -18,7 +18,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "benchmark"
 FLOORS = (
     ("errors",),
-    ("spec", "registry", "seeds", "resources"),
+    ("spec", "registry", "seeds", "resources", "files", "code"),
     ("store",),
     ("mri",),
     ("models", "data"),

@@ -10,6 +10,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from benchmark.files import Rehash
+
 WIDTH_WHEN_PIPED = 160
 MOST_LINES = 20  # of one list
 
@@ -27,3 +29,11 @@ def say_lines(lines: list[str]) -> None:
         typer.echo(f"  {line}")
     if len(lines) > MOST_LINES:
         typer.echo(f"  … and {len(lines) - MOST_LINES} more")
+
+
+def say_rehash(found: Rehash | None) -> None:
+    """What reading everything anew found; nothing where it was not asked for."""
+    if found is not None:
+        first, *rest = found.lines()
+        typer.echo(first)
+        say_lines(rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,14 +34,19 @@ def run(
     engine: Annotated[str, typer.Option(help="local, or ray for several machines.")] = "local",
     address: Annotated[str | None, typer.Option(help="Ray cluster: HOST:PORT or auto (default: its own).")] = None,
     records: Annotated[str, typer.Option(help="With ray, who writes records: driver, shared, or a URL.")] = "driver",
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Read all data, weights and code anew; say where the cache was wrong.")
+    ] = False,
     entries: Entries = [],  # noqa: B006
     data: Data = [],  # noqa: B006
     include: Include = [],  # noqa: B006
     out: Out = RESULTS,
 ) -> None:
     """Run a suite; the same command resumes it, and computes only what is not known yet."""
+    from benchmark.cli.console import say_rehash
     from benchmark.cli.progress import watcher_for
     from benchmark.cli.report import combine, results_folders
+    from benchmark.files import rehashing
     from benchmark.registry import include as include_files
     from benchmark.schedule.run import Options, planned_entries, resolve_all
     from benchmark.spec.suites import parse_pairs
@@ -65,12 +71,14 @@ def run(
         records=records,
     )
     watcher = watcher_for()
-    whole = resolve_all(suite, options)
-    planned = [planned_entries(spec, own, watcher) for spec, own in whole]  # a wrong name in a part is said first
-    fine = [
-        _run_one(spec, own, found, watcher, dry_run, part=i > 0)
-        for i, ((spec, own), found) in enumerate(zip(whole, planned, strict=True))
-    ]
+    with rehashing() if rehash else nullcontext() as looked:
+        whole = resolve_all(suite, options)
+        planned = [planned_entries(spec, own, watcher) for spec, own in whole]  # a wrong name in a part is said first
+        fine = [
+            _run_one(spec, own, found, watcher, dry_run, part=i > 0)
+            for i, ((spec, own), found) in enumerate(zip(whole, planned, strict=True))
+        ]
+    say_rehash(looked)
     if not dry_run:
         combine(results_folders(suite, out, whole[0][0].name))
     if not all(fine):

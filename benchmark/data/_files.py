@@ -14,6 +14,7 @@ from pydantic import Field
 
 from benchmark.data.base import Dataset, Split
 from benchmark.errors import DataError
+from benchmark.files import Stamp, stamp
 
 
 def given_path(dataset: Dataset, what: str = "file") -> Path:
@@ -99,11 +100,6 @@ def useful_groups(groups: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(groups) if len(set(groups)) > 1 else None
 
 
-def file_stats(files: Sequence[Path]) -> list[list[Any]]:
-    """Name, size and time of each file, for a fingerprint."""
-    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-
-
 def npz_keys(dataset: Dataset) -> list[str]:
     """Names of the arrays in the dataset's .npz file.
 
@@ -126,13 +122,13 @@ def npz_array(dataset: Dataset, key: str) -> NDArray[Any]:
     """
     file = given_path(dataset)
     try:
-        return _array(file.resolve(), key, file.stat().st_mtime_ns)
+        return _array(file, key, stamp(file))
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"dataset {dataset.name!r}: the array {key!r} of {file} cannot be read: {error}") from error
 
 
 @lru_cache(maxsize=4)
-def _array(file: Path, key: str, changed: int) -> NDArray[Any]:  # noqa: ARG001  (a key of the cache)
+def _array(file: Path, key: str, changed: Stamp) -> NDArray[Any]:  # noqa: ARG001  (a key of the cache)
     with np.load(file, allow_pickle=False) as archive:
         array: NDArray[Any] = archive[key]
     return array

@@ -6,8 +6,6 @@ pixels of the asked samples only, so that a set is never forced into memory whol
 
 from __future__ import annotations
 
-import json
-import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from benchmark.data.structures import Structures
 from benchmark.errors import DataError
-from benchmark.registry import Plugin, Registry, digest
+from benchmark.files import remembered
+from benchmark.registry import Plugin, Registry
 
 Split = str
+INDEX_VERSION = 2  # raise when an index holds something else
 
 
 class Grid(BaseModel):
@@ -126,13 +126,6 @@ class Batch:
         return len(self.ids)
 
 
-def cache_folder() -> Path:
-    """The user's cache folder: ``$ASSAY_CACHE``, else ``$XDG_CACHE_HOME/assay``, else ``~/.cache/assay``."""
-    if own := os.environ.get("ASSAY_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "assay"
-
-
 class Dataset(Plugin):
     """Base of all datasets. A subclass says how to list and how to read; the base caches, resizes and stacks."""
 
@@ -141,6 +134,7 @@ class Dataset(Plugin):
 
     path: Path | None = Field(default=None, exclude=True)  # where it lies is never part of a hash
     _indices: dict[str, Index] = PrivateAttr(default_factory=dict)
+    _fingerprints: dict[str, str] = PrivateAttr(default_factory=dict)
 
     # -- what a subclass writes ---------------------------------------------------------------------------------
 
@@ -211,24 +205,40 @@ class Dataset(Plugin):
         return self._indices[split]
 
     def _cached_index(self, split: Split) -> Index:
-        key = digest([self.identity(), split, self.fingerprint(split)])
-        file = cache_folder() / "index" / f"{key}.json"
-        try:
-            return Index.from_json(json.loads(file.read_text()))
-        except (OSError, ValueError, KeyError):
-            pass
+        """The index as remembered under this fingerprint, else built; what changes meanwhile is refused."""
+        before = self.fingerprint(split)
+        label = f"dataset {self.name!r}, split {split!r}{_at(self.path)}"
+
+        def made() -> dict[str, Any]:
+            index = self._built_index(split)
+            self._check_same(split, before)
+            return index.to_json()
+
+        self._fingerprints[split] = before
+        return Index.from_json(remembered("index", [INDEX_VERSION, self.identity(), split, before], label, made))
+
+    def check_unchanged(self, split: Split) -> None:
+        """Refuse data that are not those of the index any more.
+
+        Raises:
+            DataError: a file was replaced, added or removed since.
+        """
+        if split in self._fingerprints:
+            self._check_same(split, self._fingerprints[split])
+
+    def _check_same(self, split: Split, before: str) -> None:
+        if self.fingerprint(split) != before:
+            raise DataError(
+                f"dataset {self.name!r}, split {split!r}: its files changed while they were read{_at(self.path)};"
+                " wait until nothing writes there, then run the same command again"
+            )
+
+    def _built_index(self, split: Split) -> Index:
         index = self.build_index(split)
         if not index.ids:
             raise DataError(f"dataset {self.name!r}, split {split!r}: no samples found{_at(self.path)}")
         if len(set(index.ids)) != len(index.ids):
             raise DataError(f"dataset {self.name!r}, split {split!r}: sample names are not unique{_at(self.path)}")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(index.to_json()))
-            temporary.replace(file)
-        except OSError:
-            pass  # a cache that cannot be written only costs time
         return index
 
     def load(self, split: Split, ids: Sequence[str], grid: Grid, *, masks: bool = False) -> Batch:

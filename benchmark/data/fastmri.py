@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.data._files import Slices, chosen_slices, file_stats, split_files, useful_groups
+from benchmark.data._files import Slices, chosen_slices, split_files, useful_groups
 from benchmark.data.base import Dataset, Grid, Index, Split, datasets
 from benchmark.errors import DataError
+from benchmark.files import stamps
 from benchmark.registry import canonical, digest
 
 RECONSTRUCTIONS = ("reconstruction_rss", "reconstruction_esc")
@@ -48,8 +49,8 @@ class FastMri(Dataset):
     coils: int | None = Field(default=None, ge=1)
 
     def fingerprint(self, split: Split) -> str:
-        """Names, sizes and times of the files."""
-        return digest([split, *file_stats(self._all_files(split))])
+        """The files' stamps."""
+        return digest([split, *stamps(self._all_files(split))])
 
     def build_index(self, split: Split) -> Index:
         """Names, labels of 0, groups, and the digest over k-space of the chosen slices."""

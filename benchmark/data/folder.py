@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr
 
 from benchmark.data.base import Dataset, Index, Split, datasets
 from benchmark.errors import DataError
+from benchmark.files import stamps
 from benchmark.registry import digest
 from benchmark.seeds import derive
 
@@ -56,14 +57,13 @@ class Folder(Dataset):
     _manifest_rows: dict[str, Row] | None = PrivateAttr(default=None)
 
     def fingerprint(self, split: Split) -> str:
-        """Names, sizes and times of the split's files (and of masks and manifest)."""
+        """Names and stamps of the split's files (and of masks and manifest)."""
         root, rows = self._root(), self._rows()
         files = [path for path, _ in self._files(split).values()]
         files += [mask for name in self._files(split) if (mask := self._mask_file(rows, name)) is not None]
         if (root / self.manifest).is_file():
             files.append(root / self.manifest)
-        stats = [(str(f.relative_to(root)), f.stat()) for f in files if f.exists()]
-        return digest([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
+        return digest([[str(f.relative_to(root)) for f in files], stamps(f for f in files if f.exists())])
 
     def build_index(self, split: Split) -> Index:
         """Names (paths under PATH), labels, groups, and the digest over the files' bytes."""

@@ -16,18 +16,19 @@ from numpy.typing import NDArray
 
 from benchmark.data.base import Dataset, Index, Split, datasets
 from benchmark.errors import DataError
+from benchmark.files import Stamp, stamp, stamps
 from benchmark.registry import digest
 
 PREFIXES = {"train": "train", "test": "t10k"}
 
 
 @lru_cache(maxsize=4)
-def read_idx(file: Path, changed: int = 0) -> NDArray[np.uint8]:  # noqa: ARG001  (a key of the cache)
+def read_idx(file: Path, changed: Stamp) -> NDArray[np.uint8]:  # noqa: ARG001  (a key of the cache)
     """An idx file of unsigned bytes, raw or gzipped, as an array; kept once read.
 
     Args:
         file: the file.
-        changed: its time of change: another one reads again.
+        changed: its stamp: another one reads again.
 
     Raises:
         DataError: no idx file, or a length that is not what its header says.
@@ -58,9 +59,9 @@ class MnistIdx(Dataset):
     needs_path: ClassVar[bool] = True
 
     def fingerprint(self, split: Split) -> str:
-        """Names, sizes and times of the two files."""
+        """The two files' stamps."""
         files = [self._file(split, kind) for kind in ("images", "labels")]
-        return digest([[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files])
+        return digest(stamps(files))
 
     def build_index(self, split: Split) -> Index:
         """Names such as ``test-00007`` (the position in the file), labels, digest over the uncompressed content."""
@@ -85,7 +86,7 @@ class MnistIdx(Dataset):
 
     def _read(self, split: Split, kind: str) -> NDArray[np.uint8]:
         file = self._file(split, kind)
-        return read_idx(file.resolve(), file.stat().st_mtime_ns)
+        return read_idx(file, stamp(file))
 
     def _file(self, split: Split, kind: str) -> Path:
         if self.path is None:

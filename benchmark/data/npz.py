@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from benchmark.data._files import check_split, file_stats, given_path, npz_array, npz_keys
+from benchmark.data._files import check_split, given_path, npz_array, npz_keys
 from benchmark.data.base import Dataset, Index, Split, datasets
 from benchmark.errors import DataError
+from benchmark.files import stamps
 from benchmark.registry import digest
 
 
@@ -49,8 +50,8 @@ class Npz(Dataset):
         return self
 
     def fingerprint(self, split: Split) -> str:
-        """Size and time of the file."""
-        return digest([split, *file_stats([given_path(self)])])
+        """The file's stamp."""
+        return digest([split, *stamps([given_path(self)])])
 
     def build_index(self, split: Split) -> Index:
         """Names, labels, groups, and the digest over the arrays."""

@@ -15,8 +15,9 @@ from torch import nn
 
 from benchmark.data.base import Batch
 from benchmark.errors import AssayError
+from benchmark.files import file_sha256
 from benchmark.models.build import build_model, last_line
-from benchmark.models.entries import Entry, file_sha256
+from benchmark.models.entries import Entry
 from benchmark.models.template import sample_inputs
 from benchmark.models.wrap import Model, Normalise, Reconstructor
 

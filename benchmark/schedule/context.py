@@ -60,9 +60,13 @@ def build_checked(entry: Entry, cell: Cell, device: str) -> tuple[Model, Any]:
     """
     from benchmark.models.build import build_model
 
+    changed = EntryError(f"entry {cell.model!r} has changed since this run was planned; run the same command again")
     if entry.digest() != cell.entry:
-        raise EntryError(f"entry {cell.model!r} has changed since this run was planned; run the same command again")
-    return build_model(entry, device), entry.spec
+        raise changed
+    model = build_model(entry, device)
+    if entry.digest() != cell.entry:  # while it was read
+        raise changed
+    return model, entry.spec
 
 
 CPU_MODEL_BYTES = 1 << 30
@@ -171,6 +175,7 @@ class Context:
             if dataset.index(spec.split).digest != spec.digest:
                 raise DataError(f"dataset {spec.name!r} has changed since this run was planned; run the command again")
             batch = dataset.load(spec.split, cell.samples, grid, masks=True)
+            dataset.check_unchanged(spec.split)
             self._batches[key] = tasks.make(cell.task.use, cell.task.arguments()).present(batch)
             while len(self._batches) > 4:
                 self._batches.popitem(last=False)

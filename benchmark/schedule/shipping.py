@@ -18,8 +18,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from benchmark.data.base import cache_folder
 from benchmark.errors import StoreError
+from benchmark.files import cache_folder
 from benchmark.models.entries import Entry, read_entry
 from benchmark.registry import digest
 from benchmark.spec.cell import Cell, PluginRef
