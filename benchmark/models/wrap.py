@@ -131,7 +131,7 @@ class Model(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Inputs in [0, 1], (N, C, H, W), to logits (N, K)."""
-        return self.counted(self.core(self.normalise(self.geometry(x))))
+        return self.counted(self.core(self.prepared(x)))
 
     def counted(self, output: torch.Tensor) -> torch.Tensor:
         """Count a forward of each sample in an output, and its backward when there is one."""
@@ -148,9 +148,9 @@ class Model(nn.Module):
         return torch.device("cpu")
 
     def prepared(self, x: torch.Tensor) -> torch.Tensor:
-        """The normalised input that ``core`` sees."""
+        """The normalised input that ``core`` sees: never ``x`` itself, which a network may write into."""
         prepared: torch.Tensor = self.normalise(self.geometry(x))
-        return prepared
+        return prepared.clone() if prepared is x else prepared
 
 
 class Reconstructor(Model):

@@ -24,6 +24,7 @@ from benchmark.spec.suite import AttackProbe, show_eps
 
 BLACK_BOX = ("score", "decision", "transfer")
 REPEATS = 1e-4  # relative change of a logit between two predictions that rounding does not explain
+BATCHES = 1e-3  # as REPEATS, for another batch, where a GPU may choose another algorithm
 TINY = 1.1754943508222875e-38  # smallest normal float32: a gradient below has underflown
 EFFORT = frozenset({"steps", "n_restarts", "restarts", "n_queries", "queries", "max_iterations", "max_iter"})
 EFFORT |= {"iterations", "num_iter_set", "binary_search_steps", "max_gradient_eval_steps"}
@@ -32,6 +33,9 @@ MEANS = {
     "black-box-stronger": "black-box attacks break what no white-box attack breaks: a stronger white-box one is needed",
     "zero-gradient": "the gradient that attacks follow is zero, underflown or not finite: they cannot move",
     "randomised": "predicting one input twice gives different logits: a verdict may be luck",
+    "batch-dependent": "a sample's logits depend on the samples beside it: verdicts depend on how they are batched",
+    "changes-input": "a prediction writes into the input that it is given: outside Assay, attacks then go astray",
+    "stateful": "a prediction changes the network itself: a verdict may depend on what was predicted before",
     "softmax-output": "the outputs are probabilities, where attacks expect logits",
     "more-steps-gain": "more steps of an attack still break more: the number is an upper bound of robustness",
     "unbounded-fails": "attacks without an effective budget leave samples unbroken: they are stuck",
@@ -96,9 +100,35 @@ def _of_the_model(results: Results, model: str) -> Iterator[Flag]:
                 f" {moved.max():.2g} of the largest logit): attack it with averaged gradients, and repeat the verdicts"
             )
             yield Flag(model, "randomised", words)
+    yield from _of_the_calls(model, clean)
     if "check_softmax" in clean and n and clean["check_softmax"].astype(bool).all():
         words = f"the outputs of all {n} samples lie in [0, 1] and sum to 1: probabilities, where attacks expect logits"
         yield Flag(model, "softmax-output", words)
+
+
+def _of_the_calls(model: str, clean: pd.DataFrame) -> Iterator[Flag]:
+    """Flags from what a call depends on besides the input, and what it leaves behind."""
+    if {"check_batch", "check_repeat"} <= set(clean):
+        repeats = clean[clean["check_repeat"].astype(float) <= REPEATS]  # of the others nothing can be told
+        moved = repeats["check_batch"].dropna().astype(float)
+        changed = int((moved > BATCHES).sum())
+        if changed and changed >= min(2, len(moved)):
+            raised = int((moved == float("inf")).sum())
+            how = f"raises for {raised}" if raised else f"changes logits by up to {moved.max():.2g} of the largest"
+            words = (
+                f"of {len(moved)} samples, {changed} depend on the batch: predicting them beside another one {how};"
+                " every verdict then depends on the batch size (statistics of the batch in eval mode?)"
+            )
+            yield Flag(model, "batch-dependent", words)
+    if "check_input" in clean and clean["check_input"].dropna().astype(bool).any():
+        words = "a prediction writes into the tensor that it is given (an in-place operation): Assay hands it a copy"
+        yield Flag(model, "changes-input", words)
+    if "check_state" in clean and clean["check_state"].dropna().astype(bool).any():
+        words = (
+            "a prediction changes parameters, buffers or attributes of the network: what it says of a sample may depend"
+            " on what it was asked before, and records of two runs may differ"
+        )
+        yield Flag(model, "stateful", words)
 
 
 def _of_knowledge(results: Results, norm: str, knowledge: Sequence[str]) -> list[AttackProbe]:

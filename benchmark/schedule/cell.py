@@ -21,6 +21,7 @@ from benchmark.schedule.context import Context
 from benchmark.schedule.drifting import drift_cell
 from benchmark.schedule.explaining import explain_cell, score_cell
 from benchmark.schedule.faults import out_of_memory, poisons
+from benchmark.schedule.numerics import default_numerics
 from benchmark.schedule.parts import (
     Artefacts,
     Outcome,
@@ -62,13 +63,15 @@ def run_cell(cell: Cell, context: Context, attempt: int = 1, batch_size: int | N
     record = Record(hash=cell.hash, spec=public_spec(cell), attempts=attempt, batch_size=cell.batch_size)
     try:
         check_code(cell)
-        model, spec = context.model(cell)
+        with default_numerics():
+            model, spec = context.model(cell)
         start = time.perf_counter()
         size = batch_size or _estimated(cell, context, model)
         reset_peak_memory(context.device)
         while True:
             try:
-                record.rows, left, record.batch_size = _KINDS[cell.kind](cell, context, model, spec, size)
+                with default_numerics():
+                    record.rows, left, record.batch_size = _KINDS[cell.kind](cell, context, model, spec, size)
                 record.artefacts, record.files = left.arrays, left.files
                 break
             except Exception as error:

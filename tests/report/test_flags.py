@@ -33,7 +33,16 @@ class Last(nn.Module):
             return x.softmax(1)
         if self.how == "randomised":
             return x + 0.02 * torch.rand_like(x)
+        if self.how == "batched":
+            return x - 0.02 * x.mean(0)
+        if self.how == "counting":
+            self.calls = getattr(self, "calls", 0) + 1
         return x
+
+
+class InPlace(nn.Module):
+    def forward(self, x):
+        return x.mul_(0.99)
 
 
 class Quantised(nn.Module):
@@ -51,7 +60,7 @@ def build(how="linear"):
     with torch.no_grad():
         linear.weight.copy_(torch.tensor(w[:-1].T))
         linear.bias.copy_(torch.tensor(w[-1]))
-    first = Quantised() if how == "quantised" else nn.Identity()
+    first = Quantised() if how == "quantised" else InPlace() if how == "in_place" else nn.Identity()
     return nn.Sequential(first, nn.Flatten(), linear, Last(how))
 """
 EXPECTED = {
@@ -60,6 +69,9 @@ EXPECTED = {
     "softmax": "softmax-output",
     "randomised": "randomised",
     "quantised": "zero-gradient black-box-stronger unbounded-fails",
+    "batched": "batch-dependent",
+    "in_place": "changes-input",
+    "counting": "stateful",
 }
 SUITE = f"""
 entries = [{", ".join(f'"{name}"' for name in EXPECTED)}]
