@@ -72,7 +72,17 @@ def check_entry(
     except AssayError as error:
         return [Result("builds and loads", "fail", str(error), "correct what the message names, then check again")]
     results = [Result("builds and loads", "ok", f"{entry.spec.factory}, {parameters(model.network):,} parameters")]
-    results.append(check_weights(entry))
+    return [*results, check_weights(entry), *check_model(entry, model, batch, device, chance)]
+
+
+def check_model(
+    entry: Entry, model: Model, batch: Batch | None = None, device: str = "cpu", chance: float | None = None
+) -> list[Result]:
+    """Look for faults of a network that is built: of an entry's, or of a module in memory.
+
+    Args and returns: see :func:`check_entry`.
+    """
+    results: list[Result] = []
     inputs = torch.from_numpy(batch.inputs) if batch is not None else sample_inputs(entry, 32)
     inputs = inputs.to(device)
     image = entry.spec.output == "image"
