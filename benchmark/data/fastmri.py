@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.data._files import Slices, chosen_slices, file_stats, split_files, useful_groups
+from benchmark.data._left_out import count, shown
 from benchmark.data.base import Dataset, Grid, Index, Split, datasets
 from benchmark.errors import DataError
 from benchmark.registry import canonical, digest
 
+NOT_SQUARE = 0.02  # sides of a voxel that differ by less are equal, up to rounding
 RECONSTRUCTIONS = ("reconstruction_rss", "reconstruction_esc")
 
 
@@ -56,10 +58,21 @@ class FastMri(Dataset):
         ids: list[str] = []
         groups: list[str] = []
         counts: dict[int, str] = {}
+        flat: list[str] = []
+        broken: list[str] = []
+        files = self._all_files(split)
         content = hashlib.sha256(canonical([self.identity(), split]).encode())
-        for file in self._all_files(split):
+        for file in files:
+            if len(files) > 1 and not _opens(file):  # it stands for its slices: reading it says what is wrong
+                content.update(f"\n{file.stem} unreadable".encode())
+                broken.append(file.name)
+                ids.append(f"{file.stem}-0")
+                groups.append(file.stem)
+                continue
             with _opened(file) as h5:
                 kspace = _kspace_of(h5, file)
+                if (voxel := _voxel(h5)) is not None and abs(voxel[0] / voxel[1] - 1) > NOT_SQUARE:
+                    flat.append(f"{file.name} ({voxel[0]:.3g}x{voxel[1]:.3g} mm)")
                 coils = kspace.shape[1] if kspace.ndim == 4 else 1
                 if self._is_wanted(h5, coils):
                     counts.setdefault(coils, file.name)
@@ -71,7 +84,10 @@ class FastMri(Dataset):
                 f"dataset 'fastmri', split {split!r}: expected one number of coils, got {sorted(counts)} (such as"
                 f" {counts[min(counts)]} and {counts[max(counts)]}); choose one with the parameter coils"
             )
-        if not ids:
+        if len(ids) == len(broken):
+            for file in files[:1] if broken else ():
+                with _opened(file):  # raises
+                    pass
             raise DataError(
                 f"dataset 'fastmri', split {split!r}: no file has acquisition = {self.acquisition or 'any'!r} and"
                 f" coils = {self.coils or 'any'}; correct these parameters"
@@ -82,7 +98,22 @@ class FastMri(Dataset):
             classes=(),
             digest=content.hexdigest(),
             groups=useful_groups(groups),
+            notes=tuple(self._notes(broken, flat)),
+            keep=not broken,
         )
+
+    def _notes(self, broken: Sequence[str], flat: Sequence[str]) -> list[str]:
+        said = (
+            [f"{count(len(broken), 'file')} that cannot be read, whose chunks fail: {shown(broken)}"] if broken else []
+        )
+        if flat:
+            what = "whose voxels are not square, shown voxel by voxel as fastMRI's own code does"
+            said.append(f"{count(len(flat), 'file')} {what}: {shown(flat)}")
+        return said
+
+    def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:
+        """The files."""
+        return self._all_files(split)
 
     def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
         """Centred k-space (c, h, w) of the central square of each slice; c = 1 without coils."""
@@ -152,6 +183,14 @@ def _opened(file: Path) -> Iterator[Any]:
         yield h5
 
 
+def _opens(file: Path) -> bool:
+    try:
+        with _opened(file):
+            return True
+    except DataError:
+        return False
+
+
 def _kspace_of(h5: Any, file: Path) -> Any:
     """The dataset ``kspace`` of an open file, not yet read."""
     if "kspace" not in h5:
@@ -179,22 +218,40 @@ def _read_slice(h5: Any, i: int, file: Path) -> NDArray[Any]:
 
 
 def _picture_size(h5: Any, size: tuple[int, int]) -> tuple[int, int]:
-    """Size that fastMRI crops the picture to, at most the picture itself."""
+    """Size that fastMRI crops the picture to.
+
+    Of a window that does not fit into the picture the square of its shorter side, as fastMRI's own code does
+    (``fastmri/data/transforms.py``, "check for FLAIR 203"); a rectangle would come out stretched on a square grid.
+    """
     given = next((h5[name].shape[-2:] for name in RECONSTRUCTIONS if name in h5), None)
-    if given is None:
-        given = _header_size(h5) or (min(size), min(size))
-    return min(size[0], int(given[0])), min(size[1], int(given[1]))
+    given = given if given is not None else _header_size(h5)
+    if given is None or given[0] > size[0] or given[1] > size[1]:
+        return min(size), min(size)
+    return int(given[0]), int(given[1])
 
 
 def _header_size(h5: Any) -> tuple[int, int] | None:
     """The size of the reconstruction space in the ISMRMRD header, where there is one."""
+    found = _header(h5, [f"reconSpace/{{*}}matrixSize/{{*}}{axis}" for axis in "xy"])
+    return (int(found[0]), int(found[1])) if found else None
+
+
+def _voxel(h5: Any) -> tuple[float, float] | None:
+    """(height, width) of a voxel in mm as the ISMRMRD header has it, where there is one."""
+    paths = [f"encodedSpace/{{*}}{what}/{{*}}{axis}" for axis in "xy" for what in ("fieldOfView_mm", "matrixSize")]
+    found = _header(h5, paths)
+    return (found[0] / found[1], found[2] / found[3]) if found else None
+
+
+def _header(h5: Any, paths: Sequence[str]) -> list[float] | None:
+    """Numbers of the ISMRMRD header; None where one is not there or not above 0."""
     from xml.etree import ElementTree
 
     if "ismrmrd_header" not in h5:
         return None
     try:
         root = ElementTree.fromstring(h5["ismrmrd_header"][()])
+        found = [float(root.findtext(f".//{{*}}{path}") or "nan") for path in paths]
     except (ElementTree.ParseError, TypeError, ValueError):
         return None
-    found = [root.findtext(f".//{{*}}reconSpace/{{*}}matrixSize/{{*}}{axis}") for axis in "xy"]
-    return (int(found[0]), int(found[1])) if found[0] and found[1] else None
+    return found if all(value > 0 for value in found) else None

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from benchmark.attacks.base import Attack, attacks
-from benchmark.data.base import Dataset, Index, datasets
+from benchmark.data.base import Dataset, Index
+from benchmark.data.base import open_dataset as open_set
 from benchmark.errors import SpecError
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import metrics
 from benchmark.registry import Plugin, digest
 from benchmark.seeds import derive
 from benchmark.spec.cell import Cell, PluginRef
-from benchmark.spec.suite import AttackProbe, SuiteSpec
+from benchmark.spec.suite import AttackProbe, DatasetSpec, SuiteSpec
 from benchmark.tasks.base import tasks
 
 PLAN_VERSION = 1
@@ -25,7 +26,12 @@ PLAN_VERSION = 1
 
 @dataclass(frozen=True)
 class PlannedEntry:
-    """What the plan needs to know of a model entry; without a ``row`` only its artefacts are used."""
+    """What the plan needs to know of a model entry; without a ``row`` only its artefacts are used.
+
+    Attributes:
+        classes: names of its classes, in the order of its outputs; empty where it names none.
+        class_count: how many it has; 0 where that is not known.
+    """
 
     name: str
     digest: str
@@ -33,6 +39,8 @@ class PlannedEntry:
     folder: Path | None = None
     row: bool = True
     facts: dict[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    class_count: int = 0
 
 
 @dataclass
@@ -45,6 +53,8 @@ class Plan:
         classes: class names of the dataset.
         cells: all cells.
         facts: what every table must say of the data.
+        notes: sentences on the data that stand under every table: what was left out, turned, or looks wrong.
+        mapped: what was done to entries whose classes are in another order than the dataset's.
     """
 
     suite: SuiteSpec
@@ -53,6 +63,8 @@ class Plan:
     samples: tuple[str, ...]
     cells: list[Cell] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    mapped: dict[str, str] = field(default_factory=dict)
 
     def versions(self) -> dict[str, str]:
         """Implementation version of every probe and metric: records of another one are never mixed in."""
@@ -75,7 +87,9 @@ class Plan:
                 "classes": list(self.index.classes),
                 "n": len(self.samples),
                 **({"facts": self.facts} if self.facts else {}),
+                **({"notes": list(self.notes)} if self.notes else {}),
             },
+            **({"mapped": self.mapped} if self.mapped else {}),
             "entries": {entry.name: entry.digest for entry in self.entries},
             **self._facts(),
             "explainers": {
@@ -109,6 +123,9 @@ class Plan:
     def _suite(self) -> dict[str, Any]:
         """The suite without what is this machine's, and without a part that it does not have (older plans match)."""
         found = self.suite.model_dump(mode="json", exclude={"dataset": {"path": True}, "variants": True, "parts": True})
+        for key in ("fit", "range", "classes", "order"):
+            if getattr(self.suite.dataset, key) == DatasetSpec.model_fields[key].default:
+                del found["dataset"][key]
         return found if self.suite.explaining is not None else {k: v for k, v in found.items() if k != "explaining"}
 
     def _facts(self) -> dict[str, Any]:
@@ -129,9 +146,8 @@ def chunks(samples: Sequence[str], size: int) -> list[tuple[str, ...]]:
 
 def open_dataset(suite: SuiteSpec) -> Dataset:
     """The suite's dataset plugin."""
-    spec = suite.dataset
-    where = f"suite {suite.name!r}, [dataset.params]"
-    return datasets.make(spec.use, {**spec.params, **({"path": spec.path} if spec.path else {})}, where)
+    spec, where = suite.dataset, f"suite {suite.name!r}, [dataset.params]"
+    return open_set(spec.use, spec.params, path=spec.path, classes=spec.classes, order=spec.order, where=where)
 
 
 def make_attack(probe: AttackProbe, where: str) -> Attack:

@@ -168,7 +168,9 @@ def planned_entries(suite: SuiteSpec, options: Options, watcher: Watcher) -> lis
         entry = load_entry(name, options.entries)
         _weights(entry, watcher, options.data)
         folder, facts = entry.folder.resolve(), entry.facts()
-        planned.append(PlannedEntry(name, entry.digest(), entry.spec.task, folder, name in names, facts))
+        named = () if isinstance(entry.spec.classes, int) else entry.spec.classes
+        count = 2 if entry.spec.output == "logit1" else entry.spec.class_count
+        planned.append(PlannedEntry(name, entry.digest(), entry.spec.task, folder, name in names, facts, named, count))
     return planned
 
 
@@ -238,6 +240,9 @@ def merged_plan(plan: Plan, old: dict[str, Any] | None) -> dict[str, Any]:
     facts = {name: old["facts"][name] for name in guests if name in old.get("facts", {})}
     if facts:
         new["facts"] = new.get("facts", {}) | facts
+    mapped = {name: old["mapped"][name] for name in guests if name in old.get("mapped", {})}
+    if mapped:
+        new["mapped"] = new.get("mapped", {}) | mapped
     new["cells"] += [cell for cell in old["cells"] if cell["model"] in guests]
     return new
 
