@@ -294,9 +294,8 @@ class Dataset(Plugin):
         elif len(index.classes) <= len(known.names):
             at = np.arange(len(index.classes))
         else:
-            raise DataError(
-                f"{what}: has labels up to {len(index.classes) - 1}, {known.source} {len(known.names)} classes"
-            )
+            most = f"labels up to {len(index.classes) - 1}, {known.source} lists {len(known.names)} classes"
+            raise DataError(f"{what}: has {most}; name another list in [dataset] classes")
         return replace(
             index,
             labels=at[index.labels],

@@ -70,9 +70,9 @@ class Folder(Dataset):
         files += [mask for name in self._files(split) if (mask := self._mask_file(rows, name)) is not None]
         if (root / self.manifest).is_file():
             files.append(root / self.manifest)
-        stats = [(str(f.relative_to(root)), f.stat()) for f in files if f.exists()]
-        listing = [self._class_names(split), *self._notes(split)]
-        return digest([*[[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats], listing])
+        stats = [(shown_name(str(f.relative_to(root))), f.stat() if f.exists() else None) for f in files]
+        known = [[name, stat.st_size, stat.st_mtime_ns] if stat else [name] for name, stat in stats]
+        return digest([*known, [self._class_names(split), *self._notes(split)]])
 
     def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:
         """The images, and their masks."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import PrivateAttr
 
+from benchmark.data._files import fitting
 from benchmark.data._folder_notes import class_folders, images_in, is_debris
 from benchmark.data._labels import whole_texts
 from benchmark.data._left_out import count, shown, shown_name
@@ -47,7 +48,8 @@ class FolderWithMasks(Folder):
     def _top(self) -> Path:
         top = self._root() / self.images
         if not top.is_dir():
-            raise DataError(f"dataset {self.use!r}: {top} does not exist; it should hold the images (`images`)")
+            other = fitting(self._root(), self.use)
+            raise DataError(f"dataset {self.use!r}: {top} does not exist; it should hold the images (`images`){other}")
         return top
 
     def _flat(self) -> bool:

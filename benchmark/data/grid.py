@@ -96,7 +96,8 @@ def _numbers(image: NDArray[Any], name: str) -> NDArray[Any]:
             return found
         bad = next((v for v in image.reshape(-1) if not isinstance(v, bool | int | float | np.number)), image.flat[0])
         raise DataError(f"{name}: expected an image of numbers, got an object {bad!r} in it; store numbers of one type")
-    raise DataError(f"{name}: expected an image of numbers, got type {image.dtype}, first value {image.flat[0]!r}")
+    first = image.reshape(-1).tolist()[0]
+    raise DataError(f"{name}: expected an image of numbers, got type {image.dtype}, first value {first!r}")
 
 
 def to_grid_mask(mask: NDArray[np.bool_], size: tuple[int, int], fit: Fit = "squeeze") -> NDArray[np.bool_]:
