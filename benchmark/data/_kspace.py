@@ -47,6 +47,20 @@ def lower(image: NDArray[Any], size: tuple[int, int], name: str = "image") -> Co
     return found
 
 
+def square_size(size: tuple[int, int], pixel: tuple[float, float], rounding: float = 0.0) -> tuple[int, int]:
+    """The size (height, width) at which pixels have their longer side along both axes.
+
+    Args:
+        size: of the picture.
+        pixel: (height, width) of its pixels.
+        rounding: sides that differ by at most this share are equal.
+    """
+    longest = max(pixel)
+    if min(pixel) >= (1 - rounding) * longest:
+        return size
+    return round(size[0] * pixel[0] / longest), round(size[1] * pixel[1] / longest)
+
+
 def pad_to_shape(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     """Images (..., H, W) with zeros around them, so that their sides are to each other as those of ``size``."""
     sides = image.shape[-2:]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.data._files import file_stats, split_files, useful_groups
-from benchmark.data._kspace import as_sample, grid_size, lower, pad_to_shape, with_phase
+from benchmark.data._kspace import as_sample, grid_size, lower, pad_to_shape, square_size, with_phase
 from benchmark.data._left_out import count, shown
 from benchmark.data.base import Dataset, Grid, Index, Split
 from benchmark.errors import DataError
@@ -175,7 +175,6 @@ def check_magnitude(picture: NDArray[np.float32], name: str) -> None:
 
 def square_pixels(picture: NDArray[np.float32], pixel: tuple[float, float]) -> NDArray[np.float64]:
     """The image (H, W) with the pixel's longer side along both axes, by cropping k-space; not negative."""
-    longest = max(pixel)
-    size = (round(picture.shape[0] * pixel[0] / longest), round(picture.shape[1] * pixel[1] / longest))
+    size = square_size((picture.shape[0], picture.shape[1]), pixel)
     found = picture.astype(np.float64) if size == picture.shape else lower(picture, size).real
     return np.maximum(found, 0)

@@ -18,7 +18,7 @@ from benchmark.data.base import Dataset, Grid, Index, Split, datasets
 from benchmark.errors import DataError
 from benchmark.registry import canonical, digest
 
-NOT_SQUARE = 0.02  # sides of a voxel that differ by less are equal, up to rounding
+ROUNDING = 0.02  # of the fields of view in headers
 RECONSTRUCTIONS = ("reconstruction_rss", "reconstruction_esc")
 
 
@@ -26,10 +26,12 @@ RECONSTRUCTIONS = ("reconstruction_rss", "reconstruction_esc")
 class FastMri(Dataset):
     """Slices of the .h5 files in ``PATH/<folder>/``, or right in PATH: sample ``file1000001-17`` is slice 17 of a file.
 
-    A file has ``kspace``, complex (slices, H, W) or (slices, coils, H, W), fully sampled. The picture is first cropped
-    to its central square, as fastMRI does, since the readout is oversampled: to the size of the file's reconstruction,
-    else of the header's reconstruction space, else to the shorter side. K-space of the square is then cropped to the
-    suite's grid. Of several coils the maps are estimated by ESPIRiT on the grid. The group is the attribute
+    A file has ``kspace``, complex (slices, H, W) or (slices, coils, H, W), fully sampled. Where the header's field of
+    view says that voxels are not square, they become so by cropping k-space along the finer axis. The picture is
+    cropped to its central square, as fastMRI does, since the readout is oversampled: to the size of the file's
+    reconstruction, else of the header's reconstruction space, else (and where that does not fit) to the shorter side.
+    K-space of the square is then cropped to the suite's grid; of other proportions than the grid's, zeros are put
+    around the picture first. Of several coils the maps are estimated by ESPIRiT on the grid. The group is the attribute
     ``patient_id``, else the file.
 
     Attributes:
@@ -71,8 +73,9 @@ class FastMri(Dataset):
                 continue
             with _opened(file) as h5:
                 kspace = _kspace_of(h5, file)
-                if (voxel := _voxel(h5)) is not None and abs(voxel[0] / voxel[1] - 1) > NOT_SQUARE:
-                    flat.append(f"{file.name} ({voxel[0]:.3g}x{voxel[1]:.3g} mm)")
+                own = (int(kspace.shape[-2]), int(kspace.shape[-1]))
+                if _square(h5, own) != own:
+                    flat.append(file.name)
                 coils = kspace.shape[1] if kspace.ndim == 4 else 1
                 if self._is_wanted(h5, coils):
                     counts.setdefault(coils, file.name)
@@ -107,7 +110,7 @@ class FastMri(Dataset):
             [f"{count(len(broken), 'file')} that cannot be read, whose chunks fail: {shown(broken)}"] if broken else []
         )
         if flat:
-            what = "whose voxels are not square, shown voxel by voxel as fastMRI's own code does"
+            what = "whose voxels are not square, made so by cropping k-space along the finer axis"
             said.append(f"{count(len(flat), 'file')} {what}: {shown(flat)}")
         return said
 
@@ -126,6 +129,7 @@ class FastMri(Dataset):
             stem, _, number = name.rpartition("-")
             with _opened(files[stem]) as h5:
                 kspace = _read_slice(h5, int(number), files[stem])
+                kspace = centre_crop(kspace, _square(h5, (kspace.shape[-2], kspace.shape[-1])))
                 size = _picture_size(h5, (kspace.shape[-2], kspace.shape[-1]))
             kspace = kspace[None] if kspace.ndim == 2 else kspace
             found.append(fft(centre_crop(ifft(kspace), size)))
@@ -165,8 +169,10 @@ class FastMri(Dataset):
             measured = kspace != 0
             check_full(measured if measured.ndim == 2 else measured.any(0), f"{file}, slice {i}")
             names.append(f"{file.stem}-{i:0{max(2, len(str(count - 1)))}d}")
-            size = _picture_size(h5, (kspace.shape[-2], kspace.shape[-1]))
-            content.update(f"\n{names[-1]} {kspace.shape} {size}\n".encode())
+            square = _square(h5, (kspace.shape[-2], kspace.shape[-1]))
+            size = _picture_size(h5, square)
+            made = f" {square}" if square != kspace.shape[-2:] else ""
+            content.update(f"\n{names[-1]} {kspace.shape} {size}{made}\n".encode())
             content.update(np.ascontiguousarray(kspace).data)
         return names
 
@@ -236,11 +242,15 @@ def _header_size(h5: Any) -> tuple[int, int] | None:
     return (int(found[0]), int(found[1])) if found else None
 
 
-def _voxel(h5: Any) -> tuple[float, float] | None:
-    """(height, width) of a voxel in mm as the ISMRMRD header has it, where there is one."""
-    paths = [f"encodedSpace/{{*}}{what}/{{*}}{axis}" for axis in "xy" for what in ("fieldOfView_mm", "matrixSize")]
-    found = _header(h5, paths)
-    return (found[0] / found[1], found[2] / found[3]) if found else None
+def _square(h5: Any, size: tuple[int, int]) -> tuple[int, int]:
+    """The picture's size with square voxels: their longer side along both axes, where the header has their sides.
+
+    The field of view is the encoded one; what is stored spans it.
+    """
+    fields = _header(h5, [f"encodedSpace/{{*}}fieldOfView_mm/{{*}}{axis}" for axis in "xy"])
+    from benchmark.data._kspace import square_size
+
+    return size if fields is None else square_size(size, (fields[0] / size[0], fields[1] / size[1]), ROUNDING)
 
 
 def _header(h5: Any, paths: Sequence[str]) -> list[float] | None:

@@ -36,6 +36,8 @@ class KspaceNpz(Dataset):
         centred: true where the zero frequency lies at (H // 2, W // 2) and the picture's middle is the FFT's origin;
             false where ``numpy.fft.ifft2`` of k-space is the picture; None: found from the largest magnitude.
         swap: exchange the halves of the picture along both axes, where the object lies in the corners.
+        pixel: (height, width) of a pixel of the stored size; where they differ, pixels become square by cropping
+            k-space along the finer axis.
     """
 
     source: ClassVar[str] = "the user's own measurements"
@@ -47,6 +49,7 @@ class KspaceNpz(Dataset):
     coil_axis: int | Literal["none"] | None = None
     centred: bool | None = None
     swap: bool = False
+    pixel: tuple[float, float] = (1.0, 1.0)
 
     _found_centred: dict[str, bool] = PrivateAttr(default_factory=dict)
 
@@ -79,6 +82,7 @@ class KspaceNpz(Dataset):
 
     def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
         """Centred k-space (c, H, W) of each sample; c = 1 without coils."""
+        from benchmark.data._kspace import centre_crop, square_size
         from benchmark.mri.arrays import fft, ifft
 
         samples = self._samples(split)
@@ -89,7 +93,7 @@ class KspaceNpz(Dataset):
             if not centred or self.swap:
                 image = ifft(kspace) if centred else np.fft.ifft2(kspace, norm="ortho")
                 kspace = fft(np.fft.fftshift(image, axes=(-2, -1)) if self.swap else image)
-            found.append(kspace)
+            found.append(centre_crop(kspace, square_size((kspace.shape[-2], kspace.shape[-1]), self.pixel)))
         return found
 
     def place(self, raw: NDArray[Any], grid: Grid, name: str) -> NDArray[np.float32]:
