@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UsageError
 from benchmark.schedule.context import Context, load_entry_model
-from benchmark.schedule.engine import Job, Watcher, run_here
-from benchmark.schedule.plan import PlannedEntry, open_dataset, sample_order
-from benchmark.schedule.run import Options, Prepared, execute_plan, planned_entries, prepare, resolve, resolve_all
+from benchmark.schedule.engine import Job, run_here
+from benchmark.schedule.matching import matched_entry
+from benchmark.schedule.plan import sample_order
+from benchmark.schedule.request import Options, PlannedEntry, planned_entries, resolve, resolve_all, suite_dataset
+from benchmark.schedule.run import Prepared, execute_plan, prepare
+from benchmark.schedule.watcher import Watcher
 from benchmark.spec.entry import check_name
 from benchmark.spec.suites import load_suite
 from benchmark.store.record import last_line
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from benchmark.data.base import Batch
+    from benchmark.data.base import Batch, Dataset
     from benchmark.models.given import Given
     from benchmark.report.board import Leaderboard
     from benchmark.spec.cell import Cell
@@ -99,6 +102,7 @@ def evaluate(
     std: Sequence[float] = (),
     one_logit: bool = False,
     gradcam_layer: str = "",
+    classes: Sequence[str] = (),
     cast: bool = True,
     device: str = "cpu",
     watcher: Watcher | None = None,
@@ -113,6 +117,7 @@ def evaluate(
         suite: name, or path of a suite.toml.
         name: the row's name (default: the class's, in lower case).
         mean, std: per channel, applied inside.
+        classes: names of the module's classes, in the order of its outputs: they are compared with the data's.
         cast: a module of another floating-point type is cast to float32; False: it is run as it is.
         watcher: told of everything (default: what is worth a line goes to standard error).
         options: fields of :class:`benchmark.schedule.run.Options`.
@@ -143,9 +148,19 @@ def evaluate(
         raise UsageError(f"suite {spec.name!r} has an entry {name!r}; give this module another name")
     settings = {"mean": mean, "std": std, "one_logit": one_logit, "gradcam_layer": gradcam_layer}
     with default_numerics():
-        batch, labels = first_samples(spec)
+        data = suite_dataset(spec)
         given = take(
-            module, batch, name=name, task=task, image=image, settings=settings, labels=labels, cast=cast, device=device
+            module,
+            first_samples(spec, data),
+            name=name,
+            task=task,
+            image=image,
+            settings=settings,
+            classes=classes,
+            data_classes=data.index(spec.dataset.split).classes,
+            match=lambda own: matched_entry(own, data, spec.dataset.split, spec.dataset.classes),
+            cast=cast,
+            device=device,
         )
     for note in given.notes:
         watcher.said(note)
@@ -166,19 +181,17 @@ def leaderboard(suite: str, *, out: str | Path = "results") -> Leaderboard:
     return Leaderboard.read(Path(out) / suite)
 
 
-def first_samples(suite: SuiteSpec, count: int = 64) -> tuple[Batch, int]:
-    """The first of a suite's samples as its task presents them, and how many classes its data name.
+def first_samples(suite: SuiteSpec, data: Dataset, count: int = 64) -> Batch:
+    """The first of a suite's samples as its task presents them.
 
     Raises:
         DataError: the data are missing or cannot be read.
     """
     from benchmark.data.base import Grid
 
-    data, spec = open_dataset(suite), suite.dataset
-    index = data.index(spec.split)
-    ids = sample_order(index, suite.seed, spec.samples)[:count]
-    batch = data.load(spec.split, ids, Grid(size=spec.size, channels=spec.channels))
-    return tasks.make(suite.task, suite.task_params).present(batch), len(index.classes)
+    spec = suite.dataset
+    ids = sample_order(data.index(spec.split), suite.seed, spec.samples)[:count]
+    return tasks.make(suite.task, suite.task_params).present(data.load(spec.split, ids, Grid.of(spec)))
 
 
 def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, given: Given | None) -> Run:
@@ -187,7 +200,9 @@ def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, given
 
     entries = planned_entries(spec, replace(options, models=()) if given else options, watcher)
     if given is not None:
-        entries.append(PlannedEntry(given.spec.name, given.key.digest, given.spec.task))
+        own, names = given.spec, () if isinstance(given.spec.classes, int) else given.spec.classes
+        count = 2 if own.output == "logit1" else own.class_count
+        entries.append(PlannedEntry(own.name, given.key.digest, own.task, classes=names, class_count=count))
     prepared: Prepared = prepare(spec, entries, options)
 
     def load(cell: Cell, on: str) -> tuple[Any, Any]:

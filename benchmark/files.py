@@ -8,11 +8,15 @@ is the kernel's: no program can set it back.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import platform
+import struct
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +27,19 @@ from benchmark.errors import AssayError, DataError
 
 GRAIN = 0.02  # seconds; a kernel may give two changes within one tick (at most 10 ms) the same ctime
 SMALL = 1 << 16  # bytes; hashing these is cheaper than looking them up
+
+FAULTS = (OSError, UnicodeError, EOFError, zipfile.BadZipFile, zlib.error, struct.error)
+WHY = {
+    errno.ENOENT: "it does not exist",
+    errno.EACCES: "there is no permission to read it",
+    errno.EPERM: "there is no permission to read it",
+    errno.EISDIR: "it is a folder, expected a file",
+    errno.ENOTDIR: "part of its path is a file, expected a folder",
+    errno.ELOOP: "its links lead round in a circle",
+    errno.ENAMETOOLONG: "its name is too long",
+    errno.ESTALE: "the network disk no longer knows it",
+    errno.EIO: "the disk failed",
+}
 
 Stamp = tuple[str, int, int, int, int, int]
 
@@ -108,29 +125,22 @@ def reading(file: Path | str, error: type[AssayError] = DataError, todo: str = "
     """
     try:
         yield
-    except FileNotFoundError as fault:
-        path = Path(file)
-        if path.is_symlink():
-            text, do = f"is a link to {os.readlink(path)}, which does not exist", "mend or remove the link"  # noqa: PTH115
-        else:
-            text, do = "does not exist", "correct the path"
-        raise error(f"{file} {text}; {todo or do}") from fault
-    except PermissionError as fault:
-        raise error(f"{file}: no permission to read it; {todo or 'change its mode or owner (chmod, chown)'}") from fault
-    except IsADirectoryError as fault:
-        raise error(f"{file} is a folder, expected a file; {todo or 'correct the path'}") from fault
-    except NotADirectoryError as fault:
-        raise error(f"{file}: a part of this path is a file, not a folder; {todo or 'correct the path'}") from fault
     except UnicodeError as fault:
         do = todo or "save it as UTF-8 (a byte-order mark is fine)"
         raise error(f"{file} is not text in UTF-8: {fault}; {do}") from fault
-    except (OSError, EOFError, ValueError) as fault:
-        raise error(f"{file} cannot be read: {_said(fault)}; {todo or 'replace or remove it'}") from fault
+    except (*FAULTS, ValueError) as fault:
+        do = todo or ("correct the path" if isinstance(fault, OSError) else "replace or remove it")
+        raise error(f"{file} cannot be read: {why(fault, Path(file))}; {do}") from fault
 
 
-def _said(fault: BaseException) -> str:
-    text = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault).strip()
-    return f"{type(fault).__name__}: {text.splitlines()[-1]}" if text else type(fault).__name__
+def why(error: BaseException, path: Path | None = None) -> str:
+    """What is wrong with a file, in words; a link that leads nowhere is said as such."""
+    if path is not None and path.is_symlink() and not path.exists():
+        return f"it is a link to {path.readlink()}, which does not exist"
+    if isinstance(error, OSError) and error.errno in WHY:
+        return WHY[error.errno]
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
 # -- what is remembered ---------------------------------------------------------------------------------------------
@@ -171,7 +181,13 @@ def rehashing() -> Iterator[Rehash]:
         _rehash = before
 
 
-def remembered(kind: str, key: object, label: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def remembered(
+    kind: str,
+    key: object,
+    label: str,
+    make: Callable[[], dict[str, Any]],
+    keep: Callable[[dict[str, Any]], bool] = lambda _: True,
+) -> dict[str, Any]:
     """What ``make`` returns, from the cache folder where this user on this machine has made it for that key before.
 
     Args:
@@ -179,6 +195,7 @@ def remembered(kind: str, key: object, label: str, make: Callable[[], dict[str, 
         key: JSON-able; must hold the stamps of everything that was looked at.
         label: what it is of, for :func:`rehashing`.
         make: returns something JSON-able; called where nothing is remembered, or nothing believed.
+        keep: whether what was made may be remembered.
     """
     name = json.dumps([platform.node(), os.getuid(), key], sort_keys=True)
     file = cache_folder() / kind / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
@@ -193,7 +210,8 @@ def remembered(kind: str, key: object, label: str, make: Callable[[], dict[str, 
         _rehash.checked.add(label)
         if old is not None and old != json.loads(json.dumps(value)):
             _rehash.differing.append(f"{label}: not what was remembered of it under the same name, size and times")
-    _remember(file, value)
+    if keep(value):
+        _remember(file, value)
     return value
 
 

@@ -30,7 +30,7 @@ from benchmark.registry import Family
 from benchmark.report.leaderboard import COUNTS
 from benchmark.report.worth import ORDER as VERDICTS
 from benchmark.schedule.plan import make_attack
-from benchmark.schedule.run import Options
+from benchmark.schedule.request import Options
 from benchmark.spec import entry as entry_spec
 from benchmark.spec import suite as suite_spec
 from benchmark.spec.toml import validate

@@ -47,10 +47,9 @@ def mask_of_file(file: Path) -> tuple[Rectangle, ...]:
     Raises:
         DataError: no readable image, or nothing in it is white.
     """
-    from benchmark.data.folder import read_image
+    from benchmark.data._pictures import as_mask, read_image
 
-    image = np.asarray(read_image(file))
-    white = (image.max(2) if image.ndim == 3 else image) > 127
+    white, _ = as_mask(read_image(file))
     if not white.any():
         raise DataError(f"the sticker mask {file} has no white pixel; white is where the sticker goes")
     height, width = white.shape

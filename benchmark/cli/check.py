@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,9 +45,9 @@ def check(
     entry = load_entry(name, entries)
     try:
         ensure_weights(entry, lambda line: console.print(line, markup=False, highlight=False), where)
-        batch, said = labelled(entry, suite, where, samples)
-        console.print(said, markup=False, highlight=False)
-        results = check_entry(entry, batch, device)
+        on = labelled(entry, suite, where, samples)
+        console.print(on.said, markup=False, highlight=False)
+        results = check_entry(entry, on.batch, device, classes=on.classes, outputs=on.outputs)
     except EntryError as error:
         results = [Result("weights", "fail", str(error), "correct what the message names, then check again")]
     show(console, entry, results)
@@ -66,10 +67,32 @@ def show(console: Console, entry: Entry, results: list[Result]) -> None:
     console.print(table)
 
 
-def labelled(entry: Entry, suite: str, where: Mapping[str, Path], samples: int) -> tuple[Batch | None, str]:
-    """Samples of the suite's (or the entry's own) dataset, and a line that says which; None where there are none."""
-    from benchmark.data.base import Grid, datasets
+@dataclass(frozen=True)
+class Labelled:
+    """Samples to check an entry on.
+
+    Attributes:
+        said: a line that says which.
+        batch: None where there are none.
+        classes: names of their classes.
+        outputs: which output of the entry each class is, where it names them in another order.
+    """
+
+    said: str
+    batch: Batch | None = None
+    classes: tuple[str, ...] = ()
+    outputs: tuple[int, ...] = ()
+
+
+def labelled(entry: Entry, suite: str, where: Mapping[str, Path], samples: int) -> Labelled:
+    """Samples of the suite's (or the entry's own) dataset.
+
+    Raises:
+        EntryError: the entry names other classes than the data.
+    """
+    from benchmark.data.base import Grid, open_dataset
     from benchmark.errors import DataError
+    from benchmark.schedule.matching import MAPPED, matched_entry
     from benchmark.seeds import derive
     from benchmark.spec.suites import load_suite
     from benchmark.tasks.base import tasks
@@ -77,20 +100,25 @@ def labelled(entry: Entry, suite: str, where: Mapping[str, Path], samples: int) 
     task = tasks.make(entry.spec.task, load_suite(suite).task_params if suite else {})
     spec = dataset_of(entry, suite)
     if spec is None:
-        return None, f"no dataset is known for {entry.name}: random inputs are used"
+        return Labelled(f"no dataset is known for {entry.name}: random inputs are used")
     path = where.get(spec.label, spec.path)
     try:
-        dataset = datasets.make(spec.use, {**spec.params, **({"path": path} if path is not None else {})})
-        ids = sorted(dataset.index(spec.split).ids, key=lambda name: derive("check", name))[:samples]
-        size, channels = spec.size, spec.channels
+        dataset = open_dataset(spec.use, spec.params, path=path, classes=spec.classes, order=spec.order)
+        index = dataset.index(spec.split)
+        ids = sorted(index.ids, key=lambda name: derive("check", name))[:samples]
+        size = spec.size
         if size is None and (spec.use == "folder" or entry.spec.output == "image"):
             size = (entry.spec.input_shape[1], entry.spec.input_shape[2])
-        batch = task.present(dataset.load(spec.split, ids, Grid(size=size, channels=channels)))
+        grid = Grid.of(spec).model_copy(update={"size": size})
+        batch = task.present(dataset.load(spec.split, ids, grid))
     except DataError as error:
         if suite or spec.label in where:
             raise
-        return None, f"the data {spec.label!r} cannot be read, so random inputs are used: {error}"
-    return batch, f"{len(ids)} samples of {spec.label}, split {spec.split}, {batch.inputs.shape[1:]}"
+        return Labelled(f"the data {spec.label!r} cannot be read, so random inputs are used: {error}")
+    outputs = matched_entry(entry.spec, dataset, spec.split, spec.classes) if task.needs_classes else ()
+    said = f"{len(ids)} samples of {spec.label}, split {spec.split}, {batch.inputs.shape[1:]}"
+    said += "".join(f"\ndata: {note}" for note in index.notes) + (f"\n{entry.name} {MAPPED}" if outputs else "")
+    return Labelled(said, batch, index.classes, outputs)
 
 
 def dataset_of(entry: Entry, suite: str) -> DatasetSpec | None:

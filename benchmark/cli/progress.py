@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from benchmark.schedule.board import Board, Finished
-from benchmark.schedule.engine import Watcher
+from benchmark.schedule.watcher import Watcher
 from benchmark.spec.cell import Cell
 from benchmark.store.record import last_line
 

@@ -10,9 +10,9 @@ import typer
 from benchmark.cli.options import RESULTS, Data, Device, Entries, Include, Models, Only, Out, SuiteName, Workers, listed
 
 if TYPE_CHECKING:
-    from benchmark.schedule.engine import Watcher
-    from benchmark.schedule.plan import PlannedEntry
-    from benchmark.schedule.run import Options, Prepared
+    from benchmark.schedule.request import Options, PlannedEntry
+    from benchmark.schedule.run import Prepared
+    from benchmark.schedule.watcher import Watcher
     from benchmark.spec.suite import SuiteSpec
 
 INTERRUPTED = 130
@@ -48,7 +48,7 @@ def run(
     from benchmark.cli.report import combine, results_folders
     from benchmark.files import rehashing
     from benchmark.registry import include as include_files
-    from benchmark.schedule.run import Options, planned_entries, resolve_all
+    from benchmark.schedule.request import Options, planned_entries, resolve_all
     from benchmark.spec.suites import parse_pairs
 
     include_files(include)
@@ -110,6 +110,7 @@ def _say_plan(prepared: Prepared) -> None:
     seconds, unknown = board.seconds_left()
     typer.echo(f"suite {plan.suite.name}: {len(plan.entries)} entries, {len(plan.samples)} samples")
     typer.echo(f"cells: {len(prepared.selected)}, known: {len(board.known)}, to compute: {board.total}")
+    _say_data(prepared)
     if board.total:
         estimate = f"about {seconds:.0f} s of one worker" if unknown < board.total else "unknown (nothing like it yet)"
         extra = f", and {unknown} cells without an earlier record" if 0 < unknown < board.total else ""
@@ -119,6 +120,17 @@ def _say_plan(prepared: Prepared) -> None:
         if cells:
             todo = sum(cell.hash in board.attempts for cell in cells)
             typer.echo(f"  {kind:<10} {len(cells):>5} cells, {todo} to compute")
+
+
+def _say_data(prepared: Prepared) -> None:
+    """How images come to the grid, what is to be said of the data, and whose outputs are put in another order."""
+    data, plan = prepared.plan.suite.dataset, prepared.plan
+    if data.size is not None:
+        typer.echo(f"grid: {data.size[0]}x{data.size[1]}, fit = {data.fit}, range = {data.range}")
+    for note in plan.notes:
+        typer.echo(f"data: {note}")
+    for name, words in plan.mapped.items():
+        typer.echo(f"{name}: {words}")
 
 
 def _say_start(prepared: Prepared) -> None:

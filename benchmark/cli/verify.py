@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.schedule.recompute import Verified
-    from benchmark.schedule.run import Options
+    from benchmark.schedule.request import Options
 
 
 def verify(
@@ -41,7 +41,7 @@ def verify(
     from benchmark.files import rehashing
     from benchmark.registry import include as include_files
     from benchmark.schedule.recompute import verify as verify_suite
-    from benchmark.schedule.run import Options, resolve
+    from benchmark.schedule.request import Options, resolve
     from benchmark.spec.suites import parse_pairs
 
     include_files(include)

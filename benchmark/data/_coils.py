@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data._kspace import as_sample, centre_crop, grid_size
+from benchmark.data._kspace import as_sample, centre_crop, grid_size, pad_to_shape
 from benchmark.data.base import Grid
 from benchmark.errors import DataError
 from benchmark.files import cache_folder
-from benchmark.mri.arrays import ifft
+from benchmark.mri.arrays import fft, ifft
 from benchmark.registry import digest, library_version
 
 CALIBRATION = 24  # width of the central square that the maps are estimated from, sigpy's default
@@ -66,6 +66,8 @@ def place_kspace(
 ) -> NDArray[np.float32]:
     """One sample from centred, fully sampled k-space (c, H, W), cropped to the grid: see :func:`_kspace.as_sample`.
 
+    Where the grid has other proportions, zeros are put around the picture first: an object keeps its own.
+
     Args:
         kspace: c = 1 where there are no coils.
         grid: the suite's grid.
@@ -75,7 +77,10 @@ def place_kspace(
     Raises:
         DataError: the grid is larger than the data, or the values are not finite or all 0.
     """
-    cropped = centre_crop(kspace, grid_size(grid, name, (kspace.shape[-2], kspace.shape[-1])), name)
+    size = grid_size(grid, name, (kspace.shape[-2], kspace.shape[-1]))
+    if kspace.shape[-2] * size[1] != kspace.shape[-1] * size[0]:  # other proportions: nothing is stretched
+        kspace = fft(pad_to_shape(ifft(kspace), size))
+    cropped = centre_crop(kspace, size, name)
     if not np.isfinite(cropped).all() or not cropped.any():
         raise DataError(f"{name}: expected finite k-space that is not all 0, got other values; remove the sample")
     return as_sample(ifft(cropped), espirit_maps(cropped) if coils else None, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,9 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.data._left_out import is_debris
+from benchmark.data._pictures import SUFFIXES
 from benchmark.data.base import Dataset, Split
 from benchmark.errors import DataError
-from benchmark.files import Stamp, stamp
+from benchmark.files import FAULTS, Stamp, stamp, why
+
+IDX = ("-ubyte", "-ubyte.gz", ".idx", ".idx.gz")
+READERS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(SUFFIXES, ("folder", "folder-with-masks", "stop-signs")),
+    **dict.fromkeys(IDX, ("mnist-idx",)),
+    ".npy": ("npy",),
+    ".npz": ("npz", "kspace-npz"),
+    ".nii": ("nifti",),
+    ".nii.gz": ("nifti",),
+    ".h5": ("fastmri",),
+    ".hdf5": ("fastmri",),
+}
+"""Which datasets read files of an ending."""
+
+MOST_FILES = 200  # that are looked at to guess which dataset a folder is for
 
 
 def given_path(dataset: Dataset, what: str = "file") -> Path:
@@ -35,8 +53,51 @@ def given_path(dataset: Dataset, what: str = "file") -> Path:
     if not (path.is_file() if what == "file" else path.exists()):
         raise DataError(
             f"dataset {dataset.name!r}: {path} does not exist or is no {what}; correct `path` or --data NAME=PATH"
+            + fitting(path, dataset.use)
         )
     return path
+
+
+def fitting(path: Path, use: str) -> str:
+    """Which dataset reads what lies there, where it is not ``use``, as the end of a message; empty where none does.
+
+    Args:
+        path: a file, or a folder whose files (two folders deep) are looked at.
+        use: the dataset that was asked.
+    """
+    if path.is_file():
+        files = [path]
+    elif path.is_dir():
+        files = sorted(islice((f for depth in ("*", "*/*", "*/*/*") for f in path.glob(depth)), MOST_FILES))
+    else:
+        return ""
+    own = {ending for ending, readers in READERS.items() if use in readers}
+    for file in files:
+        name = file.name.lower()
+        if is_debris(file) or not file.is_file() or any(name.endswith(ending) for ending in own):
+            continue
+        ending = next((e for e in sorted(READERS, key=len, reverse=True) if name.endswith(e)), "")
+        if ending:
+            readers = " or ".join(repr(reader) for reader in READERS[ending])
+            return f"; {file.name} is for the dataset {readers}: set use to it, and path to {_place(path, ending)}"
+    return ""
+
+
+def _place(path: Path, ending: str) -> str:
+    """What to give as a path to the dataset that reads such files."""
+    if ending in SUFFIXES:
+        return "the folder that holds its class folders"
+    return "the file's folder" if ending in IDX else "the file" if path.is_file() else "it"
+
+
+def refuse_others(path: Path, dataset: Dataset) -> None:
+    """Refuse a file that another dataset reads, by its ending, before this one stumbles over it.
+
+    Raises:
+        DataError: naming the dataset that would fit.
+    """
+    if path.is_file() and (words := fitting(path, dataset.use)):
+        raise DataError(f"dataset {dataset.name!r} does not read {path}{words}")
 
 
 def check_split(dataset: Dataset, split: Split, own: str, *templates: str) -> None:
@@ -63,10 +124,15 @@ def split_files(dataset: Dataset, split: Split, folder: str, own: str, suffixes:
         DataError: there are none, or another split is asked of the files right in PATH.
     """
     path = given_path(dataset, "file or folder")
+    if path.is_file() and not path.name.lower().endswith(tuple(suffixes)):
+        raise DataError(
+            f"dataset {dataset.name!r} reads files {', '.join(suffixes)}, not {path}"
+            + (fitting(path, dataset.use) or "; correct `path` or --data NAME=PATH")
+        )
 
     def files_in(place: Path) -> list[Path]:
         inside = sorted(place.iterdir()) if place.is_dir() else []
-        return [f for f in inside if f.name.lower().endswith(tuple(suffixes)) and not f.name.startswith(".")]
+        return [f for f in inside if f.name.lower().endswith(tuple(suffixes)) and not is_debris(f)]
 
     inside = path / folder.replace("{split}", split)
     if path.is_dir() and (found := files_in(inside)):
@@ -77,7 +143,7 @@ def split_files(dataset: Dataset, split: Split, folder: str, own: str, suffixes:
         raise DataError(
             f"dataset {dataset.name!r}, split {split!r}: expected files {', '.join(suffixes)} in {inside} or in {path},"
             f" got none; {path} has {'the folders ' + folders if folders else 'no folders'}: correct `path`, or the"
-            " parameter folder"
+            f" parameter folder{fitting(path, dataset.use)}"
         )
     check_split(dataset, split, own)
     return found
@@ -110,8 +176,11 @@ def npz_keys(dataset: Dataset) -> list[str]:
     try:
         with zipfile.ZipFile(file) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"dataset {dataset.name!r}: {file} is no .npz file or is truncated: {error}") from error
+    except FAULTS as error:
+        refuse_others(file, dataset)
+        raise DataError(
+            f"dataset {dataset.name!r}: {file} is no .npz file or is truncated: {why(error, file)}; replace it"
+        ) from error
 
 
 def npz_array(dataset: Dataset, key: str) -> NDArray[Any]:
@@ -123,8 +192,19 @@ def npz_array(dataset: Dataset, key: str) -> NDArray[Any]:
     file = given_path(dataset)
     try:
         return _array(file, key, stamp(file))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"dataset {dataset.name!r}: the array {key!r} of {file} cannot be read: {error}") from error
+    except (
+        *FAULTS,
+        ValueError,
+        RuntimeError,
+        NotImplementedError,
+        SyntaxError,
+        MemoryError,
+    ) as error:  # of zipfile, numpy
+        todo = "store numbers of one type, such as numpy.stack(list(images))" if "Object arrays" in str(error) else ""
+        raise DataError(
+            f"dataset {dataset.name!r}: the array {key!r} of {file} cannot be read: {why(error, file)};"
+            f" {todo or 'replace the file'}"
+        ) from error
 
 
 @lru_cache(maxsize=4)

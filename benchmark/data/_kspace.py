@@ -47,6 +47,30 @@ def lower(image: NDArray[Any], size: tuple[int, int], name: str = "image") -> Co
     return found
 
 
+def square_size(size: tuple[int, int], pixel: tuple[float, float], rounding: float = 0.0) -> tuple[int, int]:
+    """The size (height, width) at which pixels have their longer side along both axes.
+
+    Args:
+        size: of the picture.
+        pixel: (height, width) of its pixels.
+        rounding: sides that differ by at most this share are equal.
+    """
+    longest = max(pixel)
+    if min(pixel) >= (1 - rounding) * longest:
+        return size
+    return round(size[0] * pixel[0] / longest), round(size[1] * pixel[1] / longest)
+
+
+def pad_to_shape(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Images (..., H, W) with zeros around them, so that their sides are to each other as those of ``size``."""
+    sides = image.shape[-2:]
+    scale = max(n / m for n, m in zip(sides, size, strict=True))
+    wanted = [max(n, round(scale * m)) for n, m in zip(sides, size, strict=True)]
+    before = [m // 2 - n // 2 for n, m in zip(sides, wanted, strict=True)]
+    around = [(b, m - n - b) for b, n, m in zip(before, sides, wanted, strict=True)]
+    return np.pad(image, [(0, 0)] * (image.ndim - 2) + around)
+
+
 def pixel_axis(n: int, side: int) -> Array:
     """Where n pixels lie: 0 at pixel n // 2, and 2 apart across ``side`` pixels."""
     return (np.arange(n) - n // 2) / (side / 2)
@@ -87,6 +111,12 @@ def grid_size(grid: Grid, name: str, own: tuple[int, int] | None = None) -> tupl
             f"{name}: expected no `channels` (a complex image has its real and imaginary part), got {grid.channels};"
             " remove it from the suite's [dataset]"
         )
+    for key, value, usual in (("fit", grid.fit, "squeeze"), ("range", grid.range, "dtype")):
+        if value != usual:
+            raise DataError(
+                f"{name}: expected no `{key}` (k-space is cropped, and scaled by its largest magnitude), got {value!r};"
+                " remove it from the suite's [dataset]"
+            )
     size = grid.size or own
     if size is None:
         raise DataError(f"{name}: expected a grid with a size, got none; name a `size` in the suite's [dataset]")

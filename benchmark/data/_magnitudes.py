@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.data._files import split_files, useful_groups
-from benchmark.data._kspace import as_sample, grid_size, lower, with_phase
+from benchmark.data._kspace import as_sample, grid_size, lower, pad_to_shape, square_size, with_phase
+from benchmark.data._left_out import count, shown
 from benchmark.data.base import Dataset, Grid, Index, Split
 from benchmark.errors import DataError
 from benchmark.files import stamps
@@ -78,23 +79,47 @@ class Magnitudes(Dataset):
         ids: list[str] = []
         groups: list[str] = []
         content = hashlib.sha256(canonical([self.identity(), split]).encode())
-        for file in self._all_files(split):
-            stack = self.stack(file)
+        files = self._all_files(split)
+        broken: list[str] = []
+        empty = 0
+        for file in files:
+            try:
+                stack = self.stack(file)
+            except DataError as error:
+                if len(files) == 1:
+                    raise
+                broken.append(file.name)  # it stands for its images: reading it says what is wrong, and its chunk fails
+                content.update(f"\n{self._stem(file)} unreadable".encode())
+                ids.append(self._stem(file))
+                groups.append(self._stem(file))
+                refused = error
+                continue
             for name in stack.names:
                 picture = stack.picture(name)
                 check_magnitude(picture, f"{file}, image {name}")
+                empty += not picture.any()
                 if picture.any():
                     content.update(f"\n{name} {picture.shape} {stack.pixel}\n".encode())
                     content.update(picture.data)
                     ids.append(name)
                     groups.append(self._stem(file))
+        if len(broken) == len(files):
+            raise refused
+        said = f"{count(len(broken), 'file')} that cannot be read, whose chunks fail: {shown(broken)}"
+        none = f"{count(empty, 'empty image')} left out"
         return Index(
             ids=tuple(ids),
             labels=np.zeros(len(ids)),
             classes=(),
             digest=content.hexdigest(),
             groups=useful_groups(groups),
+            notes=(*([said] if broken else []), *([none] if empty else [])),
+            keep=not broken,
         )
+
+    def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:
+        """The files."""
+        return self._all_files(split)
 
     def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
         """Magnitude images (H, W), with square pixels."""
@@ -151,15 +176,6 @@ def check_magnitude(picture: NDArray[np.float32], name: str) -> None:
 
 def square_pixels(picture: NDArray[np.float32], pixel: tuple[float, float]) -> NDArray[np.float64]:
     """The image (H, W) with the pixel's longer side along both axes, by cropping k-space; not negative."""
-    longest = max(pixel)
-    size = (round(picture.shape[0] * pixel[0] / longest), round(picture.shape[1] * pixel[1] / longest))
+    size = square_size((picture.shape[0], picture.shape[1]), pixel)
     found = picture.astype(np.float64) if size == picture.shape else lower(picture, size).real
     return np.maximum(found, 0)
-
-
-def pad_to_shape(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """The image (H, W) with zeros around it, so that its sides are to each other as those of ``size``."""
-    scale = max(image.shape[0] / size[0], image.shape[1] / size[1])
-    wanted = [max(n, round(scale * m)) for n, m in zip(image.shape, size, strict=True)]
-    before = [m // 2 - n // 2 for n, m in zip(image.shape, wanted, strict=True)]
-    return np.pad(image, [(b, m - n - b) for b, n, m in zip(before, image.shape, wanted, strict=True)])

@@ -7,19 +7,21 @@ pixels of the asked samples only, so that a set is never forced into memory whol
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
+from benchmark.data._classes import BY_INDEX, ClassList, class_list, places
+from benchmark.data._faults import reading, stamps
 from benchmark.data.structures import Structures
-from benchmark.errors import DataError
-from benchmark.files import remembered
-from benchmark.registry import Plugin, Registry
+from benchmark.errors import DataError, SpecError
+from benchmark.files import Stamp, remembered
+from benchmark.registry import Plugin, Registry, digest
 
 Split = str
 INDEX_VERSION = 2  # raise when an index holds something else
@@ -30,17 +32,40 @@ class Grid(BaseModel):
 
     ``size`` is (height, width), None for the dataset's own size (all samples must then share one);
     ``channels`` is 1 (luminance of colour images) or 3 (grey repeated), None for the dataset's own.
+    ``fit`` is how an image of other proportions comes to ``size``: squeezed, its borders cut off (crop), or with black
+    around it (pad). ``range`` is the stored value that becomes 1: a number, or with ``"dtype"`` 255 of uint8, 65535 of
+    uint16 and 1 of floats.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     size: tuple[int, int] | None = None
     channels: Literal[1, 3] | None = None
+    fit: Literal["squeeze", "crop", "pad"] = "squeeze"
+    range: Literal["dtype"] | float = "dtype"
+
+    @classmethod
+    def of(cls, spec: Gridded) -> Grid:
+        """The grid that a suite's [dataset], or a cell's, names."""
+        return cls(size=spec.size, channels=spec.channels, fit=spec.fit, range=spec.range)
 
     @field_validator("size", mode="before")
     @classmethod
     def _square(cls, value: object) -> object:
         return (value, value) if isinstance(value, int) else value
+
+
+class Gridded(Protocol):
+    """What names a grid."""
+
+    @property
+    def size(self) -> tuple[int, int] | None: ...
+    @property
+    def channels(self) -> Literal[1, 3] | None: ...
+    @property
+    def fit(self) -> Literal["squeeze", "crop", "pad"]: ...
+    @property
+    def range(self) -> Literal["dtype"] | float: ...
 
 
 @dataclass(frozen=True)
@@ -55,6 +80,10 @@ class Index:
         groups: group (patient, sign, …) of each sample, or None.
         masks: True where the dataset can say where the evidence is.
         artefacts: True where it can say where a false structure (a watermark, a marker) is.
+        notes: sentences that every table must carry: what was left out, turned, or looks wrong.
+        named: False where ``classes`` are mere numbers that the dataset made up, since it names none.
+        shapes: (height, width) of the images and how many have it, where known.
+        keep: False where the index may change without its files' times (some could not be read): it is not cached.
     """
 
     ids: tuple[str, ...]
@@ -64,6 +93,10 @@ class Index:
     groups: tuple[str, ...] | None = None
     masks: bool = False
     artefacts: bool = False
+    notes: tuple[str, ...] = ()
+    named: bool = True
+    shapes: tuple[tuple[int, int, int], ...] = ()
+    keep: bool = True
 
     def positions(self, ids: Sequence[str]) -> list[int]:
         """Positions of the ids in this index.
@@ -88,6 +121,9 @@ class Index:
             "groups": None if self.groups is None else list(self.groups),
             "masks": self.masks,
             "artefacts": self.artefacts,
+            "notes": list(self.notes),
+            "named": self.named,
+            "shapes": [list(shape) for shape in self.shapes],
         }
 
     @classmethod
@@ -101,6 +137,9 @@ class Index:
             groups=None if data["groups"] is None else tuple(data["groups"]),
             masks=data["masks"],
             artefacts=data.get("artefacts", False),
+            notes=tuple(data["notes"]),  # an index of an earlier version has none, and is made again
+            named=data["named"],
+            shapes=tuple((height, width, n) for height, width, n in data["shapes"]),
         )
 
 
@@ -134,7 +173,8 @@ class Dataset(Plugin):
 
     path: Path | None = Field(default=None, exclude=True)  # where it lies is never part of a hash
     _indices: dict[str, Index] = PrivateAttr(default_factory=dict)
-    _fingerprints: dict[str, str] = PrivateAttr(default_factory=dict)
+    _stamps: dict[Path, Stamp | None] = PrivateAttr(default_factory=dict)
+    _class_list: ClassList | None = PrivateAttr(default=None)
 
     # -- what a subclass writes ---------------------------------------------------------------------------------
 
@@ -176,6 +216,10 @@ class Dataset(Plugin):
 
         return to_grid(raw, grid, name)
 
+    def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:
+        """Files that these samples (default: all of the split) are read from: they may not change during a run."""
+        return ()
+
     def facts(self) -> dict[str, str]:
         """What every table must say of these data: a column and its text, such as ``{"kspace": "simulated"}``."""
         return {}
@@ -199,39 +243,85 @@ class Dataset(Plugin):
     # -- what everybody calls -----------------------------------------------------------------------------------
 
     def index(self, split: Split) -> Index:
-        """Ids, labels, classes, digest, groups of a split, from the cache where its fingerprint is unchanged."""
-        if split not in self._indices:
-            self._indices[split] = self._cached_index(split)
-        return self._indices[split]
-
-    def _cached_index(self, split: Split) -> Index:
-        """The index as remembered under this fingerprint, else built; what changes meanwhile is refused."""
-        before = self.fingerprint(split)
-        label = f"dataset {self.name!r}, split {split!r}{_at(self.path)}"
-
-        def made() -> dict[str, Any]:
-            index = self._built_index(split)
-            self._check_same(split, before)
-            return index.to_json()
-
-        self._fingerprints[split] = before
-        return Index.from_json(remembered("index", [INDEX_VERSION, self.identity(), split, before], label, made))
-
-    def check_unchanged(self, split: Split) -> None:
-        """Refuse data that are not those of the index any more.
+        """Ids, labels, classes, digest, groups of a split, from the cache where its fingerprint is unchanged.
 
         Raises:
-            DataError: a file was replaced, added or removed since.
+            DataError: what cannot be read at all, or changed while it was read.
         """
-        if split in self._fingerprints:
-            self._check_same(split, self._fingerprints[split])
+        if split not in self._indices:
+            with reading(f"dataset {self.name!r}", todo="correct it, or `path` and --data NAME=PATH"):
+                before = stamps(self.sources(split))
+                index = self._listed(self._cached_index(split))
+            self._unchanged(before)
+            self._stamps |= before
+            self._indices[split] = index
+        return self._indices[split]
 
-    def _check_same(self, split: Split, before: str) -> None:
-        if self.fingerprint(split) != before:
+    def listed(self, classes: str) -> Self:
+        """This dataset with the indices that a list of classes gives its classes (``classes`` of a suite's [dataset]).
+
+        Raises:
+            DataError: no such list.
+        """
+        self._class_list = class_list(classes) if classes not in ("", BY_INDEX) else None
+        return self
+
+    def known_as(self, split: Split) -> list[tuple[str, ...]]:
+        """Every way to write each class of a split: its name, and what a list says besides."""
+        if self._class_list is not None:
+            return list(self._class_list.known_as)
+        return [(name,) for name in self.index(split).classes]
+
+    def _listed(self, index: Index) -> Index:
+        """The index with the labels that the list of classes gives them."""
+        known = self._class_list
+        if known is None:
+            return index
+        what = f"dataset {self.name!r}"
+        if not index.classes:
             raise DataError(
-                f"dataset {self.name!r}, split {split!r}: its files changed while they were read{_at(self.path)};"
-                " wait until nothing writes there, then run the same command again"
+                f"{what}: its labels are no classes, so [dataset] classes = {known.source!r} cannot number them"
             )
+        if index.named:
+            at = np.array(places(index.classes, known, what), np.int64)
+        elif len(index.classes) <= len(known.names):
+            at = np.arange(len(index.classes))
+        else:
+            most = f"labels up to {len(index.classes) - 1}, {known.source} lists {len(known.names)} classes"
+            raise DataError(f"{what}: has {most}; name another list in [dataset] classes")
+        return replace(
+            index,
+            labels=at[index.labels],
+            classes=known.names,
+            digest=digest(["classes", index.digest, list(known.names), at.tolist()]),
+            named=True,
+        )
+
+    def _unchanged(self, before: Mapping[Path, Stamp | None]) -> None:
+        """Refuse files that are not as they were.
+
+        Raises:
+            DataError: naming the first that changed.
+        """
+        now = stamps(before)
+        for file, stamp in before.items():
+            if now[file] != stamp:
+                raise DataError(
+                    f"dataset {self.name!r}: {file} changed while it was read, or during this run; let it rest, and run"
+                    " the same command again"
+                )
+
+    def _cached_index(self, split: Split) -> Index:
+        """The index as remembered under this fingerprint, else built."""
+        label = f"dataset {self.name!r}, split {split!r}{_at(self.path)}"
+        key = [INDEX_VERSION, self.identity(), split, self.fingerprint(split)]
+        whole: list[Index] = []
+
+        def made() -> dict[str, Any]:
+            whole.append(self._built_index(split))
+            return whole[0].to_json()
+
+        return Index.from_json(remembered("index", key, label, made, lambda _: whole[0].keep))
 
     def _built_index(self, split: Split) -> Index:
         index = self.build_index(split)
@@ -245,13 +335,16 @@ class Dataset(Plugin):
         """These samples on the suite's grid.
 
         Raises:
-            DataError: an unknown id, an unreadable image, or sizes that differ while the grid names none.
+            DataError: an unknown id, an unreadable image, sizes that differ while the grid names none, a mask of
+                another size than its image, or a file that is no longer what the index was made of.
         """
-        from benchmark.data.grid import to_grid_mask
-
         index = self.index(split)
         where = index.positions(ids)
-        raw = self.read(split, ids)
+        with reading(f"dataset {self.name!r}"):
+            raw = self.read(split, ids)
+            found = self.read_masks(split, ids) if masks and index.masks else None
+            false = self.read_artefacts(split, ids) if masks and index.artefacts else None
+        self._unchanged({file: self._stamps[file] for file in self.sources(split, ids) if file in self._stamps})
         images = [self.place(image, grid, name) for image, name in zip(raw, ids, strict=True)]
         shapes = {image.shape for image in images}
         if len(shapes) > 1:
@@ -260,17 +353,33 @@ class Dataset(Plugin):
                 " name a `size` (and `channels`) in the suite's [dataset]"
             )
 
-        def on_grid(raw_masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
-            height, width = images[0].shape[1:]
-            return np.stack([to_grid_mask(mask, (height, width)) for mask in raw_masks])
-
         return Batch(
             ids=tuple(ids),
             inputs=np.stack(images) if images else np.zeros((0, 1, 1, 1), np.float32),
             labels=index.labels[where],
-            masks=on_grid(self.read_masks(split, ids)) if masks and index.masks else None,
-            artefacts=on_grid(self.read_artefacts(split, ids)) if masks and index.artefacts else None,
+            masks=None if found is None else self._on_grid(found, raw, ids, images, grid),
+            artefacts=None if false is None else self._on_grid(false, raw, ids, images, grid),
         )
+
+    def _on_grid(
+        self,
+        masks: Sequence[NDArray[np.bool_]],
+        raw: Sequence[NDArray[Any]],
+        ids: Sequence[str],
+        images: Sequence[NDArray[np.float32]],
+        grid: Grid,
+    ) -> NDArray[np.bool_]:
+        """Masks of the images' own sizes, brought to the grid as these are."""
+        from benchmark.data.grid import to_grid_mask
+
+        for mask, image, name in zip(masks, raw, ids, strict=True):
+            if mask.shape != image.shape[:2]:
+                raise DataError(
+                    f"dataset {self.name!r}: the mask of {name!r} has {mask.shape[0]} rows and {mask.shape[1]} columns,"
+                    f" its image {image.shape[0]} and {image.shape[1]}; a mask must be of its image's size"
+                )
+        height, width = images[0].shape[1:]
+        return np.stack([to_grid_mask(mask, (height, width), grid.fit) for mask in masks])
 
 
 def _at(path: Path | None) -> str:
@@ -278,3 +387,36 @@ def _at(path: Path | None) -> str:
 
 
 datasets: Registry[Dataset] = Registry("dataset", "benchmark.data")
+
+
+def open_dataset(
+    use: str,
+    params: Mapping[str, Any],
+    *,
+    path: Path | None = None,
+    classes: str = "",
+    order: str | None = None,
+    where: str = "",
+) -> Dataset:
+    """The dataset that a suite's [dataset], or a cell's, names.
+
+    Args:
+        use: dataset plugin.
+        params: its parameters.
+        path: where it lies.
+        classes: list of classes, see :meth:`Dataset.listed`.
+        order: of class folders whose names are numbers, ``"text"`` or ``"number"``, for datasets of class folders.
+        where: for messages.
+
+    Raises:
+        UnknownNameError, SpecError: no such dataset or parameter, or an order for a dataset without class folders.
+        DataError: no such list of classes.
+    """
+    given = {**params, **({} if path is None else {"path": path})}
+    if order is not None:
+        if "order" not in datasets.lookup(use)[0].model_fields:
+            raise SpecError(
+                f"{where or use}: order = {order!r} is for datasets of class folders, {use!r} is none; remove it"
+            )
+        given["order"] = order
+    return datasets.make(use, given, where).listed(classes)

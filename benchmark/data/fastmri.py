@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.data._files import Slices, chosen_slices, split_files, useful_groups
+from benchmark.data._left_out import count, shown
 from benchmark.data.base import Dataset, Grid, Index, Split, datasets
 from benchmark.errors import DataError
 from benchmark.files import stamps
 from benchmark.registry import canonical, digest
 
+ROUNDING = 0.02  # of the fields of view in headers
 RECONSTRUCTIONS = ("reconstruction_rss", "reconstruction_esc")
 
 
@@ -25,10 +27,12 @@ RECONSTRUCTIONS = ("reconstruction_rss", "reconstruction_esc")
 class FastMri(Dataset):
     """Slices of the .h5 files in ``PATH/<folder>/``, or right in PATH: sample ``file1000001-17`` is slice 17 of a file.
 
-    A file has ``kspace``, complex (slices, H, W) or (slices, coils, H, W), fully sampled. The picture is first cropped
-    to its central square, as fastMRI does, since the readout is oversampled: to the size of the file's reconstruction,
-    else of the header's reconstruction space, else to the shorter side. K-space of the square is then cropped to the
-    suite's grid. Of several coils the maps are estimated by ESPIRiT on the grid. The group is the attribute
+    A file has ``kspace``, complex (slices, H, W) or (slices, coils, H, W), fully sampled. Where the header's field of
+    view says that voxels are not square, they become so by cropping k-space along the finer axis. The picture is
+    cropped to its central square, as fastMRI does, since the readout is oversampled: to the size of the file's
+    reconstruction, else of the header's reconstruction space, else (and where that does not fit) to the shorter side.
+    K-space of the square is then cropped to the suite's grid; of other proportions than the grid's, zeros are put
+    around the picture first. Of several coils the maps are estimated by ESPIRiT on the grid. The group is the attribute
     ``patient_id``, else the file.
 
     Attributes:
@@ -57,10 +61,22 @@ class FastMri(Dataset):
         ids: list[str] = []
         groups: list[str] = []
         counts: dict[int, str] = {}
+        flat: list[str] = []
+        broken: list[str] = []
+        files = self._all_files(split)
         content = hashlib.sha256(canonical([self.identity(), split]).encode())
-        for file in self._all_files(split):
+        for file in files:
+            if len(files) > 1 and not _opens(file):  # it stands for its slices: reading it says what is wrong
+                content.update(f"\n{file.stem} unreadable".encode())
+                broken.append(file.name)
+                ids.append(f"{file.stem}-0")
+                groups.append(file.stem)
+                continue
             with _opened(file) as h5:
                 kspace = _kspace_of(h5, file)
+                own = (int(kspace.shape[-2]), int(kspace.shape[-1]))
+                if _square(h5, own) != own:
+                    flat.append(file.name)
                 coils = kspace.shape[1] if kspace.ndim == 4 else 1
                 if self._is_wanted(h5, coils):
                     counts.setdefault(coils, file.name)
@@ -72,7 +88,10 @@ class FastMri(Dataset):
                 f"dataset 'fastmri', split {split!r}: expected one number of coils, got {sorted(counts)} (such as"
                 f" {counts[min(counts)]} and {counts[max(counts)]}); choose one with the parameter coils"
             )
-        if not ids:
+        if len(ids) == len(broken):
+            for file in files[:1] if broken else ():
+                with _opened(file):  # raises
+                    pass
             raise DataError(
                 f"dataset 'fastmri', split {split!r}: no file has acquisition = {self.acquisition or 'any'!r} and"
                 f" coils = {self.coils or 'any'}; correct these parameters"
@@ -83,7 +102,22 @@ class FastMri(Dataset):
             classes=(),
             digest=content.hexdigest(),
             groups=useful_groups(groups),
+            notes=tuple(self._notes(broken, flat)),
+            keep=not broken,
         )
+
+    def _notes(self, broken: Sequence[str], flat: Sequence[str]) -> list[str]:
+        said = (
+            [f"{count(len(broken), 'file')} that cannot be read, whose chunks fail: {shown(broken)}"] if broken else []
+        )
+        if flat:
+            what = "whose voxels are not square, made so by cropping k-space along the finer axis"
+            said.append(f"{count(len(flat), 'file')} {what}: {shown(flat)}")
+        return said
+
+    def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:
+        """The files."""
+        return self._all_files(split)
 
     def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
         """Centred k-space (c, h, w) of the central square of each slice; c = 1 without coils."""
@@ -96,6 +130,7 @@ class FastMri(Dataset):
             stem, _, number = name.rpartition("-")
             with _opened(files[stem]) as h5:
                 kspace = _read_slice(h5, int(number), files[stem])
+                kspace = centre_crop(kspace, _square(h5, (kspace.shape[-2], kspace.shape[-1])))
                 size = _picture_size(h5, (kspace.shape[-2], kspace.shape[-1]))
             kspace = kspace[None] if kspace.ndim == 2 else kspace
             found.append(fft(centre_crop(ifft(kspace), size)))
@@ -135,8 +170,10 @@ class FastMri(Dataset):
             measured = kspace != 0
             check_full(measured if measured.ndim == 2 else measured.any(0), f"{file}, slice {i}")
             names.append(f"{file.stem}-{i:0{max(2, len(str(count - 1)))}d}")
-            size = _picture_size(h5, (kspace.shape[-2], kspace.shape[-1]))
-            content.update(f"\n{names[-1]} {kspace.shape} {size}\n".encode())
+            square = _square(h5, (kspace.shape[-2], kspace.shape[-1]))
+            size = _picture_size(h5, square)
+            made = f" {square}" if square != kspace.shape[-2:] else ""
+            content.update(f"\n{names[-1]} {kspace.shape} {size}{made}\n".encode())
             content.update(np.ascontiguousarray(kspace).data)
         return names
 
@@ -151,6 +188,14 @@ def _opened(file: Path) -> Iterator[Any]:
         raise DataError(f"{file} cannot be read as HDF5: {error}; replace or remove the file") from error
     with h5:
         yield h5
+
+
+def _opens(file: Path) -> bool:
+    try:
+        with _opened(file):
+            return True
+    except DataError:
+        return False
 
 
 def _kspace_of(h5: Any, file: Path) -> Any:
@@ -180,22 +225,44 @@ def _read_slice(h5: Any, i: int, file: Path) -> NDArray[Any]:
 
 
 def _picture_size(h5: Any, size: tuple[int, int]) -> tuple[int, int]:
-    """Size that fastMRI crops the picture to, at most the picture itself."""
+    """Size that fastMRI crops the picture to.
+
+    Of a window that does not fit into the picture the square of its shorter side, as fastMRI's own code does
+    (``fastmri/data/transforms.py``, "check for FLAIR 203"); a rectangle would come out stretched on a square grid.
+    """
     given = next((h5[name].shape[-2:] for name in RECONSTRUCTIONS if name in h5), None)
-    if given is None:
-        given = _header_size(h5) or (min(size), min(size))
-    return min(size[0], int(given[0])), min(size[1], int(given[1]))
+    given = given if given is not None else _header_size(h5)
+    if given is None or given[0] > size[0] or given[1] > size[1]:
+        return min(size), min(size)
+    return int(given[0]), int(given[1])
 
 
 def _header_size(h5: Any) -> tuple[int, int] | None:
     """The size of the reconstruction space in the ISMRMRD header, where there is one."""
+    found = _header(h5, [f"reconSpace/{{*}}matrixSize/{{*}}{axis}" for axis in "xy"])
+    return (int(found[0]), int(found[1])) if found else None
+
+
+def _square(h5: Any, size: tuple[int, int]) -> tuple[int, int]:
+    """The picture's size with square voxels: their longer side along both axes, where the header has their sides.
+
+    The field of view is the encoded one; what is stored spans it.
+    """
+    fields = _header(h5, [f"encodedSpace/{{*}}fieldOfView_mm/{{*}}{axis}" for axis in "xy"])
+    from benchmark.data._kspace import square_size
+
+    return size if fields is None else square_size(size, (fields[0] / size[0], fields[1] / size[1]), ROUNDING)
+
+
+def _header(h5: Any, paths: Sequence[str]) -> list[float] | None:
+    """Numbers of the ISMRMRD header; None where one is not there or not above 0."""
     from xml.etree import ElementTree
 
     if "ismrmrd_header" not in h5:
         return None
     try:
         root = ElementTree.fromstring(h5["ismrmrd_header"][()])
+        found = [float(root.findtext(f".//{{*}}{path}") or "nan") for path in paths]
     except (ElementTree.ParseError, TypeError, ValueError):
         return None
-    found = [root.findtext(f".//{{*}}reconSpace/{{*}}matrixSize/{{*}}{axis}") for axis in "xy"]
-    return (int(found[0]), int(found[1])) if found[0] and found[1] else None
+    return found if all(value > 0 for value in found) else None

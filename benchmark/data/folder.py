@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
+from benchmark.data._classes import in_order
+from benchmark.data._faults import reading
+from benchmark.data._files import fitting
+from benchmark.data._folder_notes import class_folders, images_in, left_out, without_images
+from benchmark.data._left_out import count, shown, shown_name
+from benchmark.data._manifest import Row, Table, by_file, missing_files, plain_path, read_table, refuse_near
+from benchmark.data._pictures import SUFFIXES, as_mask, read_image
+from benchmark.data._scan import scan
 from benchmark.data.base import Dataset, Index, Split, datasets
 from benchmark.errors import DataError
 from benchmark.files import stamps
 from benchmark.registry import digest
 from benchmark.seeds import derive
 
-SUFFIXES = frozenset(
-    {".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".pbm", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2"}
-)
 GROUPS = ("patient_group", "patient", "group", "track")
-Row = dict[str, str]
 
 
 @datasets.register("folder")
@@ -32,16 +35,19 @@ class Folder(Dataset):
     In the second layout every split is drawn by name: a sample belongs to the test part if the hash of its group
     (else of its name) falls below ``test_share``; adding an image moves no other.
 
-    The digest is over the bytes of the files, so pixels are decoded only when read; a broken image raises then.
+    The digest is over the bytes of the files, so pixels are decoded only when read; a broken image, or a file that
+    cannot be read at all, raises then, and costs its chunk. What is left out of the folder is counted in the index's
+    notes.
 
     Attributes:
         manifest: CSV file under PATH with a column ``file`` (path under PATH), read where it exists; columns of groups
             and masks are taken from it.
         group: column that names the group of a sample (patient, sign, …); default: the first of ``patient_group``,
             ``patient``, ``group``, ``track`` that is there.
-        mask: column that names an image under PATH, non-zero where the evidence is.
+        mask: column that names an image under PATH, bright where the evidence is.
         test_share: share of the test part where there are no split folders.
         split_seed: seed of that draw.
+        order: of classes whose names are numbers: as ``"text"`` or by ``"number"``, where that differs.
     """
 
     source: ClassVar[str] = "the user's own images"
@@ -52,8 +58,10 @@ class Folder(Dataset):
     mask: str = "mask"
     test_share: float = Field(default=0.2, gt=0, lt=1)
     split_seed: int = 0
+    order: Literal["text", "number"] | None = None
 
-    _listed: dict[str, dict[str, tuple[Path, str]]] = PrivateAttr(default_factory=dict)
+    _listed_files: dict[str, dict[str, tuple[Path, str]]] = PrivateAttr(default_factory=dict)
+    _table: Table | None = PrivateAttr(default=None)
     _manifest_rows: dict[str, Row] | None = PrivateAttr(default=None)
 
     def fingerprint(self, split: Split) -> str:
@@ -63,23 +71,32 @@ class Folder(Dataset):
         files += [mask for name in self._files(split) if (mask := self._mask_file(rows, name)) is not None]
         if (root / self.manifest).is_file():
             files.append(root / self.manifest)
-        return digest([[str(f.relative_to(root)) for f in files], stamps(f for f in files if f.exists())])
+        known = [[shown_name(str(f.relative_to(root))), f.exists()] for f in files]
+        return digest([known, stamps(f for f in files if f.exists()), [self._class_names(split), *self._notes(split)]])
+
+    def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:
+        """The images, and their masks."""
+        files, rows = self._files(split), self._rows()
+        names = list(files) if ids is None else [name for name in ids if name in files]
+        masks = [mask for name in names if (mask := self._mask_file(rows, name)) is not None]
+        return [*(files[name][0] for name in names), *masks]
 
     def build_index(self, split: Split) -> Index:
-        """Names (paths under PATH), labels, groups, and the digest over the files' bytes."""
+        """Names (paths under PATH), labels, groups, and the digest over the files' bytes.
+
+        A file that cannot be read enters the digest as such: once it can, the digest is another one.
+        """
         files, rows = self._files(split), self._rows()
         classes = self._class_names(split)
+        column = self._group_column()
+        groups, alone = self._groups(files, rows, column) if column else (None, "")
+        have = [name for name in files if self._mask_file(rows, name) is not None]
+        found = scan(files, {name: self._mask_path(rows, name) for name in have} if len(have) == len(files) else {})
         content = hashlib.sha256("\n".join(classes).encode())
-        for name, (path, label) in files.items():
-            content.update(f"\n{name}\t{label}\t{_sha256(path)}".encode())
-        column = self._group_column(rows)
-        groups = self._column(files, rows, column) if column else None
-        masks = all(self._mask_file(rows, name) is not None for name in files)
+        content.update(found.images)
         if groups:
             content.update("\n".join(["groups", *groups]).encode())
-        if masks:
-            for name in files:
-                content.update(f"\nmask\t{name}\t{_sha256(self._mask_path(rows, name))}".encode())
+        content.update(found.masks)
         where = {label: i for i, label in enumerate(classes)}
         return Index(
             ids=tuple(files),
@@ -87,11 +104,14 @@ class Folder(Dataset):
             classes=tuple(classes),
             digest=content.hexdigest(),
             groups=groups,
-            masks=masks,
+            masks=bool(have) and len(have) == len(files),
+            notes=(*self._notes(split), *self._found_notes(files, have, alone), *found.notes),
+            shapes=found.shapes,
+            keep=found.keep,
         )
 
     def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
-        """Images (H, W) or (H, W, 3), uint8 (16-bit grey: float in [0, 1]).
+        """Images (H, W) or (H, W, 3), upright; uint8, of grey images with more bits as stored.
 
         Raises:
             DataError: an image that cannot be decoded, with its path.
@@ -100,9 +120,9 @@ class Folder(Dataset):
         return [read_image(files[name][0]) for name in ids]
 
     def read_masks(self, split: Split, ids: Sequence[str]) -> list[NDArray[np.bool_]]:
-        """Masks (H, W): where the mask image is not 0."""
+        """Masks (H, W): where the mask image is above half of its range."""
         rows = self._rows()
-        return [_flat(read_image(self._mask_path(rows, name))) > 0 for name in ids]
+        return [as_mask(read_image(self._mask_path(rows, name)))[0] for name in ids]
 
     # -- where things lie ---------------------------------------------------------------------------------------
 
@@ -116,6 +136,7 @@ class Folder(Dataset):
         if not root.is_dir():
             raise DataError(
                 f"dataset {self.use!r}: {root} does not exist or is no folder; correct `path` or --data NAME=PATH"
+                + fitting(root, self.use)
             )
         return root
 
@@ -125,21 +146,22 @@ class Folder(Dataset):
 
     def _files(self, split: Split) -> dict[str, tuple[Path, str]]:
         """Sample names (path under the root) to (file, class), sorted by name."""
-        if split not in self._listed:
-            found = self._found(split)
-            if not found:
-                raise DataError(self._nothing(self._top(), split))
-            self._listed[split] = dict(sorted(found.items()))
-        return self._listed[split]
+        if split not in self._listed_files:
+            with reading(f"dataset {self.use!r}", todo="correct it, or `path` and --data NAME=PATH"):
+                found = self._found(split)
+                if not found:
+                    raise DataError(self._nothing(self._top(), split))
+            self._listed_files[split] = dict(sorted(found.items()))
+        return self._listed_files[split]
 
     def _found(self, split: Split) -> dict[str, tuple[Path, str]]:
         """What :meth:`_files` sorts and keeps; empty where there is nothing."""
         top = self._top()
         inside = top / split
         # a split folder holds class folders, a class folder holds images
-        if inside.is_dir() and not _images(inside) and _class_folders(inside):
+        if inside.is_dir() and not images_in(inside) and class_folders(inside):
             return _by_class(inside, self._root())
-        if any(_class_folders(folder) for folder in _class_folders(top)):
+        if any(class_folders(folder) and not images_in(folder) for folder in class_folders(top)):
             return {}
         return self._drawn(_by_class(top, self._root()), split)
 
@@ -148,79 +170,140 @@ class Folder(Dataset):
         if split not in ("train", "test"):
             return {}
         rows = self._rows()
-        column = self._group_column(rows)
+        column = self._group_column()
 
         def part(name: str) -> str:
-            unit = rows.get(name, {}).get(column, "") or name
+            unit = rows.get(plain_path(name), {}).get(column, "") or name
             return "test" if derive(self.split_seed, unit) / 2**63 < self.test_share else "train"
 
         return {name: file for name, file in files.items() if part(name) == split}
 
     def _class_names(self, split: Split) -> list[str]:
         """Names of all classes, in their order."""
-        return sorted({label for _, label in self._all_classes(split)})
+        names = {label for _, label in self._all_classes(split)}
+        return in_order(names, self.order, f"dataset {self.use!r}, {self._top()}")
 
     def _all_classes(self, split: Split) -> list[tuple[Path, str]]:
         """One item a class: of all splits, so that a split that lacks a class still counts them alike."""
+        return [(folder, shown_name(folder.name)) for folder in self._class_places(split) if images_in(folder)]
+
+    def _class_places(self, split: Split) -> list[Path]:
+        """Class folders of all splits."""
         top = self._top()
-        if (top / split).is_dir() and _class_folders(top / split):
-            parts = [folder for folder in _class_folders(top) if _class_folders(folder) and not _images(folder)]
-            return [(inner, inner.name) for part in parts for inner in _class_folders(part) if _images(inner)]
-        return [(folder, folder.name) for folder in _class_folders(top) if _images(folder)]
+        if (top / split).is_dir() and class_folders(top / split):
+            parts = [folder for folder in class_folders(top) if class_folders(folder) and not images_in(folder)]
+            return [inner for part in parts for inner in class_folders(part)]
+        return class_folders(top)
 
     def _nothing(self, root: Path, split: Split) -> str:
-        inside = [folder.name for folder in _class_folders(root)]
+        inside = [folder.name for folder in class_folders(root)]
         return (
             f"dataset {self.use!r}, split {split!r}: no images in {root / split}/<class>/ nor in {root}/<class>/;"
             f" {root} holds {'the folders ' + ', '.join(inside[:6]) if inside else 'no folders'};"
-            f" images end in {', '.join(sorted(SUFFIXES))}"
+            f" images end in {', '.join(sorted(SUFFIXES))}{self._other_files(root)}"
         )
 
+    def _other_files(self, root: Path) -> str:
+        """Which dataset would fit the files that lie there, where one is known."""
+        return fitting(root, self.use)
+
+    # -- what must be said ----------------------------------------------------------------------------------------
+
+    def _notes(self, split: Split) -> list[str]:
+        """What lies among the images and is left out, and class folders without one."""
+        top = self._top()
+        drawn = not ((top / split).is_dir() and class_folders(top / split) and not images_in(top / split))
+        folder = top if drawn else top / split
+        notes = [left_out(self._root(), folder, skip={self.manifest})]
+        notes += [without_images(self._class_places(split), self._class_names(split))]
+        return [note for note in notes if note]
+
+    def _found_notes(self, files: dict[str, tuple[Path, str]], have: Sequence[str], alone: str) -> list[str]:
+        """What the manifest and the files have without one another."""
+        table = self._read_table()
+        notes = [missing_files(list(self._rows()), self._root()) if "file" in table.columns else "", alone]
+        if table.rows and not have and not self._group_column():
+            notes.append(
+                f"{self.manifest}: none of its columns ({', '.join(table.columns)}) names groups or masks, so it is not"
+                " used"
+            )
+        if have and len(have) < len(files):
+            lack = [name for name in files if name not in set(have)]
+            notes.append(
+                f"masks are not used: {count(len(lack), 'file')} of {len(files):,} without one in the column"
+                f" {self.mask!r}: {shown(lack)}"
+            )
+        return [note for note in notes if note]
+
+    # -- the manifest ---------------------------------------------------------------------------------------------
+
     def _rows(self) -> dict[str, Row]:
-        """Rows of the manifest by file; empty where there is none."""
+        """Rows of the manifest by file (as :func:`plain_path`); empty where there is none."""
         if self._manifest_rows is None:
-            self._manifest_rows = self._read_rows(self._root() / self.manifest)
+            self._manifest_rows = self._read_rows(self._read_table())
         return self._manifest_rows
 
-    def _csv(self, file: Path) -> list[Row]:
-        """Rows of a CSV file; none where it does not exist."""
-        if not file.is_file():
-            return []
-        try:
-            with file.open(newline="", encoding="utf-8-sig") as stream:
-                return list(csv.DictReader(stream))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"dataset {self.use!r}: {file} cannot be read as CSV: {error}") from error
+    def _read_table(self) -> Table:
+        if self._table is None:
+            known = ("file", self.group, self.mask, *GROUPS, *self._own_columns())
+            self._table = read_table(self._root() / self.manifest, [k for k in known if k], f"dataset {self.use!r}")
+        return self._table
 
-    def _read_rows(self, file: Path) -> dict[str, Row]:
-        rows = self._csv(file)
-        if rows and "file" not in rows[0]:
-            if self.group:
-                raise DataError(f"dataset {self.use!r}: {file} has no column 'file', it has {', '.join(rows[0])}")
+    def _own_columns(self) -> tuple[str, ...]:
+        """Further columns that are looked for."""
+        return ()
+
+    def _read_rows(self, table: Table) -> dict[str, Row]:
+        what = f"dataset {self.use!r}"
+        if not table.columns:
+            if table.file.is_file():
+                raise DataError(f"{what}: {table.file} is empty; write a column 'file' into it, or remove it")
             return {}
-        return {row["file"].replace("\\", "/"): row for row in rows}
-
-    def _group_column(self, rows: dict[str, Row]) -> str:
-        columns = next(iter(rows.values()), {})
-        if self.group and self.group not in columns:
-            raise DataError(
-                f"dataset {self.use!r}: {self._root() / self.manifest} has no column {self.group!r} (parameter"
-                f" `group`); it has {', '.join(columns) or 'none'}"
+        if "file" not in table.columns:
+            near = [name for name in table.columns if name.casefold() in FILE_WORDS]
+            todo = (
+                f"rename {near[0]!r} to 'file'" if near else "name the column of paths 'file', or remove the manifest"
             )
-        return self.group or next((name for name in GROUPS if name in columns), "")
+            raise DataError(f"{what}: {table.file} has no column 'file', it has {', '.join(table.columns)}; {todo}")
+        wanted = {self.mask: "mask"} if self.mask not in table.columns else {}
+        if not self._group_column(table):
+            wanted |= dict.fromkeys(GROUPS, "group")
+        refuse_near(table, wanted, what)
+        column = self._group_column(table)
+        return by_file(table, "file", [name for name in (column, self.mask, *self._own_columns()) if name], what)
 
-    def _column(self, files: dict[str, tuple[Path, str]], rows: dict[str, Row], column: str) -> tuple[str, ...]:
-        for name in files:
-            if name not in rows:
-                raise DataError(
-                    f"dataset {self.use!r}: {self._root() / self.manifest} has no row for the file {name!r}"
-                )
-        return tuple(rows[name][column] for name in files)
+    def _group_column(self, table: Table | None = None) -> str:
+        table = table or self._read_table()
+        if self.group and table.columns and self.group not in table.columns:
+            raise DataError(
+                f"dataset {self.use!r}: {table.file} has no column {self.group!r} (parameter `group`); it has"
+                f" {', '.join(table.columns)}"
+            )
+        if self.group and not table.columns:
+            raise DataError(
+                f"dataset {self.use!r}: {table.file} does not exist, and group = {self.group!r} is to be read from it;"
+                " write it, or remove the parameter"
+            )
+        return self.group or next((name for name in GROUPS if name in table.columns), "")
+
+    def _groups(
+        self, files: dict[str, tuple[Path, str]], rows: dict[str, Row], column: str
+    ) -> tuple[tuple[str, ...], str]:
+        """Each file's group, and what is to be said of files that have none (each is then a group of its own)."""
+        lacking = [name for name in files if plain_path(name) not in rows]
+        if lacking:
+            raise DataError(
+                f"dataset {self.use!r}: {self._root() / self.manifest} has no row for the file {lacking[0]!r}"
+                f" ({count(len(lacking), 'file')} of {len(files):,} without one); add the rows"
+            )
+        alone = [name for name in files if not rows[plain_path(name)][column]]
+        said = f"{count(len(alone), 'file')} without a group ({column}), each taken as one of its own: {shown(alone)}"
+        return tuple(rows[plain_path(name)][column] or name for name in files), said if alone else ""
 
     def _mask_file(self, rows: dict[str, Row], name: str) -> Path | None:
         """Where the mask of a sample should lie; None where it has none."""
-        given = rows.get(name, {}).get(self.mask)
-        return self._root() / given if given else None
+        given = rows.get(plain_path(name), {}).get(self.mask)
+        return self._root() / given.replace("\\", "/") if given else None
 
     def _mask_path(self, rows: dict[str, Row], name: str) -> Path:
         path = self._mask_file(rows, name)
@@ -229,49 +312,15 @@ class Folder(Dataset):
         return path
 
 
-def read_image(path: Path) -> NDArray[Any]:
-    """An image file as (H, W) or (H, W, 3), uint8; 16-bit and float grey images as float32 in [0, 1].
-
-    Raises:
-        DataError: it is missing, truncated or no image.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            if image.mode in ("I;16", "I;16B", "I;16L", "I"):
-                return np.asarray(image, dtype=np.float32) / np.float32(65535)
-            if image.mode == "F":
-                return np.asarray(image, dtype=np.float32)
-            grey = image.mode in ("1", "L", "LA")
-            return np.asarray(image.convert("L" if grey else "RGB"))
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"the image {path} cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__};"
-            " replace or remove the file"
-        ) from error
-
-
-def _flat(image: NDArray[Any]) -> NDArray[Any]:
-    return image.max(axis=2) if image.ndim == 3 else image
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _class_folders(folder: Path) -> list[Path]:
-    return sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
-
-
-def _images(folder: Path) -> list[Path]:
-    return [f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
+FILE_WORDS = frozenset(
+    {"files", "filename", "file_name", "filepath", "file_path", "path", "image", "images", "img", "image_path",
+     "img_path", "name", "image_name", "image_id", "id"}
+)  # fmt: skip
 
 
 def _by_class(folder: Path, root: Path) -> dict[str, tuple[Path, str]]:
     return {
-        image.relative_to(root).as_posix(): (image, inner.name)
-        for inner in _class_folders(folder)
-        for image in _images(inner)
+        shown_name(image.relative_to(root).as_posix()): (image, shown_name(inner.name))
+        for inner in class_folders(folder)
+        for image in images_in(inner)
     }

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
+from benchmark.data._files import fitting
+from benchmark.data._folder_notes import class_folders, images_in, is_debris
+from benchmark.data._labels import whole_texts
+from benchmark.data._left_out import count, shown, shown_name
+from benchmark.data._manifest import Row, Table, by_file, plain_path, refuse_near
+from benchmark.data._pictures import SUFFIXES
 from benchmark.data.base import Split, datasets
-from benchmark.data.folder import Folder, Row, _class_folders, _images
+from benchmark.data.folder import Folder
 from benchmark.errors import DataError
 
 
@@ -23,7 +26,7 @@ class FolderWithMasks(Folder):
     where the images lie flat, from the manifest: a row an image, with columns for its stem (``id``; or ``file``, its
     path under PATH), its class (``label``) and where there is one its ``split`` (else drawn as in ``folder``).
 
-    Every image needs a mask of its own size, not 0 where the evidence is.
+    Every image needs a mask of its own size, above half of its range where the evidence is.
 
     Attributes:
         images, masks: the two folders under PATH.
@@ -42,97 +45,123 @@ class FolderWithMasks(Folder):
 
     _masks_at: dict[str, Path] | None = PrivateAttr(default=None)
 
-    def read_masks(self, split: Split, ids: Sequence[str]) -> list[NDArray[np.bool_]]:
-        """Masks (H, W): where the mask image is not 0.
-
-        Raises:
-            DataError: a mask that is missing, or of another size than its image.
-        """
-        from PIL import Image
-
-        found = super().read_masks(split, ids)
-        files = self._files(split)
-        for name, mask in zip(ids, found, strict=True):
-            with Image.open(files[name][0]) as image:
-                width, height = image.size
-            if mask.shape != (height, width):
-                raise DataError(
-                    f"dataset {self.use!r}: the mask of {name!r} has {mask.shape[0]} rows and {mask.shape[1]} columns,"
-                    f" its image {height} and {width}; a mask must be of its image's size"
-                )
-        return found
-
     def _top(self) -> Path:
         top = self._root() / self.images
         if not top.is_dir():
-            raise DataError(f"dataset {self.use!r}: {top} does not exist; it should hold the images (`images`)")
+            other = fitting(self._root(), self.use)
+            raise DataError(f"dataset {self.use!r}: {top} does not exist; it should hold the images (`images`){other}")
         return top
 
     def _flat(self) -> bool:
-        return bool(_images(self._top()))
+        return bool(images_in(self._top()))
+
+    def _own_columns(self) -> tuple[str, ...]:
+        return (self.id, self.label, "split") if self._flat() else ()
 
     def _found(self, split: Split) -> dict[str, tuple[Path, str]]:
         if not self._flat():
             return super()._found(split)
         rows, root = self._rows(), self._root()
+        labels = self._labels()
         files: dict[str, tuple[Path, str]] = {}
-        for path in _images(self._top()):
-            name = path.relative_to(root).as_posix()
-            if name not in rows:
+        for path in images_in(self._top()):
+            name = shown_name(path.relative_to(root).as_posix())
+            if plain_path(name) not in rows:
                 raise DataError(
                     f"dataset {self.use!r}: {root / self.manifest} has no row for the image {name!r}: images that lie"
                     f" flat have their class there (columns {self.id!r} or 'file', {self.label!r}, and 'split')"
                 )
-            files[name] = (path, rows[name][self.label])
-        if any("split" in row for row in rows.values()):
-            return {name: file for name, file in files.items() if rows[name]["split"] == split}
+            files[name] = (path, labels[plain_path(name)])
+        if "split" in self._read_table().columns:
+            return {name: file for name, file in files.items() if rows[plain_path(name)]["split"] == split}
         return self._drawn(files, split)
+
+    def _labels(self) -> dict[str, str]:
+        """The class of each row, by its file."""
+        rows = self._rows()
+        texts = whole_texts([row[self.label] for row in rows.values()], list(rows), self._what(self.label))
+        return dict(zip(rows, texts, strict=True))
+
+    def _what(self, column: str) -> str:
+        return f"dataset {self.use!r}, {self.manifest}, column {column!r}"
 
     def _class_names(self, split: Split) -> list[str]:
         if not self._flat():
             return super()._class_names(split)
-        found = {row[self.label] for row in self._rows().values()}
+        found = set(self._labels().values())
         return sorted(found, key=int) if all(name.isdecimal() for name in found) else sorted(found)
 
-    def _read_rows(self, file: Path) -> dict[str, Row]:
+    def _class_places(self, split: Split) -> list[Path]:
+        return [] if self._flat() else super()._class_places(split)
+
+    def _notes(self, split: Split) -> list[str]:
+        """As of a folder; of flat images what lies beside them; and masks without an image."""
+        if not self._flat():
+            notes = super()._notes(split)
+        else:
+            top = self._top()
+            others = [path for path in sorted(top.iterdir()) if is_debris(path) or path.suffix.lower() not in SUFFIXES]
+            names = shown([path.name for path in others])
+            notes = [f"left out: {count(len(others), 'file')} beside the images ({names})"] if others else []
+        stems = {Path(name).relative_to(self.images).with_suffix("").as_posix() for name in self._everywhere(split)}
+        spare = [path for stem, path in self._masks_by_stem().items() if stem not in stems]
+        if spare:
+            notes.append(f"{count(len(spare), 'mask')} without an image: {shown([path.name for path in spare])}")
+        return notes
+
+    def _everywhere(self, split: Split) -> list[str]:
+        """Names of the images of all splits."""
+        root, places = self._root(), [self._top()] if self._flat() else self._class_places(split)
+        return [shown_name(path.relative_to(root).as_posix()) for place in places for path in images_in(place)]
+
+    def _read_rows(self, table: Table) -> dict[str, Row]:
         """Rows by path under PATH; where there is no column ``file``, by the flat image whose stem is ``id``."""
-        rows = self._csv(file)
-        if not self._flat() or not rows:
-            return super()._read_rows(file)
-        for column in ("file" if "file" in rows[0] else self.id, self.label):
-            if column not in rows[0]:
-                raise DataError(f"dataset {self.use!r}: {file} has no column {column!r}, it has {', '.join(rows[0])}")
-        if "file" in rows[0]:
-            return super()._read_rows(file)
-        stems = {path.stem: path.relative_to(self._root()).as_posix() for path in _images(self._top())}
-        for row in rows:
-            if row[self.id] not in stems:
-                raise DataError(
-                    f"dataset {self.use!r}: {file} names {row[self.id]!r}, but {self.images} has no such image"
-                )
-        return {stems[row[self.id]]: row for row in rows}
+        if not self._flat() or not table.columns:
+            return super()._read_rows(table)
+        what = f"dataset {self.use!r}"
+        column = "file" if "file" in table.columns else self.id
+        absent = {name: name for name in (column, self.label) if name not in table.columns}
+        refuse_near(table, {name: "id" if name == self.id else "label" for name in absent}, what)
+        for name in absent:
+            raise DataError(f"{what}: {table.file} has no column {name!r}, it has {', '.join(table.columns)}")
+        if "split" not in table.columns:
+            refuse_near(table, {"split": ""}, what)
+        if column == "file":
+            return super()._read_rows(table)
+        stems = {shown_name(p.stem): shown_name(p.relative_to(self._root()).as_posix()) for p in images_in(self._top())}
+        plain = {plain_path(stem): name for stem, name in stems.items()}
+        rows = by_file(table, self.id, [self.label, self._group_column(table), self.mask, "split"], what)
+        for stem in rows:
+            if stem not in plain:
+                raise DataError(f"{what}: {table.file} names {stem!r}, but {self.images} has no such image")
+        return {plain_path(plain[stem]): row for stem, row in rows.items()}
 
     def _mask_file(self, rows: dict[str, Row], name: str) -> Path | None:
         given = super()._mask_file(rows, name)
         if given is not None:
             return given
+        masks = self._masks_by_stem()
+        stem = Path(name).relative_to(self.images).with_suffix("").as_posix()
+        if stem not in masks:
+            raise DataError(
+                f"dataset {self.use!r}: the image {name!r} has no mask: expected {self.masks}/{stem}.png (or another"
+                f" image format) in {self._root()}; every image needs one, or use the dataset 'folder'"
+            )
+        return masks[stem]
+
+    def _masks_by_stem(self) -> dict[str, Path]:
+        """Masks by their path under ``masks``, without suffix."""
         if self._masks_at is None:
             folder = self._root() / self.masks
             if not folder.is_dir():
                 raise DataError(f"dataset {self.use!r}: {folder} does not exist; it should hold the masks (`masks`)")
             self._masks_at = _by_stem(folder)
-        stem = Path(name).relative_to(self.images).with_suffix("").as_posix()
-        if stem not in self._masks_at:
-            raise DataError(
-                f"dataset {self.use!r}: the image {name!r} has no mask: expected {self.masks}/{stem}.png (or another"
-                f" image format) in {self._root()}; every image needs one, or use the dataset 'folder'"
-            )
-        return self._masks_at[stem]
+        return self._masks_at
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     """Images in a folder and all that lie in it, by their path without suffix."""
-    found = {path.relative_to(folder).with_suffix("").as_posix(): path for path in _images(folder) if path.is_file()}
-    for inner in _class_folders(folder):
-        found |= {f"{inner.name}/{stem}": path for stem, path in _by_stem(inner).items()}
+    found = {shown_name(path.relative_to(folder).with_suffix("").as_posix()): path for path in images_in(folder)}
+    for inner in class_folders(folder):
+        found |= {f"{shown_name(inner.name)}/{stem}": path for stem, path in _by_stem(inner).items()}
     return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from benchmark.data.base import Dataset, Grid, Index, Split, datasets
 from benchmark.errors import DataError
 from benchmark.files import stamps
 from benchmark.registry import canonical, digest
+
+FEWEST_COILS = 4  # a leading axis as long as this may well be coils
 
 
 @datasets.register("kspace-npz")
@@ -29,10 +32,13 @@ class KspaceNpz(Dataset):
         key: name of the array; ``{split}`` stands for the split.
         split: the split's name where ``key`` does not contain ``{split}``.
         groups: leading axis whose index is the group of a sample (specimen, slice), None for no groups.
-        coil_axis: axis of the coils, None for one coil.
+        coil_axis: axis of the coils; ``"none"``: every leading index is a sample of one coil; None: the same, but an
+            array that may hold coils in its last leading axis is asked about.
         centred: true where the zero frequency lies at (H // 2, W // 2) and the picture's middle is the FFT's origin;
             false where ``numpy.fft.ifft2`` of k-space is the picture; None: found from the largest magnitude.
         swap: exchange the halves of the picture along both axes, where the object lies in the corners.
+        pixel: (height, width) of a pixel of the stored size; where they differ, pixels become square by cropping
+            k-space along the finer axis.
     """
 
     source: ClassVar[str] = "the user's own measurements"
@@ -41,9 +47,10 @@ class KspaceNpz(Dataset):
     key: str = "kspace"
     split: str = "test"
     groups: int | None = None
-    coil_axis: int | None = None
+    coil_axis: int | Literal["none"] | None = None
     centred: bool | None = None
     swap: bool = False
+    pixel: tuple[float, float] = (1.0, 1.0)
 
     _found_centred: dict[str, bool] = PrivateAttr(default_factory=dict)
 
@@ -70,8 +77,13 @@ class KspaceNpz(Dataset):
             groups=None if self.groups is None else tuple(str(p[leading.index(self.groups)]) for p in places),
         )
 
+    def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:
+        """The file."""
+        return [given_path(self)]
+
     def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
         """Centred k-space (c, H, W) of each sample; c = 1 without coils."""
+        from benchmark.data._kspace import centre_crop, square_size
         from benchmark.mri.arrays import fft, ifft
 
         samples = self._samples(split)
@@ -82,7 +94,7 @@ class KspaceNpz(Dataset):
             if not centred or self.swap:
                 image = ifft(kspace) if centred else np.fft.ifft2(kspace, norm="ortho")
                 kspace = fft(np.fft.fftshift(image, axes=(-2, -1)) if self.swap else image)
-            found.append(kspace)
+            found.append(centre_crop(kspace, square_size((kspace.shape[-2], kspace.shape[-1]), self.pixel)))
         return found
 
     def place(self, raw: NDArray[Any], grid: Grid, name: str) -> NDArray[np.float32]:
@@ -93,7 +105,7 @@ class KspaceNpz(Dataset):
         """
         from benchmark.data._coils import place_kspace
 
-        return place_kspace(raw, grid, name, coils=self.coil_axis is not None)
+        return place_kspace(raw, grid, name, coils=self._coils is not None)
 
     def facts(self) -> dict[str, str]:
         """K-space is measured."""
@@ -114,12 +126,32 @@ class KspaceNpz(Dataset):
                 f" {', '.join(known) or 'none'}; name the array with the parameter key"
             )
         array = npz_array(self, key)
+        self._ask(key, array)
         if array.dtype.kind != "c" or array.ndim < 2:
             raise DataError(
                 f"dataset 'kspace-npz': expected complex k-space (..., H, W), got {key!r} of shape {array.shape} and"
                 f" type {array.dtype}; save it as one complex array"
             )
         return array
+
+    @property
+    def _coils(self) -> int | None:
+        return None if self.coil_axis == "none" else self.coil_axis
+
+    def _ask(self, key: str, array: NDArray[Any]) -> None:
+        """Refuse to take coils for samples where the shape does not tell which they are.
+
+        Raises:
+            DataError: saying how to answer.
+        """
+        if self.coil_axis is not None or array.ndim < 4:
+            return
+        last = array.ndim - 3
+        if array.shape[last] >= FEWEST_COILS or 1 in array.shape[:last]:
+            raise DataError(
+                f"dataset 'kspace-npz': {key!r} has shape {array.shape}: axis {last} may be {array.shape[last]} coils"
+                f' or {array.shape[last]} samples; say coil_axis = {last} or coil_axis = "none" in [dataset.params]'
+            )
 
     @staticmethod
     def _name(place: tuple[int, ...], lengths: list[int]) -> str:
@@ -129,7 +161,7 @@ class KspaceNpz(Dataset):
     def _leading(self, array: NDArray[Any]) -> list[int]:
         """Axes whose indices name a sample: all but the coils' and the last two."""
         axes = list(range(array.ndim - 2))
-        for parameter, axis in (("coil_axis", self.coil_axis), ("groups", self.groups)):
+        for parameter, axis in (("coil_axis", self._coils), ("groups", self.groups)):
             if axis is not None and axis not in axes:
                 raise DataError(
                     f"dataset 'kspace-npz': expected {parameter} to be one of the leading axes"
@@ -143,7 +175,7 @@ class KspaceNpz(Dataset):
         """(N, c, H, W), in the order of the names."""
         array = self._get(split)
         self._leading(array)
-        coils = array[..., None, :, :] if self.coil_axis is None else np.moveaxis(array, self.coil_axis, -3)
+        coils = array[..., None, :, :] if self._coils is None else np.moveaxis(array, self._coils, -3)
         return coils.reshape(-1, *coils.shape[-3:])
 
     def _is_centred(self, split: Split) -> bool:

@@ -10,8 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.data._files import fitting
+from benchmark.data._left_out import is_debris, shown_name
+from benchmark.data._pictures import SUFFIXES, read_image
+from benchmark.data._scan import scan
 from benchmark.data.base import Dataset, Index, Split, datasets
-from benchmark.data.folder import SUFFIXES, read_image
 from benchmark.errors import DataError
 from benchmark.files import stamps
 from benchmark.registry import digest
@@ -56,19 +59,26 @@ class StopSigns(Dataset):
     def build_index(self, split: Split) -> Index:
         """Names of the half, label 14, and the digest over the files' bytes."""
         files = self._half(split)
+        found = scan({shown_name(file.name): (file, "") for file in files}, {})
         content = hashlib.sha256("\n".join(CLASSES).encode())
-        for file in files:
-            content.update(f"\n{file.name}\t{hashlib.sha256(file.read_bytes()).hexdigest()}".encode())
+        content.update(found.images.replace(b"\t\t", b"\t"))  # there is no class between name and content
         return Index(
-            ids=tuple(file.name for file in files),
+            ids=tuple(shown_name(file.name) for file in files),
             labels=np.full(len(files), STOP, np.int64),
             classes=CLASSES,
             digest=content.hexdigest(),
+            notes=found.notes,
+            shapes=found.shapes,
+            keep=found.keep,
         )
+
+    def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:
+        """The photos."""
+        return [file for file in self._half(split) if ids is None or shown_name(file.name) in set(ids)]
 
     def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
         """Photos (H, W, 3), uint8."""
-        files = {file.name: file for file in self._half(split)}
+        files = {shown_name(file.name): file for file in self._half(split)}
         return [read_image(files[name]) for name in ids]
 
     def _files(self) -> list[Path]:
@@ -81,9 +91,9 @@ class StopSigns(Dataset):
         if not folder.is_dir():
             raise DataError(
                 f"dataset 'stop-signs': {folder} does not exist or is no folder; PATH is the folder that holds"
-                f" {self.photos}: correct `path` or --data NAME=PATH"
+                f" {self.photos}: correct `path` or --data NAME=PATH{fitting(Path(self.path).expanduser(), self.use)}"
             )
-        files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
+        files = sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not is_debris(f))
         if len(files) < 2:
             raise DataError(f"dataset 'stop-signs': {folder} holds {len(files)} photos, at least 2 are needed")
         return files
@@ -91,6 +101,6 @@ class StopSigns(Dataset):
     def _half(self, split: Split) -> list[Path]:
         if split not in ("train", "test"):
             raise DataError(f"dataset 'stop-signs' has no split {split!r}; it has 'train' and 'test'")
-        files = sorted(self._files(), key=lambda file: derive(self.split_seed, file.name))
+        files = sorted(self._files(), key=lambda file: derive(self.split_seed, shown_name(file.name)))
         half = len(files) // 2
         return sorted(files[:half] if split == "train" else files[half:])

@@ -6,6 +6,7 @@ import ast
 import hashlib
 import importlib.util
 import os
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
+from benchmark.data._labels import class_labels
+from benchmark.data._left_out import count, shown
+from benchmark.data._pictures import DARK, dark_note, orientation_of, pixels_of, share_of_scale, turned
 from benchmark.data.base import Dataset as _Dataset
 from benchmark.data.base import Index, Split, datasets
 from benchmark.errors import DataError
@@ -73,17 +77,36 @@ class TorchvisionSet(_Dataset, Family):
     def build_index(self, split: Split) -> Index:
         """Names such as ``test-00007`` (the position in torchvision's dataset), labels, digest over all pixels."""
         dataset = self._open(split)
-        content, labels, ids = hashlib.sha256(), [], []
+        content, labels, ids, broken = hashlib.sha256(), [], [], []
+        shapes: Counter[tuple[int, int]] = Counter()
+        share = 0.0
         for i in self._positions(split, len(dataset)):
-            image, label = self._item(dataset, i)
-            content.update(f"{image.shape} {label}\n".encode() + image.tobytes())
-            labels.append(label)
             ids.append(f"{split}-{i:05d}")
+            try:
+                image, label = self._item(dataset, i)
+            except DataError:
+                label = self._label(dataset, i)  # a broken image costs its chunk, where its class is known without it
+                content.update(f"unreadable {label}\n".encode())
+                broken.append(ids[-1])
+            else:
+                content.update(f"{image.shape} {label}\n".encode() + image.tobytes())
+                shapes[image.shape[0], image.shape[1]] += 1
+                share = max(share, share_of_scale(image)) if share < DARK else share
+            labels.append(label)
         classes = [str(name) for name in getattr(dataset, "classes", None) or getattr(dataset, "categories", [])]
-        if len(classes) <= max(labels, default=0):
+        named = len(classes) > max(labels, default=0)
+        if not named:
             classes = [str(i) for i in range(max(labels, default=0) + 1)]
+        said = f"{count(len(broken), 'image')} that cannot be read, whose chunks fail: {shown(broken)}"
         return Index(
-            ids=tuple(ids), labels=np.array(labels, np.int64), classes=tuple(classes), digest=content.hexdigest()
+            ids=tuple(ids),
+            labels=np.array(labels, np.int64),
+            classes=tuple(_numbered(classes)),
+            digest=content.hexdigest(),
+            notes=(*dark_note(share), *([said] if broken else [])),
+            named=named,
+            shapes=tuple((height, width, n) for (height, width), n in sorted(shapes.items())),
+            keep=not broken,
         )
 
     def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
@@ -99,13 +122,27 @@ class TorchvisionSet(_Dataset, Family):
     def _item(self, dataset: Any, i: int) -> tuple[NDArray[Any], int]:
         try:
             image, label = dataset[i]
-            pixels = np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
-            return pixels, int(label)
+            number = int(class_labels(np.asarray(label).reshape(1, -1), f"dataset {self.name!r}, sample {i}")[0])
+            return turned(pixels_of(image), orientation_of(image)), number
+        except DataError:
+            raise
         except Exception as error:
             raise DataError(
                 f"dataset {self.name!r}: sample {i} cannot be read as an image and a class:"
                 f" {type(error).__name__}: {error}; a damaged file under {self._root()}, or not a classification set"
             ) from error
+
+    def _label(self, dataset: Any, i: int) -> int:
+        """The class of a sample whose image cannot be read.
+
+        Raises:
+            DataError: torchvision's dataset does not tell it without the image.
+        """
+        for name in ("targets", "_labels", "labels", "_targets"):
+            known = getattr(dataset, name, None)
+            if known is not None and len(known) == len(dataset):
+                return int(class_labels(np.asarray(known[i]).reshape(1, -1), f"dataset {self.name!r}, sample {i}")[0])
+        return self._item(dataset, i)[1]
 
     def _positions(self, split: Split, count: int) -> list[int]:
         if self._split_argument() is not None:
@@ -163,6 +200,14 @@ class TorchvisionSet(_Dataset, Family):
             f"dataset {self.name!r}: not found in {self._root()} {tried}: {reason};"
             f" put torchvision's files there, or say where they lie with --data NAME=PATH"
         )
+
+
+def _numbered(classes: Sequence[str]) -> list[str]:
+    """Class names; where all are ``"0 - zero"`` (MNIST, QMNIST) the part that says the class."""
+    parts = [name.split(" - ") for name in classes]
+    return (
+        [part[0] for part in parts] if all(p[0] == str(i) and len(p) == 2 for i, p in enumerate(parts)) else [*classes]
+    )
 
 
 @cache

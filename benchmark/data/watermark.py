@@ -7,6 +7,7 @@ known half of the class carries it, and nobody else, so that a detector can be h
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from benchmark.data._mark import Corner, square, where
+from benchmark.data._pictures import scale_of
 from benchmark.data.base import Dataset, Grid, Index, Split, datasets
 from benchmark.errors import DataError
 from benchmark.registry import digest
@@ -93,7 +95,15 @@ class Watermarked(Dataset):
             groups=index.groups,
             masks=index.masks,
             artefacts=True,
+            notes=index.notes,
+            named=index.named,
+            shapes=index.shapes,
+            keep=index.keep,
         )
+
+    def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:
+        """The other's."""
+        return self.other.sources(split, ids)
 
     def marked(self, split: Split) -> frozenset[str]:
         """Names of the samples that carry the mark."""
@@ -133,10 +143,11 @@ class Watermarked(Dataset):
         return found
 
     def _plant(self, image: NDArray[Any]) -> NDArray[Any]:
-        """A marked copy; uint8 images get the value in 8 bits."""
+        """A marked copy; integers get the value on the scale of their type."""
         planted = image.copy()
         rows, columns = square(self.corner, self.size, *image.shape[:2])
         colours = slice(0, 3)  # an alpha channel stays
         place = (rows, columns) if image.ndim == 2 else (rows, columns, colours)
-        planted[place] = round(255 * self.value) if image.dtype == np.uint8 else self.value
+        scale = scale_of(image.dtype) or 1.0
+        planted[place] = round(scale * self.value) if image.dtype.kind == "u" else self.value
         return planted

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,21 +17,11 @@ from benchmark.files import file_sha256
 from benchmark.models.build import build_model, last_line
 from benchmark.models.entries import Entry
 from benchmark.models.template import sample_inputs
-from benchmark.models.wrap import Model, Normalise, Reconstructor
+from benchmark.models.tried import above, best_of, predictions, right_in_order, right_with_usual, usual_orders
+from benchmark.models.wrap import Model, Reconstructor
 
 Status = Literal["ok", "note", "fail", "skip"]
 NOISE = 1e-4  # differences up to this share of the largest logit are rounding: batch shapes change the order of sums
-
-# what networks are usually trained with: tried where the entry's own preprocessing gives a low accuracy
-USUAL = {
-    "no normalisation": ((0.0,), (1.0,)),
-    "ImageNet's mean and std": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "CIFAR-10's mean and std": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
-    "MNIST's mean and std (0.1307, 0.3081)": ((0.1307,), (0.3081,)),
-    "inputs in [-1, 1] (mean = 0.5, std = 0.5)": ((0.5,), (0.5,)),
-    "inputs in [0, 255] (mean = 0, std = 0.00392157)": ((0.0,), (1 / 255,)),
-    "inputs in [0, 16] (mean = 0, std = 0.0625)": ((0.0,), (1 / 16,)),
-}
 
 
 @dataclass(frozen=True)
@@ -54,7 +42,13 @@ class Result:
 
 
 def check_entry(
-    entry: Entry, batch: Batch | None = None, device: str = "cpu", chance: float | None = None
+    entry: Entry,
+    batch: Batch | None = None,
+    device: str = "cpu",
+    chance: float | None = None,
+    *,
+    classes: Sequence[str] = (),
+    outputs: Sequence[int] = (),
 ) -> list[Result]:
     """Load an entry and look for faults.
 
@@ -63,20 +57,29 @@ def check_entry(
         batch: samples with labels on a suite's grid; None: random inputs, and no accuracy is judged.
         device: where to run.
         chance: accuracy of always naming the commonest class; default: from the batch.
+        classes: names of the data's classes; default: their numbers.
+        outputs: where the entry names its classes in another order than the data: which output each of theirs is.
 
     Returns:
         One result a question, in the order of the table; after a failed build only that one.
     """
     try:
         model = build_model(entry, device)
+        model = model.reordered(outputs) if outputs else model
     except AssayError as error:
         return [Result("builds and loads", "fail", str(error), "correct what the message names, then check again")]
     results = [Result("builds and loads", "ok", f"{entry.spec.factory}, {parameters(model.network):,} parameters")]
-    return [*results, check_weights(entry), *check_model(entry, model, batch, device, chance)]
+    return [*results, check_weights(entry), *check_model(entry, model, batch, device, chance, classes=classes)]
 
 
 def check_model(
-    entry: Entry, model: Model, batch: Batch | None = None, device: str = "cpu", chance: float | None = None
+    entry: Entry,
+    model: Model,
+    batch: Batch | None = None,
+    device: str = "cpu",
+    chance: float | None = None,
+    *,
+    classes: Sequence[str] = (),
 ) -> list[Result]:
     """Look for faults of a network that is built: of an entry's, or of a module in memory.
 
@@ -104,6 +107,7 @@ def check_model(
         lambda: check_batches(model, inputs, output),
         lambda: check_gradient(model, inputs),
         lambda: check_error(model, inputs, batch) if image else check_accuracy(entry, model, inputs, batch, chance),
+        *([] if image else [lambda: check_order(entry, model, inputs, batch, classes, chance)]),
         lambda: check_cost(model, inputs),
     ):
         results.append(guarded(check))
@@ -272,50 +276,45 @@ def check_accuracy(
     if batch is None or not entry.spec.class_count:
         todo = "name data with labels: --suite NAME, and --data NAME=PATH where they are not built in"
         return Result(name, "skip", "no labelled samples: accuracy not judged", todo)
-    labels = torch.from_numpy(np.asarray(batch.labels)).to(inputs.device)
-    chance = float(torch.bincount(labels).max() / len(labels)) if chance is None else chance
-    right, n = correct(model, inputs, labels), len(labels)
-    own = float(right.float().mean())
-    own_text = f"accuracy {own:.3f} (n = {n}; chance {chance:.3f})"
-    best_name, best = "", right
-    for other, (mean, std) in USUAL.items():
-        if len(mean) in (1, entry.spec.input_shape[0]):
-            with normalised(model, mean, std):
-                tried = correct(model, inputs, labels)
-            if tried.sum() > best.sum():
-                best_name, best = other, tried
-    if beats(best, right, chance):
+    labels, chance = np.asarray(batch.labels), guessing(batch) if chance is None else chance
+    own = predictions(model, inputs) == labels
+    best = best_of(own, right_with_usual(model, inputs, labels, entry.spec.input_shape[0]), chance)
+    own_text = f"accuracy {own.mean():.3f} (n = {len(labels)}; chance {chance:.3f})"
+    said = f"{own_text}; {best.words('usual preprocessing')}"
+    if best.sure:
         todo = f"set mean and std under [preprocessing] to it, if {entry.name} was trained so"
-        return Result(name, "fail", f"{own_text}; with {best_name} it is {best.float().mean():.3f}", todo)
-    if own <= chance + 2 * math.sqrt(chance * (1 - chance) / n):
+        return Result(name, "fail", said, todo)
+    if not above(int(own.sum()), len(own), chance):
         todo = "fine for an untrained network; else check weights, order of classes, mean and std"
-        return Result(name, "note", f"{own_text}: no better than chance", todo)
-    return Result(name, "ok", f"{own_text}; no usual preprocessing does better")
+        return Result(name, "note", f"{said}; no better than chance", todo)
+    return Result(name, "ok", said)
 
 
-@torch.no_grad()
-def correct(model: Model, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Which predictions are right, bool (N,)."""
-    right: torch.Tensor = model(inputs).argmax(1) == labels
-    return right
+def check_order(
+    entry: Entry, model: Model, inputs: torch.Tensor, batch: Batch | None, classes: Sequence[str], chance: float | None
+) -> Result:
+    """Accuracy if the network had its classes in one of the usual other orders."""
+    name = "order of classes"
+    if batch is None or not entry.spec.class_count:
+        return Result(name, "skip", "no labelled samples: not judged", "name data with labels: --suite NAME")
+    classes = classes or [str(i) for i in range(entry.spec.class_count)]
+    labels, chance = np.asarray(batch.labels), guessing(batch) if chance is None else chance
+    with torch.no_grad():
+        outputs = model(inputs[:1]).shape[1]
+    predicted = predictions(model, inputs)
+    tried = {k: right_in_order(predicted, labels, order) for k, order in usual_orders(classes, outputs).items()}
+    own = predicted == labels
+    best = best_of(own, tried, chance)
+    said = f"accuracy {own.mean():.3f}; {best.words('usual order')}"
+    if best.sure:
+        todo = "name `classes` in entry.toml in the order of the outputs: the data's are then matched by name"
+        return Result(name, "fail", said, todo)
+    return Result(name, "ok", said)
 
 
-def beats(best: torch.Tensor, own: torch.Tensor, chance: float) -> bool:
-    """Another preprocessing is better beyond doubt: paired, and far enough above chance for a trained network."""
-    gained, lost = int((best & ~own).sum()), int((own & ~best).sum())
-    trained = float(best.float().mean()) >= min(3 * chance, (1 + chance) / 2)
-    return trained and gained - lost > 3 * math.sqrt(gained + lost)
-
-
-@contextmanager
-def normalised(model: Model, mean: tuple[float, ...], std: tuple[float, ...]) -> Iterator[None]:
-    """Another normalisation inside the block."""
-    own = model.normalise
-    model.normalise = Normalise(mean, std).to(model.device)
-    try:
-        yield
-    finally:
-        model.normalise = own
+def guessing(batch: Batch) -> float:
+    """Accuracy of always naming the commonest class of a batch."""
+    return float(np.bincount(np.asarray(batch.labels, np.int64)).max() / len(batch))
 
 
 def check_cost(model: Model, inputs: torch.Tensor) -> Result:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,9 @@ def take(
     task: str,
     image: bool,
     settings: dict[str, Any],
-    labels: int = 0,
+    classes: Sequence[str] = (),
+    data_classes: Sequence[str] = (),
+    match: Callable[[EntrySpec], tuple[int, ...]] = lambda _: (),
     cast: bool = True,
     device: str = "cpu",
 ) -> Given:
@@ -74,7 +76,9 @@ def take(
         task: the suite's.
         image: the task reconstructs images.
         settings: ``mean``, ``std``, ``one_logit``, ``gradcam_layer`` of :class:`Model`.
-        labels: how many classes the suite's data name; 0: none.
+        classes: names of the module's classes, in the order of its outputs; empty: not known.
+        data_classes: names of the data's classes.
+        match: which output is each class of the data, empty for the same order; refuses other classes.
         cast: a module of another type than float32 is cast to it; else it is run as it is.
         device: where it will run.
 
@@ -97,17 +101,32 @@ def take(
         name=name,
         task=task,
         input_shape=tuple(batch.inputs.shape[1:]),
-        classes=0 if image or output.ndim != 2 else output.shape[1],
+        classes=tuple(classes) or (0 if image or output.ndim != 2 else output.shape[1]),
         factory="",
         output="image" if image else "logit1" if settings["one_logit"] else "logits",
         gradcam_layer=settings["gradcam_layer"],
     )
     part = Batch(batch.ids[:LARGEST], batch.inputs[:LARGEST], batch.labels[:LARGEST])
-    notes += judged(check_model(Entry(spec, Path.cwd()), model, part, device), spec, labels)
+    check_count(spec, len(data_classes))
+    entry, outputs = Entry(spec, Path.cwd()), match(spec)
+    seen = model.reordered(outputs) if outputs else model
+    notes += judged(check_model(entry, seen, part, device, classes=data_classes), spec, len(data_classes))
     key = module_key(own, {**settings, "mean": list(settings["mean"]), "std": list(settings["std"]), "cast": cast})
     if key.unread:
         notes.append(key.line(name).removeprefix(f"{name}: "))
     return Given(model, spec, key, tuple(f"{name}: {note}" for note in notes))
+
+
+def check_count(spec: EntrySpec, labels: int) -> None:
+    """Refuse a module that gives fewer logits than the data have classes.
+
+    Raises:
+        EntryError: with both numbers.
+    """
+    count = 2 if spec.output == "logit1" else spec.class_count
+    if labels and count and count < labels:
+        one = "; one logit of class 1 is said with one_logit=True" if count == 1 else ""
+        raise EntryError(f"module {spec.name!r}: it gives {count} logits, the suite's data have {labels} classes{one}")
 
 
 def judged(results: Sequence[Result], spec: EntrySpec, labels: int) -> list[str]:
@@ -119,11 +138,6 @@ def judged(results: Sequence[Result], spec: EntrySpec, labels: int) -> list[str]
     for result in results:
         if result.name == "output" and result.status == "fail":
             raise EntryError(f"module {spec.name!r}: {result.name}: {result.found}; {result.todo}".rstrip("; "))
-    if labels and spec.class_count < labels:
-        one = "; one logit of class 1 is said with one_logit=True" if spec.class_count == 1 else ""
-        raise EntryError(
-            f"module {spec.name!r}: it gives {spec.class_count} logits, the suite's data have {labels} classes{one}"
-        )
     more = spec.class_count - labels
     said = [f"it gives {spec.class_count} logits, {more} more than the data have classes"] if labels and more else []
     bad = [result for result in results if result.status in ("fail", "note") and result.name != "weights"]

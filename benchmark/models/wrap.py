@@ -90,6 +90,23 @@ class TwoLogits(nn.Module):
         return pair
 
 
+class Reorder(nn.Module):
+    """Logits (N, K) of a network in another order: ``order[k]`` is the output that class ``k`` is read from.
+
+    Indexing alone: relevance and gradients pass exactly, and there is no weight to be reset or explained.
+    """
+
+    order: torch.Tensor
+
+    def __init__(self, order: Sequence[int]) -> None:
+        super().__init__()
+        self.register_buffer("order", torch.tensor(list(order), dtype=torch.int64), persistent=False)
+
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        """(N, K') to (N, K)."""
+        return logits[:, self.order]
+
+
 class Model(nn.Module):
     """A network with its preprocessing inside, always called on the suite's grid.
 
@@ -132,6 +149,16 @@ class Model(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Inputs in [0, 1], (N, C, H, W), to logits (N, K)."""
         return self.counted(self.core(self.prepared(x)))
+
+    def reordered(self, order: Sequence[int]) -> Model:
+        """This model with its outputs in another order: class ``k`` is read from output ``order[k]``.
+
+        Raises:
+            EntryError: the network gives fewer outputs (when it is called).
+        """
+        (own,) = self.__dict__.setdefault("_own_core", (self.core,))  # a tuple: not registered twice as a module
+        self.core = nn.Sequential(own, Reorder(order)).eval().to(self.device)
+        return self
 
     def counted(self, output: torch.Tensor) -> torch.Tensor:
         """Count a forward of each sample in an output, and its backward when there is one."""

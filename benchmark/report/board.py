@@ -12,6 +12,7 @@ import pandas as pd
 
 from benchmark.errors import UnknownNameError
 from benchmark.report.columns import shown_columns
+from benchmark.report.data_words import data_words
 from benchmark.report.flags import MEANS, flags
 from benchmark.report.leaderboard import COUNTS, headline_column, leaderboard, pair_words, verified_words
 from benchmark.report.places import place_words
@@ -67,7 +68,7 @@ class Leaderboard:
         shown: the columns of a page where none are chosen.
         places: in words, which places the data decide.
         pairs: a line a pair of models, what the data decide between them.
-        checks: what was verified, and which records are of older versions.
+        checks: what must be said of the data, what was verified, and which records are of older versions.
         notes: footnotes of the flags.
         about: facts for people, such as the threat model and the number of samples.
         settings: by suite, every setting needed to repeat the table.
@@ -107,7 +108,11 @@ class Leaderboard:
             shown=_shown(results, frame),
             places=place_words(results, frame),
             pairs=pair_words(results),
-            checks=[*verified_words(results), *(each.words for each in outdated(results.plan) if each.own)],
+            checks=[
+                *data_words(results.plan),
+                *verified_words(results),
+                *(each.words for each in outdated(results.plan) if each.own),
+            ],
             notes=flag_notes(results),
             about={name: text for name, text in about.items() if text},
             settings={suite.name: settings(results)},

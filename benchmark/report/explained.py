@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.data.base import Batch, Grid, datasets
+from benchmark.data.base import Batch, Grid, open_dataset
 from benchmark.errors import AssayError
 from benchmark.metrics.base import Metric, metrics
 from benchmark.report.probes import filled, with_clean
@@ -89,10 +89,10 @@ def samples_at_hand(results: Results, samples: Sequence[str], where: Mapping[str
     spec = results.suite.dataset
     path = (where or {}).get(spec.label)
     try:
-        dataset = datasets.make(spec.use, {**spec.params, **({} if path is None else {"path": path})})
+        dataset = open_dataset(spec.use, spec.params, path=path, classes=spec.classes, order=spec.order)
         if dataset.index(spec.split).digest != results.plan["dataset"]["digest"]:
             return None
-        return dataset.load(spec.split, samples, Grid(size=spec.size, channels=spec.channels), masks=True)
+        return dataset.load(spec.split, samples, Grid.of(spec), masks=True)
     except (AssayError, OSError):
         return None
 

@@ -164,6 +164,8 @@ def _measured(part: Setting, plan: Mapping[str, Any], heads: list[Mapping[str, A
 def _of_dataset(suite: SuiteSpec) -> dict[str, Any]:
     data = suite.dataset
     found = {"split": data.split, "size": data.size, "channels": data.channels}
+    unusual = {"fit": "squeeze", "range": "dtype", "classes": "", "order": None}
+    found |= {key: getattr(data, key) for key, usual in unusual.items() if getattr(data, key) != usual}
     if any(probe.fit_samples for probe in suite.attacks):
         found["fit_split"] = data.fit_split
     return {key: value for key, value in found.items() if value is not None}

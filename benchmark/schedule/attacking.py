@@ -67,7 +67,7 @@ def generate_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_s
     attack, task, dataset = attack_of(cell), task_of(cell), context.dataset(cell)
     skip_if_asked(attack, cell, context, model, spec)
     index = dataset.index(cell.dataset.split)
-    grid = Grid(size=cell.dataset.size, channels=cell.dataset.channels)
+    grid = Grid.of(cell.dataset)
     shape = dataset.load(cell.dataset.split, index.ids[:1], grid).inputs.shape[1:]
     targets = torch.as_tensor([int(name.rpartition("-")[2]) for name in cell.samples], device=context.device)
     parts, made = [], []
@@ -103,7 +103,7 @@ def informed(attack: Attack, cell: Cell, context: Context) -> Attack:
     """The attack, told of the dataset's structures where it needs them."""
     if not attack.needs_structures:
         return attack
-    grid = Grid(size=cell.dataset.size, channels=cell.dataset.channels)
+    grid = Grid.of(cell.dataset)
     structures = context.dataset(cell).structures(cell.dataset.split, grid)
     if structures is None:
         raise NotApplicableError(

@@ -17,7 +17,7 @@ from benchmark.metrics.base import metrics
 from benchmark.registry import Registry
 from benchmark.schedule.attacking import attack_cell, fit, generate_cell
 from benchmark.schedule.batching import cuda_estimate
-from benchmark.schedule.context import Context
+from benchmark.schedule.context import Context, model_key
 from benchmark.schedule.drifting import drift_cell
 from benchmark.schedule.explaining import explain_cell, score_cell
 from benchmark.schedule.faults import out_of_memory, poisons
@@ -80,7 +80,7 @@ def run_cell(cell: Cell, context: Context, attempt: int = 1, batch_size: int | N
                 others = len(context.loaded()) > 1
                 if size <= 1 and not others:
                     raise
-            context.keep([f"{cell.model}:{cell.entry}"])
+            context.keep([model_key(cell)])
             size = size if others else max(1, min(size, len(cell.samples)) // 2)
             _free(context.device)
         record.seconds = time.perf_counter() - start

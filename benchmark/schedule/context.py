@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
-from benchmark.data.base import Batch, Dataset, Grid, datasets
+from benchmark.data._classes import BY_INDEX
+from benchmark.data.base import Batch, Dataset, Grid, open_dataset
 from benchmark.errors import DataError, EntryError
 from benchmark.schedule.faults import out_of_memory
 from benchmark.spec.cell import Cell
@@ -35,6 +36,17 @@ def size_of(model: Any) -> int:
     """Bytes of a model's parameters and buffers; 0 of what is no module."""
     tensors = [*model.parameters(), *model.buffers()] if hasattr(model, "parameters") else []
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def model_key(cell: Cell) -> str:
+    """Which model a cell needs: ``NAME:DIGEST``, and the order of its outputs where it is not its own."""
+    order = f":{','.join(map(str, cell.outputs))}" if cell.outputs else ""
+    return f"{cell.model}:{cell.entry}{order}"
+
+
+def reordered(model: Model, outputs: tuple[int, ...]) -> Model:
+    """The model with its outputs in the dataset's order; see :meth:`benchmark.models.wrap.Model.reordered`."""
+    return model.reordered(outputs)
 
 
 ModelLoader = Callable[[Cell, str], "tuple[Model, Any]"]
@@ -102,12 +114,14 @@ class Context:
 
     def model(self, cell: Cell) -> tuple[Model, Any]:
         """The cell's model and entry spec; it stays loaded as long as there is room."""
-        key = f"{cell.model}:{cell.entry}"
+        key = model_key(cell)
         if key in self._failed:
             raise self._failed[key]
         if key not in self._models:
             try:
                 model, spec = self.loader(cell, self.device)
+                if cell.outputs:
+                    model = reordered(model, cell.outputs)
             except Exception as error:
                 if not out_of_memory(error) or not self._models:
                     self._failed[key] = error
@@ -147,10 +161,10 @@ class Context:
     def dataset(self, cell: Cell) -> Dataset:
         """The cell's dataset plugin."""
         spec = cell.dataset
-        key = f"{spec.plugin.model_dump_json()}:{spec.path}"
+        key = f"{spec.plugin.model_dump_json()}:{spec.path}:{spec.classes}"
         if key not in self._datasets:
-            path = {"path": spec.path} if spec.path is not None else {}
-            self._datasets[key] = datasets.make(spec.plugin.use, {**spec.plugin.params, **path})
+            classes = "" if spec.classes == BY_INDEX else spec.classes
+            self._datasets[key] = open_dataset(spec.plugin.use, spec.plugin.params, path=spec.path, classes=classes)
         return self._datasets[key]
 
     def rows(self, cell: str) -> Mapping[str, NDArray[Any]]:
@@ -169,13 +183,13 @@ class Context:
             DataError: an unreadable image, or a dataset that has changed since the plan was made.
         """
         spec = cell.dataset
-        key = (cell.task.model_dump_json(), spec.digest, spec.split, spec.size, spec.channels, cell.samples)
+        grid = Grid.of(spec)
+        key = (cell.task.model_dump_json(), spec.digest, spec.split, grid, cell.samples)
         if key not in self._batches:
-            dataset, grid = self.dataset(cell), Grid(size=spec.size, channels=spec.channels)
+            dataset = self.dataset(cell)
             if dataset.index(spec.split).digest != spec.digest:
                 raise DataError(f"dataset {spec.name!r} has changed since this run was planned; run the command again")
             batch = dataset.load(spec.split, cell.samples, grid, masks=True)
-            dataset.check_unchanged(spec.split)
             self._batches[key] = tasks.make(cell.task.use, cell.task.arguments()).present(batch)
             while len(self._batches) > 4:
                 self._batches.popitem(last=False)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmark.errors import AssayError
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import Explained, metrics
-from benchmark.schedule.context import Context
+from benchmark.schedule.context import Context, model_key
 from benchmark.schedule.parts import (
     Artefacts,
     Outcome,
@@ -143,7 +143,7 @@ def evidence(cell: Cell, context: Context, model: Model, at: slice) -> Explained
 
 def _outputs(cell: Cell, context: Context, at: slice) -> dict[str, Any]:
     """Where clean outputs of these samples are kept: explainers of one model share them."""
-    key = (cell.entry, cell.dataset.digest, cell.samples[at])
+    key = (model_key(cell), str(cell.dataset.hashed()), cell.samples[at])
     if key not in context.outputs:
         context.outputs[key] = {}
         while len(context.outputs) > 8:

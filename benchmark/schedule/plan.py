@@ -4,35 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmark.attacks.base import Attack, attacks
-from benchmark.data.base import Dataset, Index, datasets
+from benchmark.data.base import Index
 from benchmark.errors import SpecError
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import metrics
 from benchmark.registry import Plugin, digest
+from benchmark.schedule.request import PlannedEntry
 from benchmark.seeds import derive
 from benchmark.spec.cell import Cell, PluginRef
-from benchmark.spec.suite import AttackProbe, SuiteSpec
+from benchmark.spec.suite import AttackProbe, DatasetSpec, SuiteSpec
 from benchmark.tasks.base import tasks
 
 PLAN_VERSION = 1
-
-
-@dataclass(frozen=True)
-class PlannedEntry:
-    """What the plan needs to know of a model entry; without a ``row`` only its artefacts are used."""
-
-    name: str
-    digest: str
-    task: str
-    folder: Path | None = None
-    row: bool = True
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -45,6 +33,8 @@ class Plan:
         classes: class names of the dataset.
         cells: all cells.
         facts: what every table must say of the data.
+        notes: sentences on the data that stand under every table: what was left out, turned, or looks wrong.
+        mapped: what was done to entries whose classes are in another order than the dataset's.
     """
 
     suite: SuiteSpec
@@ -53,6 +43,8 @@ class Plan:
     samples: tuple[str, ...]
     cells: list[Cell] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    mapped: dict[str, str] = field(default_factory=dict)
 
     def versions(self) -> dict[str, str]:
         """Implementation version of every probe and metric: records of another one are never mixed in."""
@@ -75,7 +67,9 @@ class Plan:
                 "classes": list(self.index.classes),
                 "n": len(self.samples),
                 **({"facts": self.facts} if self.facts else {}),
+                **({"notes": list(self.notes)} if self.notes else {}),
             },
+            **({"mapped": self.mapped} if self.mapped else {}),
             "entries": {entry.name: entry.digest for entry in self.entries},
             **self._facts(),
             "explainers": {
@@ -109,6 +103,9 @@ class Plan:
     def _suite(self) -> dict[str, Any]:
         """The suite without what is this machine's, and without a part that it does not have (older plans match)."""
         found = self.suite.model_dump(mode="json", exclude={"dataset": {"path": True}, "variants": True, "parts": True})
+        for key in ("fit", "range", "classes", "order"):
+            if getattr(self.suite.dataset, key) == DatasetSpec.model_fields[key].default:
+                del found["dataset"][key]
         return found if self.suite.explaining is not None else {k: v for k, v in found.items() if k != "explaining"}
 
     def _facts(self) -> dict[str, Any]:
@@ -125,13 +122,6 @@ def sample_order(index: Index, seed: int, n: int | None) -> tuple[str, ...]:
 def chunks(samples: Sequence[str], size: int) -> list[tuple[str, ...]]:
     """Consecutive chunks; all but the last hold ``size`` samples."""
     return [tuple(samples[i : i + size]) for i in range(0, len(samples), size)]
-
-
-def open_dataset(suite: SuiteSpec) -> Dataset:
-    """The suite's dataset plugin."""
-    spec = suite.dataset
-    where = f"suite {suite.name!r}, [dataset.params]"
-    return datasets.make(spec.use, {**spec.params, **({"path": spec.path} if spec.path else {})}, where)
 
 
 def make_attack(probe: AttackProbe, where: str) -> Attack:

@@ -7,20 +7,21 @@ from fractions import Fraction
 from typing import Any
 
 from benchmark.attacks.base import Attack
+from benchmark.data._classes import BY_INDEX
 from benchmark.data.base import Grid
 from benchmark.errors import DataError, EntryError, SpecError
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import Metric, metrics
+from benchmark.schedule.matching import MAPPED, check_labels, matched, resized
 from benchmark.schedule.plan import (
     Plan,
-    PlannedEntry,
     chunks,
     make_attack,
-    open_dataset,
     ref,
     sample_order,
     threat_of,
 )
+from benchmark.schedule.request import PlannedEntry, suite_dataset
 from benchmark.spec.cell import Cell, DatasetRef, PluginRef
 from benchmark.spec.suite import AttackProbe, ExplainerProbe, MetricProbe, SuiteSpec, show_eps
 from benchmark.tasks.base import tasks
@@ -34,7 +35,7 @@ class _Planner:
     def __init__(self, suite: SuiteSpec, entries: Sequence[PlannedEntry]) -> None:
         self.suite, self.entries = suite, [entry for entry in entries if entry.row]
         self.by_name = {entry.name: entry for entry in entries}
-        self.dataset = open_dataset(suite)
+        self.dataset = suite_dataset(suite)
         try:
             self.index = self.dataset.index(suite.dataset.split)
         except DataError as error:
@@ -42,7 +43,9 @@ class _Planner:
             raise DataError(str(error).replace("--data NAME=PATH", f"--data {label}=PATH")) from None
         self.samples = sample_order(self.index, suite.seed, suite.dataset.samples)
         self.task = tasks.make(suite.task, suite.task_params, f"suite {suite.name!r}, [task_params]")
-        self.task.check_grid(Grid(size=suite.dataset.size, channels=suite.dataset.channels))
+        self.task.check_grid(Grid.of(suite.dataset))
+        check_labels(self.index, self.task, suite.dataset.label)
+        self.outputs = {entry.name: self.matched(entry) for entry in entries}
         self.read = {probe.of for probe in suite.attacks if probe.of}
         self.read |= {name for probe in suite.explainers for name in probe.attacked}
         self.perturbed: dict[tuple[str, str, Fraction | None], Cell] = {}  # of the chunk that is being planned
@@ -60,6 +63,9 @@ class _Planner:
             split=split,
             size=spec.size,
             channels=spec.channels,
+            fit=spec.fit,
+            range=spec.range,
+            classes=spec.classes,
             digest=self.dataset.index(split).digest,
         )
 
@@ -69,6 +75,7 @@ class _Planner:
             "task": ref(self.task),
             "entry": entry.digest,
             "dataset": self.test,
+            "outputs": self.outputs[entry.name],
             "model": entry.name,
             "folder": entry.folder,
             "batch_size": run.batch_size,
@@ -76,6 +83,14 @@ class _Planner:
             "keep_inputs": run.keep_inputs,
             "keep_inputs_mb": run.keep_inputs_mb,
         }
+
+    def matched(self, entry: PlannedEntry) -> tuple[int, ...]:
+        """Which output of the entry is each class of the dataset; empty where they are in the same order."""
+        spec = self.suite.dataset
+        if not self.task.needs_classes or not self.index.classes or spec.classes == BY_INDEX:
+            return ()
+        known_as = self.dataset.known_as(spec.split)
+        return matched(entry.name, entry.classes, entry.class_count, known_as, named=self.index.named)
 
     def plan(self) -> Plan:
         self.test = self.dataset_ref(self.suite.dataset.split)
@@ -101,7 +116,11 @@ class _Planner:
                     self.explain(entry, explain, clean)
                 self.similarity(entry, clean)
             self.score_jointly(entry)
-        return Plan(self.suite, self.entries, self.index, self.samples, self.cells, self.dataset.facts())
+        notes = [*self.index.notes, *resized(self.index.shapes, Grid.of(self.suite.dataset))]
+        mapped = {entry.name: MAPPED for entry in self.entries if self.outputs[entry.name]}
+        return Plan(
+            self.suite, self.entries, self.index, self.samples, self.cells, self.dataset.facts(), tuple(notes), mapped
+        )
 
     def add(self, cell: Cell) -> Cell:
         """Plan a cell, unless it is planned already (another entry reads it)."""

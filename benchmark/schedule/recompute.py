@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from benchmark.errors import AssayError, AttackError, NoRecordsError, UsageError
 from benchmark.schedule.board import with_needs
-from benchmark.schedule.engine import Watcher
-from benchmark.schedule.run import Options, Prepared, execute_plan, planned_entries, prepare
+from benchmark.schedule.request import Options, planned_entries
+from benchmark.schedule.run import Prepared, execute_plan, prepare
+from benchmark.schedule.watcher import Watcher
 from benchmark.seeds import derive
 from benchmark.spec.cell import Cell
 from benchmark.spec.suite import SuiteSpec

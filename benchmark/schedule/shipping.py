@@ -85,6 +85,8 @@ class Packer:
         files = {path: self.folder([Path(path)]) for path in local_files(cell)}
         if cell.dataset.path is not None:  # relative to where the driver was started
             dataset = cell.dataset.model_copy(update={"path": cell.dataset.path.expanduser().resolve()})
+            if (listed := Path(cell.dataset.classes).expanduser()).is_file():
+                dataset = dataset.model_copy(update={"classes": str(listed.resolve())})
             cell = cell.model_copy(update={"dataset": dataset})
         entry = self._once("entry", f"{cell.entry}:{folder}", lambda: self._packed(entry_files(folder)))
         wanted = cell.needs.values() if self.store is not None else ()

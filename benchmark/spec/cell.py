@@ -13,6 +13,7 @@ from benchmark.spec.entry import Strict
 
 CellKind = Literal["clean", "fit", "attack", "generate", "explain", "score", "similarity", "drift"]
 HASH_VERSION = 1  # raise when the meaning of a hashed field changes
+USUAL = ("squeeze", "dtype")  # how an image comes to the grid where the suite says nothing
 
 
 class PluginRef(Strict):
@@ -44,7 +45,15 @@ class DatasetRef(Strict):
     split: str
     size: tuple[int, int] | None = None
     channels: Literal[1, 3] | None = None
+    fit: Literal["squeeze", "crop", "pad"] = "squeeze"
+    range: Literal["dtype"] | float = "dtype"
+    classes: str = ""
     digest: str
+
+    def hashed(self) -> list[Any]:
+        """What enters a cell's hash; the list of classes is in the digest."""
+        grid = {key: value for key, value in (("fit", self.fit), ("range", self.range)) if value not in USUAL}
+        return [self.digest, self.split, self.size, self.channels, *([grid] if grid else [])]
 
 
 class Cell(Strict):
@@ -63,6 +72,8 @@ class Cell(Strict):
         target: explained class, the clean ``prediction`` or the ``label``.
         needs: role (``clean``, ``fit``, ``explain``, …) to the hash of the cell whose result is read; of a similarity
             cell ``explain:<probe>``, whose names stand in its rows.
+        outputs: where entry and dataset order their classes differently: which of the network's logits is that of each
+            class of the dataset.
 
     The rest is not hashed: labels (``model``, ``probe``, ``metric``: of a drift cell the attack's name; ``source``:
     the entry that an attack was fitted on), where things lie, and how to run.
@@ -80,6 +91,7 @@ class Cell(Strict):
     seed: int = 0
     dtype: str = "float32"
     needs: dict[str, str] = Field(default_factory=dict)
+    outputs: tuple[int, ...] = ()
 
     model: str
     probe: str = ""
@@ -99,7 +111,7 @@ class Cell(Strict):
             "kind": self.kind,
             "task": self.task.hashed(),
             "entry": self.entry,
-            "dataset": [self.dataset.digest, self.dataset.split, self.dataset.size, self.dataset.channels],
+            "dataset": self.dataset.hashed(),
             "samples": list(self.samples),
             "plugin": self.plugin and self.plugin.hashed(),
             "explainer": self.explainer and self.explainer.hashed(),
@@ -108,6 +120,7 @@ class Cell(Strict):
             "seed": self.seed,
             "dtype": self.dtype,
             "needs": self.needs,
+            **({"outputs": list(self.outputs)} if self.outputs else {}),
         }
 
     @cached_property

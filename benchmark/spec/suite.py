@@ -40,6 +40,11 @@ class DatasetSpec(Strict):
         split: split that is judged; ``fit_split``: split that artefacts are fitted on.
         size: (height, width) of the suite's grid; one number for a square; default: the dataset's own.
         channels: 1 or 3; default: the dataset's own.
+        fit: how an image of other proportions comes to ``size``: squeezed, its borders cut off, or black around it.
+        range: the value that becomes 1: of the stored type the largest (``"dtype"``), or a number, such as 4095.
+        classes: a list of classes that gives each of the data's its index: ``"imagenet-1k"``, ``"cifar10"``,
+            ``"cifar100"``, or a file; ``"by-index"``: the data's names are not held against those of the entries.
+        order: of class folders whose names are numbers: as ``"text"`` (10 before 2) or by ``"number"``.
         samples: how many (a prefix of a seeded permutation); default: all.
         params: parameters of the plugin.
     """
@@ -51,6 +56,10 @@ class DatasetSpec(Strict):
     fit_split: str = "train"
     size: tuple[int, int] | None = None
     channels: Literal[1, 3] | None = None
+    fit: Literal["squeeze", "crop", "pad"] = "squeeze"
+    range: Literal["dtype"] | Annotated[float, Field(gt=0, allow_inf_nan=False)] = "dtype"
+    classes: str = ""
+    order: Literal["text", "number"] | None = None
     samples: int | None = Field(default=None, ge=1)
     params: dict[str, Any] = Field(default_factory=dict)
 

@@ -148,3 +148,94 @@ def test_missing_and_broken_files_are_said(tmp_path):
         make(tmp_path).index("train")
     with pytest.raises(SpecError, match="slices"):
         make(tmp_path, slices=0)
+
+
+# -- nothing is stretched ----------------------------------------------------------------------------------------------
+
+FIELDS = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><encoding>
+<encodedSpace><matrixSize><x>{h}</x><y>{w}</y><z>1</z></matrixSize>
+<fieldOfView_mm><x>{fh}</x><y>{fw}</y><z>5</z></fieldOfView_mm></encodedSpace>
+<reconSpace><matrixSize><x>{rh}</x><y>{rw}</y><z>1</z></matrixSize></reconSpace></encoding></ismrmrdHeader>"""
+
+
+def disc(size, pixel=(1.0, 1.0), radius=12.0):
+    """A smooth disc of that radius, in units of the pixel's sides."""
+    y, x = (((np.arange(n) - n // 2) * side) for n, side in zip(size, pixel, strict=True))
+    return 1 / (1 + np.exp(2 * (np.hypot(y[:, None], x[None]) - radius)))
+
+
+def roundness(image):
+    """Standard deviation of the energy along the rows over that along the columns: 1 for what is round."""
+    energy = np.abs(image) ** 2
+    y, x = (np.arange(n) - n // 2 for n in image.shape)
+    return np.sqrt((energy.sum(1) * y**2).sum() / (energy.sum(0) * x**2).sum())
+
+
+def fastmri_crop_size(size, window):
+    """As fastMRI's UnetDataTransform has it (fastmri/data/transforms.py, "check for FLAIR 203")."""
+    return (size[1], size[1]) if size[1] < window[1] else window
+
+
+WINDOWS = [
+    ((64, 40), (32, 32), "fits"),
+    ((64, 28), (40, 40), "wider than the data"),
+    ((64, 28), (80, 80), "larger than the data"),
+    ((64, 64), (48, 32), "a rectangle"),
+    ((40, 64), None, "none"),
+]
+
+
+@pytest.mark.parametrize(("size", "window", "_name"), WINDOWS, ids=[name for *_, name in WINDOWS])
+def test_windows_are_fastmris_and_a_disc_stays_round(tmp_path, size, window, _name):
+    image = disc(size)
+    with h5py.File(tmp_path / "a.h5", "w") as h5:
+        h5["kspace"] = fft(image[None]).astype(np.complex64)
+        if window:
+            h5["reconstruction_rss"] = np.zeros((1, *window), np.float32)
+    data = make(tmp_path)
+    (raw,) = data.read("test", data.index("test").ids)
+    if window:
+        assert raw.shape[1:] == fastmri_crop_size(size, window)
+    batch = data.load("test", data.index("test").ids, Grid(size=(26, 26)))
+    assert roundness(batch.inputs[0, 0] + 1j * batch.inputs[0, 1]) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize(("field", "window"), [((64, 64), (32, 32)), ((64, 64), (64, 64)), ((96, 40), (40, 40))])
+def test_voxels_become_square(tmp_path, field, window):
+    """A disc that is round in millimetres is round on the grid, whatever the voxel's sides."""
+    size = (64, 40)
+    pixel = (field[0] / size[0], field[1] / size[1])
+    with h5py.File(tmp_path / "a.h5", "w") as h5:
+        h5["kspace"] = fft(disc(size, pixel)[None]).astype(np.complex64)
+        h5["ismrmrd_header"] = FIELDS.format(h=64, w=40, fh=field[0], fw=field[1], rh=window[0], rw=window[1])
+    data = make(tmp_path)
+    index = data.index("test")
+    assert index.notes == (
+        "1 file whose voxels are not square, made so by cropping k-space along the finer axis: a.h5",
+    )
+    batch = data.load("test", index.ids, Grid(size=(24, 24)))
+    assert roundness(batch.inputs[0, 0] + 1j * batch.inputs[0, 1]) == pytest.approx(1, abs=0.02)
+
+
+def test_square_voxels_of_real_headers_change_nothing(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as h5:
+        h5["kspace"] = fft(disc((64, 40))[None]).astype(np.complex64)
+        h5["ismrmrd_header"] = FIELDS.format(h=64, w=40, fh=28.0, fw=17.51, rh=32, rw=32)  # as rounded as fastMRI's
+    data = make(tmp_path)
+    assert data.index("test").notes == ()
+    np.testing.assert_allclose(data.load("test", ["a-00"], Grid()).inputs[0, 0], disc((64, 40))[16:48, 4:36], atol=1e-4)
+
+
+def test_one_unreadable_file_costs_its_chunk(tmp_path):
+    for name in "abc":
+        write(tmp_path / f"{name}.h5", first=ord(name))
+    before = make(tmp_path).index("test")
+    (tmp_path / "b.h5").write_bytes((tmp_path / "b.h5").read_bytes()[:500])
+    data = make(tmp_path)
+    index = data.index("test")
+    assert index.ids == ("a-02", "b-0", "c-02")
+    assert index.notes == ("1 file that cannot be read, whose chunks fail: b.h5",)
+    assert index.digest != before.digest
+    assert len(data.load("test", ["a-02", "c-02"], Grid())) == 2
+    with pytest.raises(DataError, match=r"b\.h5 cannot be read as HDF5"):
+        data.load("test", index.ids, Grid())

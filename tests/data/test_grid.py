@@ -68,3 +68,53 @@ def test_masks_are_resized_by_nearest_neighbour():
 def test_what_is_no_image_is_refused_by_name(bad):
     with pytest.raises(DataError, match="sample-7"):
         to_grid(bad, Grid(), "sample-7")
+
+
+# -- proportions -------------------------------------------------------------------------------------------------------
+
+
+def disc(height, width, radius):
+    y, x = np.mgrid[:height, :width]
+    return np.hypot(y - (height - 1) / 2, x - (width - 1) / 2) <= radius
+
+
+def sides(mask):
+    """Height and width of what is True."""
+    return int(mask.any(1).sum()), int(mask.any(0).sum())
+
+
+@pytest.mark.parametrize(("shape", "size"), [((60, 90), (30, 30)), ((90, 60), (45, 45)), ((40, 100), (40, 50))])
+def test_a_disc_stays_round_where_it_is_cropped_or_padded(shape, size):
+    mask = disc(*shape, 15)
+    for fit in ("crop", "pad"):
+        image = to_grid(mask.astype(np.float32), Grid(size=size, fit=fit))[0]
+        for found in (image > 0.5, to_grid_mask(mask, size, fit)[0]):
+            height, width = sides(found)
+            assert abs(height - width) <= 1, fit
+    height, width = sides(to_grid_mask(mask, size)[0])
+    assert abs(height / width - (size[0] / shape[0]) / (size[1] / shape[1])) < 0.15  # control: squeezed
+
+
+def test_crop_keeps_the_middle_and_pad_keeps_all():
+    """Closed forms at the same scale: cropping is a slice, padding puts zeros around."""
+    image = np.random.default_rng(0).random((8, 14), np.float32)
+    assert np.allclose(to_grid(image, Grid(size=(8, 8), fit="crop"))[0], image[:, 3:11], atol=1e-6)
+    padded = to_grid(image, Grid(size=(14, 14), fit="pad"))[0]
+    assert np.allclose(padded[3:11], image, atol=1e-6)
+    assert not padded[:3].any()
+    assert not padded[11:].any()
+    assert np.array_equal(to_grid_mask(image > 0.5, (8, 8), "crop")[0], (image > 0.5)[:, 3:11])
+    assert np.array_equal(to_grid_mask(image > 0.5, (14, 14), "pad")[0][3:11], image > 0.5)
+
+
+@given(images, st.integers(1, 12), st.integers(1, 12))
+@settings(max_examples=40, deadline=None)
+def test_the_same_proportions_need_no_fit(image, height, width):
+    """Property: where the grid is a multiple of the image all three agree, and masks lie where their image does."""
+    size = (image.shape[0] * 2, image.shape[1] * 2)
+    squeezed, cropped, padded = (to_grid(image, Grid(size=size, fit=fit)) for fit in ("squeeze", "crop", "pad"))
+    assert np.allclose(squeezed, cropped, atol=1e-6)
+    assert np.allclose(squeezed, padded, atol=1e-6)
+    for fit in ("squeeze", "crop", "pad"):
+        assert to_grid(image, Grid(size=(height, width), fit=fit)).shape[1:] == (height, width)
+        assert to_grid_mask(image[:, :, 0] > 9, (height, width), fit).shape == (1, height, width)

@@ -60,8 +60,8 @@ def test_a_centre_that_is_not_sure_is_asked_for(tmp_path, images):
 
 def test_a_smaller_grid_is_the_central_kspace(tmp_path, images):
     np.savez(tmp_path / "a.npz", kspace=fft(images))
-    loaded = as_complex(make(tmp_path / "a.npz").load("test", ["0-0"], Grid(size=(16, 20))))[0]
-    expected = fft(images[0, 0])[8:24, 6:26]
+    loaded = as_complex(make(tmp_path / "a.npz").load("test", ["0-0"], Grid(size=(16, 16))))[0]
+    expected = fft(images[0, 0])[8:24, 8:24]
     found = fft(loaded)
     np.testing.assert_allclose(found / np.abs(found).max(), expected / np.abs(expected).max(), atol=1e-6)
     assert np.abs(loaded).max() == pytest.approx(1)
@@ -140,3 +140,53 @@ def test_real_acquisition(real_data):
     energy = np.square(batch.inputs).sum(1)
     assert (energy[:, 16:48].sum((1, 2)) / energy.sum((1, 2)) > 0.9).all()
     np.testing.assert_allclose(energy.max((1, 2)), 1, rtol=1e-5)
+
+
+def bump(size, pixel=(1.0, 1.0)):
+    y, x = (((np.arange(n) - n // 2) * side) for n, side in zip(size, pixel, strict=True))
+    return np.exp(-(y[:, None] ** 2 + x[None] ** 2) / 60)
+
+
+@pytest.mark.parametrize(
+    ("size", "pixel", "grid"),
+    [
+        ((64, 32), (1, 1), (32, 32)),
+        ((32, 64), (1, 1), (24, 24)),
+        ((64, 64), (1, 1), (32, 48)),
+        ((64, 32), (1, 2), (32, 32)),
+    ],
+)
+def test_nothing_is_stretched(tmp_path, size, pixel, grid):
+    """Closed form: a round bump keeps equal second moments, whatever the shapes of data and grid."""
+    np.savez(tmp_path / "a.npz", kspace=fft(bump(size, pixel)))
+    data = make(tmp_path / "a.npz", pixel=pixel)
+    energy = np.abs(as_complex(data.load("test", data.index("test").ids, Grid(size=grid)))[0]) ** 2
+    y, x = (np.arange(n) - n // 2 for n in grid)
+    assert (energy.sum(1) * y**2).sum() / (energy.sum(0) * x**2).sum() == pytest.approx(1, abs=0.02)
+
+
+def test_square_data_on_a_square_grid_are_cropped_to_the_bit(tmp_path, images):
+    from benchmark.data._kspace import as_sample
+    from benchmark.mri.arrays import ifft
+
+    np.savez(tmp_path / "a.npz", kspace=fft(images[0, :1]))
+    loaded = make(tmp_path / "a.npz").load("test", ["0"], Grid(size=(16, 16))).inputs[0]
+    assert np.array_equal(loaded, as_sample(ifft(fft(images[0, :1])[:, 8:24, 8:24])))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 32, 32), (3, 8, 32, 32), (1, 2, 32, 32), (2, 1, 4, 32, 32)])
+def test_what_may_be_coils_is_asked_about(tmp_path, images, shape):
+    values = np.broadcast_to(images[0, 0], shape)
+    np.savez(tmp_path / "a.npz", kspace=fft(values))
+    axis = len(shape) - 3
+    with pytest.raises(DataError, match=rf"axis {axis} may be {shape[axis]} coils or .*coil_axis = \"none\""):
+        make(tmp_path / "a.npz").index("test")
+    assert len(make(tmp_path / "a.npz", coil_axis="none").index("test").ids) == np.prod(shape[:-2])
+    assert len(make(tmp_path / "a.npz", coil_axis=axis).index("test").ids) == np.prod(shape[:axis])
+
+
+def test_fit_and_range_are_no_words_of_kspace(tmp_path, images):
+    np.savez(tmp_path / "a.npz", kspace=fft(images))
+    for grid in (Grid(fit="pad"), Grid(range=255)):
+        with pytest.raises(DataError, match=r"expected no `(fit|range)`"):
+            make(tmp_path / "a.npz").load("test", ["0-0"], grid)

@@ -58,7 +58,7 @@ def test_a_file_written_again_is_read_again(tmp_path, arrays):
 
 
 def test_own_keys_and_one_split(tmp_path, arrays):
-    np.savez(tmp_path / "a.npz", pictures=arrays["x_test"], target=arrays["y_test"].astype(np.float64))
+    np.savez(tmp_path / "a.npz", pictures=arrays["x_test"], target=arrays["y_test"] + 0.5)
     data = make(tmp_path / "a.npz", x="pictures", y="target")
     index = data.index("test")
     assert index.classes == ()
