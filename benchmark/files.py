@@ -197,8 +197,7 @@ def remembered(
         make: returns something JSON-able; called where nothing is remembered, or nothing believed.
         keep: whether what was made may be remembered.
     """
-    name = json.dumps([platform.node(), os.getuid(), key], sort_keys=True)
-    file = cache_folder() / kind / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
+    file = _file_of(kind, key)
     old = _recalled(file)
     if _rehash is None and old is not None:
         return old
@@ -213,6 +212,21 @@ def remembered(
     if keep(value):
         _remember(file, value)
     return value
+
+
+def recall(kind: str, key: object) -> dict[str, Any] | None:
+    """What this user on this machine has remembered under a key; None where there is nothing."""
+    return _recalled(_file_of(kind, key))
+
+
+def remember(kind: str, key: object, value: dict[str, Any]) -> None:
+    """Remember something JSON-able under a key, in place of what was there; where that fails, nothing is."""
+    _remember(_file_of(kind, key), value)
+
+
+def _file_of(kind: str, key: object) -> Path:
+    name = json.dumps([platform.node(), os.getuid(), key], sort_keys=True)
+    return cache_folder() / kind / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
 
 
 def _recalled(file: Path) -> dict[str, Any] | None:

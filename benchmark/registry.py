@@ -248,6 +248,7 @@ def load_entry_points() -> None:
         _seen_entry_points = True
         for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
             point.load()
+            _code.setdefault(point.module, _short(code_of(point.module)))
 
 
 def include(files: Iterable[Path]) -> None:
@@ -302,6 +303,12 @@ def _has_source(cls: type) -> bool:
 
 def _short(value: object) -> str:
     return digest(value)[:16]
+
+
+def plugin_code() -> dict[str, str]:
+    """Digests of the code of all plugins that were included or that installed distributions bring."""
+    load_entry_points()
+    return dict(sorted(_code.items()))
 
 
 def included_files() -> list[Path]:

@@ -10,6 +10,7 @@ import typer
 from benchmark.cli.options import RESULTS, Data, Device, Entries, Include, Models, Only, Out, SuiteName, Workers, listed
 
 if TYPE_CHECKING:
+    from benchmark.cli.finished import Said
     from benchmark.schedule.request import Options, PlannedEntry
     from benchmark.schedule.run import Prepared
     from benchmark.schedule.watcher import Watcher
@@ -44,8 +45,8 @@ def run(
 ) -> None:
     """Run a suite; the same command resumes it, and computes only what is not known yet."""
     from benchmark.cli.console import say_rehash
+    from benchmark.cli.finished import Finished, heard, remember_run, remembered_run
     from benchmark.cli.progress import watcher_for
-    from benchmark.cli.report import combine, results_folders
     from benchmark.files import rehashing
     from benchmark.registry import include as include_files
     from benchmark.schedule.request import Options, planned_entries, resolve_all
@@ -74,35 +75,42 @@ def run(
     with rehashing() if rehash else nullcontext() as looked:
         whole = resolve_all(suite, options)
         planned = [planned_entries(spec, own, watcher) for spec, own in whole]  # a wrong name in a part is said first
-        fine = [
-            _run_one(spec, own, found, watcher, dry_run, part=i > 0)
-            for i, ((spec, own), found) in enumerate(zip(whole, planned, strict=True))
-        ]
+        asked = [(spec, own, found) for (spec, own), found in zip(whole, planned, strict=True)]
+        if not (dry_run or rehash) and (known := remembered_run(asked)) is not None:
+            for text in known.lines():
+                typer.echo(text, nl=False)
+            return
+        ran = [_run_one(spec, own, found, watcher, dry_run, part=i > 0) for i, (spec, own, found) in enumerate(asked)]
     say_rehash(looked)
-    if not dry_run:
+    if dry_run:
+        return
+    from benchmark.cli.report import combine, results_folders
+
+    with heard() as combined:
         combine(results_folders(suite, out, whole[0][0].name))
-    if not all(fine):
+    if not all(fine for fine, _ in ran):
         raise typer.Exit(1)
+    remember_run(asked, Finished([said for _, said in ran if said is not None], combined.getvalue()))
 
 
 def _run_one(
     spec: SuiteSpec, options: Options, entries: list[PlannedEntry], watcher: Watcher, dry_run: bool, *, part: bool
-) -> bool:
-    """Run one suite and print its tables; False where cells failed or were not started."""
+) -> tuple[bool, Said | None]:
+    """Run one suite and print its tables: whether all is fine (no cell failed or was left), and what was said."""
     from benchmark.schedule.run import execute_plan, prepare
 
     prepared = prepare(spec, entries, options)
     if dry_run:
         _say_plan(prepared)
-        return True
-    _say_start(prepared)
+        return True, None
+    start = _say_start(prepared)
     try:
         execute_plan(prepared, options, watcher)
     except KeyboardInterrupt:
         typer.echo(f"\nInterrupted: {len(prepared.board.finished)} cells finished and kept;"
                    " the same command goes on from there.", err=True)  # fmt: skip
         raise typer.Exit(INTERRUPTED) from None
-    return _say_end(prepared, part)
+    return _say_end(prepared, start, part)
 
 
 def _say_plan(prepared: Prepared) -> None:
@@ -133,16 +141,18 @@ def _say_data(prepared: Prepared) -> None:
         typer.echo(f"{name}: {words}")
 
 
-def _say_start(prepared: Prepared) -> None:
+def _say_start(prepared: Prepared) -> str:
+    """Print what is about to be done; returns the part of the line without counts."""
     board, plan = prepared.board, prepared.plan
     names = ", ".join(entry.name for entry in plan.entries)
-    typer.echo(
-        f"{plan.suite.name}: {len(plan.samples)} samples, {len(plan.entries)} entries ({names});"
-        f" {len(board.known)} cells known, {board.total} to compute"
-    )
+    start = f"{plan.suite.name}: {len(plan.samples)} samples, {len(plan.entries)} entries ({names})"
+    typer.echo(f"{start}; {len(board.known)} cells known, {board.total} to compute")
+    return start
 
 
-def _say_end(prepared: Prepared, part: bool) -> bool:
+def _say_end(prepared: Prepared, start: str, part: bool) -> tuple[bool, Said | None]:
+    """Print the tables and the counts; see :func:`_run_one`."""
+    from benchmark.cli.finished import Said, heard
     from benchmark.cli.tables import print_report
     from benchmark.errors import NoRecordsError
     from benchmark.report.write import write_report
@@ -153,14 +163,17 @@ def _say_end(prepared: Prepared, part: bool) -> bool:
         results, board, explained, found = write_report(prepared.store.folder)
     except NoRecordsError as error:
         typer.echo(f"assay: {error}", err=True)
-        return False
-    print_report(results, board, explained, found, part=part)
+        return False, None
+    with heard() as report:
+        print_report(results, board, explained, found, part=part)
     typer.echo(
         f"computed {counts['done']}, known {counts['known']}, failed {counts['failed']}, skipped {counts['skipped']}"
         + (f", not started {left}" if left else "")
     )
-    typer.echo(f"leaderboard: {prepared.store.folder / ('leaderboard.md' if part else 'leaderboard.csv')}")
+    where = prepared.store.folder / ("leaderboard.md" if part else "leaderboard.csv")
+    typer.echo(f"leaderboard: {where}")
     parked = sum(status == "failed" for status in prepared.board.known.values())
     if parked:
         typer.echo(f"{parked} failed before and are parked; --retry-failed tries them again", err=True)
-    return not (counts["failed"] or parked or left)
+    cells = len({cell.hash for cell in prepared.selected})
+    return not (counts["failed"] or parked or left), Said(start, cells, report.getvalue(), str(where))

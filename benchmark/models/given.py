@@ -97,11 +97,13 @@ def take(
     model = (Reconstructor(own) if image else Model(own, **settings)).to(device)
     inputs = torch.tensor(batch.inputs[:LARGEST], device=device)
     output = called(model, inputs, name)
+    if not image and output.ndim != 2:
+        raise EntryError(f"module {name!r}: it returned shape {tuple(output.shape)}, expected logits (N, K)")
     spec = EntrySpec.model_construct(  # there is no entry.toml to be validated
         name=name,
         task=task,
         input_shape=tuple(batch.inputs.shape[1:]),
-        classes=tuple(classes) or (0 if image or output.ndim != 2 else output.shape[1]),
+        classes=tuple(classes) or (0 if image else output.shape[1]),
         factory="",
         output="image" if image else "logit1" if settings["one_logit"] else "logits",
         gradcam_layer=settings["gradcam_layer"],
