@@ -54,6 +54,15 @@ def network_input(model: Model, entry: Any) -> torch.Tensor | None:
     return torch.zeros(1, *shape, device=model.device) if shape else None
 
 
+def random_input(model: Model, entry: Any, count: int = 2) -> torch.Tensor | None:
+    """Seeded noise in [0, 1] of the network's own shape (see :func:`network_input`), for a method's check of itself."""
+    black = network_input(model, entry)
+    if black is None:
+        return None
+    drawn = torch.rand(count, *black.shape[1:], generator=torch.Generator().manual_seed(0))
+    return drawn.to(black)
+
+
 def find_gradcam_layer(model: Model, prepared: torch.Tensor) -> tuple[str, nn.Module] | None:
     """Name and module that GradCAM looks at, inside ``model.network``.
 
