@@ -18,7 +18,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from zennit import core as zennit
 from zennit import types
 
-from benchmark.explainers._watch import Operation, as_written, watched
+from benchmark.models.watch import Operation, as_written, watched
 
 TOLERANCE = 1e-3  # of the sum of |relevance| at a layer: what may be lost or made there beyond bias and stabiliser
 TINY = 1e-12

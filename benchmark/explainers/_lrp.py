@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -20,7 +19,7 @@ from benchmark.errors import ExplainerError, RefusedError
 from benchmark.explainers import _conserved
 from benchmark.explainers._captum import random_input
 from benchmark.explainers._conserved import ADVICE
-from benchmark.explainers._watch import as_written, scripted
+from benchmark.models.watch import as_written, once, scripted
 from benchmark.models.wrap import Model
 
 
@@ -160,20 +159,14 @@ class Verdict:
     fired: int = 0
 
 
-_known: WeakKeyDictionary[nn.Module, dict[str, Verdict]] = WeakKeyDictionary()
-
-
 def checked(model: Model, rules: Rules, probe: torch.Tensor) -> Verdict:
     """Whether the rules fit the network, found out once a model on a few samples (see ``_conserved``) and kept.
 
     Args:
         probe: images in [0, 1].
     """
-    verdicts = _known.setdefault(model, {})
-    if rules.key not in verdicts:
-        with model.counter.paused():
-            verdicts[rules.key] = _check(model, rules, probe)
-    return verdicts[rules.key]
+    with model.counter.paused():
+        return once(model, rules.key, lambda: _check(model, rules, probe))
 
 
 def _check(model: Model, rules: Rules, probe: torch.Tensor) -> Verdict:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -37,6 +38,19 @@ class Operation:
     def where(self) -> str:
         """Dotted name of the innermost module."""
         return self.modules[-1]
+
+
+T = TypeVar("T")
+_found: WeakKeyDictionary[nn.Module, dict[str, Any]] = WeakKeyDictionary()
+
+
+def once(model: nn.Module, key: str, find: Callable[[], T]) -> T:
+    """What ``find`` says of a model, found once as long as the model lives (its weights may change, its code not)."""
+    known = _found.setdefault(model, {})
+    if key not in known:
+        known[key] = find()
+    value: T = known[key]
+    return value
 
 
 def as_written() -> AbstractContextManager[Any]:
