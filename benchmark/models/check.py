@@ -18,6 +18,7 @@ from benchmark.errors import AssayError
 from benchmark.models.build import build_model, last_line
 from benchmark.models.entries import Entry, file_sha256
 from benchmark.models.template import sample_inputs
+from benchmark.models.watch import as_written
 from benchmark.models.wrap import Model, Normalise, Reconstructor
 
 Status = Literal["ok", "note", "fail", "skip"]
@@ -317,7 +318,7 @@ def check_cost(model: Model, inputs: torch.Tensor) -> Result:
 
     hooks = [m.register_forward_hook(note) for m in model.modules() if not list(m.children())]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), as_written():
             model(inputs)
     finally:
         for hook in hooks:
