@@ -9,6 +9,7 @@ import typer
 
 from benchmark.cli.check import check
 from benchmark.cli.compare import compare
+from benchmark.cli.explainers import explainers
 from benchmark.cli.label import label
 from benchmark.cli.leaderboard import leaderboard
 from benchmark.cli.list import list_
@@ -47,6 +48,7 @@ for _name, _command in (
     ("check", check),
     ("train", train),
     ("metrics", metrics),
+    ("explainers", explainers),
 ):
     app.command(_name)(_command)
 

@@ -58,6 +58,7 @@ def wrap(entry: Entry, network: nn.Module) -> Model:
         grey=spec.preprocessing.grey,
         one_logit=spec.output == "logit1",
         gradcam_layer=spec.gradcam_layer,
+        gradcam_layout=spec.gradcam_layout,
     )
 
 

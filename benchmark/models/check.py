@@ -18,6 +18,7 @@ from benchmark.models.build import build_model, last_line
 from benchmark.models.entries import Entry
 from benchmark.models.template import sample_inputs
 from benchmark.models.tried import above, best_of, predictions, right_in_order, right_with_usual, usual_orders
+from benchmark.models.watch import as_written
 from benchmark.models.wrap import Model, Reconstructor
 
 Status = Literal["ok", "note", "fail", "skip"]
@@ -327,7 +328,7 @@ def check_cost(model: Model, inputs: torch.Tensor) -> Result:
 
     hooks = [m.register_forward_hook(note) for m in model.modules() if not list(m.children())]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), as_written():
             model(inputs)
     finally:
         for hook in hooks:

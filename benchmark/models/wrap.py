@@ -120,6 +120,7 @@ class Model(nn.Module):
         grey: see :class:`Geometry`.
         one_logit: the network returns one logit of class 1, shape (N,) or (N, 1).
         gradcam_layer: dotted name of a module inside the network, or "".
+        gradcam_layout: how its output lies (``EntrySpec.gradcam_layout``), or "".
 
     Attributes:
         counter: forward and backward calls, counted in samples.
@@ -135,13 +136,15 @@ class Model(nn.Module):
         grey: bool = False,
         one_logit: bool = False,
         gradcam_layer: str = "",
+        gradcam_layout: str = "",
     ) -> None:
         super().__init__()
         self.network = network
         self.geometry: nn.Module = Geometry(input_shape, grey) if input_shape is not None else nn.Identity()
         self.normalise: nn.Module = Normalise(mean, std) if len(mean) else nn.Identity()
         self.core: nn.Module = nn.Sequential(network, TwoLogits()) if one_logit else network
-        self.one_logit, self.gradcam_layer = one_logit, gradcam_layer
+        self.one_logit = one_logit
+        self.gradcam_layer, self.gradcam_layout = gradcam_layer, gradcam_layout
         self.counter = Counter()
         self.eval()
         self.requires_grad_(False)
