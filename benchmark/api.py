@@ -38,6 +38,7 @@ class Run:
         counts: cells known, done, failed and skipped.
         folder: results folder of the suite.
         parts: what the suite's parts left.
+        remarks: which means of the explanations have no interval, and what they must not be read as.
     """
 
     leaderboard: Leaderboard
@@ -45,6 +46,7 @@ class Run:
     counts: dict[str, int]
     folder: Path
     parts: tuple[Run, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {n}" for name, n in self.counts.items())
@@ -53,7 +55,8 @@ class Run:
     def _repr_html_(self) -> str:
         from benchmark.report.board_html import run_html
 
-        return run_html(self.leaderboard, self.explanations, self.counts, [p.leaderboard for p in self.parts])
+        parts = [part.leaderboard for part in self.parts]
+        return run_html(self.leaderboard, self.explanations, self.counts, parts, self.remarks)
 
 
 def run(suite: str, *, device: str = "cpu", watcher: Watcher | None = None, **options: Any) -> Run:
@@ -168,6 +171,7 @@ def module_digest(module: nn.Module, settings: dict[str, Any]) -> str:
 
 def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, memory: Any) -> Run:
     from benchmark.report.board import Leaderboard
+    from benchmark.report.explanations import explanation_remarks
     from benchmark.report.write import write_report
 
     if memory is not None and memory[0].name in spec.entries:
@@ -186,7 +190,8 @@ def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, memor
 
     execute_plan(prepared, options, watcher, engine)
     results, board, explained, _ = write_report(prepared.store.folder)
-    return Run(Leaderboard.of(results, board), explained, prepared.board.counts(), prepared.store.folder)
+    counts, said = prepared.board.counts(), tuple(explanation_remarks(results))
+    return Run(Leaderboard.of(results, board), explained, counts, prepared.store.folder, remarks=said)
 
 
 def _options(given: dict[str, Any]) -> Options:

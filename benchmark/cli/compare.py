@@ -67,6 +67,7 @@ def _compare_models(suite: str, a: str, b: str, include: list[Path], out: Path) 
     from benchmark.registry import include as include_files
     from benchmark.report.compare import compare as compare_models
     from benchmark.report.results import Results
+    from benchmark.report.worth import confounded
     from benchmark.store.folder import Store
 
     if a == b:
@@ -80,7 +81,8 @@ def _compare_models(suite: str, a: str, b: str, include: list[Path], out: Path) 
     for row in found:
         numbers = ["–"] * 4
         if not isnan(row.difference):
-            difference = f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+            bounds = "" if isnan(row.low) else f" [{row.low:+.3f}, {row.high:+.3f}]"
+            difference = f"{row.difference:+.3f}{bounds}"
             numbers = [f"{row.a:.3f}", f"{row.b:.3f}", difference, f"{row.p:.2g}"]
         only = ["" if count is None else str(count) for count in (row.only_a, row.only_b)]
         table.add_row(row.quantity, *numbers, str(row.n), *only, row.words)
@@ -90,5 +92,9 @@ def _compare_models(suite: str, a: str, b: str, include: list[Path], out: Path) 
     typer.echo(
         "Rates: Newcombe's paired interval, McNemar's exact test; only 1st, only 2nd: samples one alone gets right."
     )
-    typer.echo("Norms (of samples that both lose) and metrics: mean difference, bootstrap, Wilcoxon's signed-rank.")
+    typer.echo("Norms (of samples that both lose) and metrics: mean difference, Wilcoxon's signed-rank test.")
     typer.echo("p values are not corrected for the number of rows.")
+    if any(isnan(row.low) and not isnan(row.difference) for row in found):
+        typer.echo("No interval: one sample or group, a mean of fewer than six, or values that are all the same.")
+    for line in confounded([results.suite], 2):
+        typer.echo(line)

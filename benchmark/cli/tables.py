@@ -12,7 +12,7 @@ from benchmark.report.combined import TITLE as COMBINED
 from benchmark.report.combined import Combined, main_columns, words
 from benchmark.report.drift import SHOWN, TITLE, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
-from benchmark.report.explanations import one_method, scoring_lines
+from benchmark.report.explanations import explanation_remarks, one_method, scoring_lines
 from benchmark.report.flags import flags
 from benchmark.report.formats import said, texts
 from benchmark.report.probes import published
@@ -145,7 +145,8 @@ def _print_ranks(console: object, results: Results) -> None:
     from rich.table import Table
 
     assert isinstance(console, Console)
-    for line in (*scoring_lines(results), *(f"verdict, {each}" for each in worth(results)), *one_method(results)):
+    worths = [f"verdict, {each}" for each in worth(results)]
+    for line in (*explanation_remarks(results), *scoring_lines(results), *worths, *one_method(results)):
         console.print(f"  {line}", markup=False)
     ranked = explainer_ranks(results)
     if len(ranked) and len(results.suite.metrics) > MOST_METRICS:
@@ -222,5 +223,5 @@ def print_combined(found: Combined) -> None:
             if name not in ("suite", "model"):
                 table.add_row(head.replace("_", " "), *[cell_text(row, name) for row in rows])
     console.print(table)
-    for line in words(found):
+    for line in (*words(found), *found.remarks):
         console.print(f"  {line}", markup=False)

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.errors import NoRecordsError
+from benchmark.report import stats
 from benchmark.spec.suite import AttackProbe, SuiteSpec, show_eps
 from benchmark.store.folder import Store
 from benchmark.tasks.base import Task, tasks
@@ -306,6 +307,18 @@ class Results:
         known = clean["group"].reindex(samples).to_numpy(dtype=object)
         pairs = zip(known, samples, strict=True)  # a sample of no group is one of its own
         return np.asarray([f"={g}" if isinstance(g, str) and g else f"?{s}" for g, s in pairs], dtype=object)
+
+    def rate(self, model: str, outcomes: pd.Series) -> stats.Estimate:
+        """Share of outcomes (1, 0, NaN without a verdict; by sample) with its interval, over groups where known."""
+        return stats.rate(outcomes.to_numpy(dtype=float), self.groups(model, outcomes.index))
+
+    def rate_of_known(self, model: str, values: pd.Series) -> stats.Estimate:
+        """As :meth:`rate`, of values of clean rows: NaN is outside the denominator, a planned sample without a row has
+        no verdict."""
+        kept, lost = values[values.notna()], len(self.samples(model)) - len(values)
+        if lost:
+            return stats.rate(np.concatenate([kept.to_numpy(dtype=float), np.full(lost, np.nan)]))
+        return self.rate(model, kept)
 
     def facts(self, model: str) -> dict[str, Any]:
         """What a table must say of a model and of the data: column to content."""

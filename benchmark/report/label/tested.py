@@ -79,13 +79,12 @@ class Tested:
     @cached_property
     def clean(self) -> dict[str, stats.Estimate]:
         """Clean rates by column; empty without clean records."""
-        rows, planned = self.results.clean(self.model), self.results.samples(self.model)
+        rows = self.results.clean(self.model)
         found: dict[str, stats.Estimate] = {}
         for column in self.task.columns(self.classes) if len(rows) else ():
             if column.statistic == "rate":
-                values = np.asarray(column.values(rows), dtype=float)
-                kept, lost = values[~np.isnan(values)], len(planned) - len(rows)
-                found[column.name] = stats.rate(np.concatenate([kept, np.full(lost, np.nan)]) if lost else kept)
+                values = pd.Series(np.asarray(column.values(rows), dtype=float), index=rows.index)
+                found[column.name] = self.results.rate_of_known(self.model, values)
         return found
 
     @cached_property
@@ -96,7 +95,7 @@ class Tested:
     def robust(self, condition: Condition) -> tuple[str, stats.Estimate]:
         """Column and rate of the samples that are right and stay so."""
         outcome = self.results.outcome(self.model, condition)
-        return f"{self.task.robust_name}_{condition.suffix}", stats.rate(outcome.to_numpy())
+        return f"{self.task.robust_name}_{condition.suffix}", self.results.rate(self.model, outcome)
 
     def broken(self, condition: Condition, success: str = "success") -> tuple[str, stats.Estimate]:
         """Column and rate of the right samples that are made wrong."""
@@ -106,7 +105,7 @@ class Tested:
 
     def worst(self, norm: str, eps: Fraction) -> tuple[str, stats.Estimate]:
         """As :meth:`robust`, against every attack of a norm together."""
-        rate = stats.rate(self.results.worst(self.model, norm, eps).to_numpy())
+        rate = self.results.rate(self.model, self.results.worst(self.model, norm, eps))
         threat = self.suite.threat
         headline = threat is not None and (threat.norm, threat.eps) == (norm, eps)
         return (f"{self.task.robust_name}_worst" if headline else f"(curve {norm} {eps})"), rate
@@ -123,7 +122,7 @@ class Tested:
 
     def _of_right(self, outcome: pd.Series) -> stats.Estimate:
         right = self.results.correct(self.model).reindex(outcome.index)
-        return stats.rate(1 - outcome[right != 0].to_numpy())
+        return self.results.rate(self.model, 1 - outcome[right != 0])
 
     # -- probes -----------------------------------------------------------------------------------------------
 
