@@ -173,6 +173,7 @@ def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, memor
     from benchmark.report.board import Leaderboard
     from benchmark.report.explanations import explanation_remarks
     from benchmark.report.write import write_report
+    from benchmark.spec.suites import data_paths
 
     if memory is not None and memory[0].name in spec.entries:
         raise UsageError(f"suite {spec.name!r} has an entry {memory[0].name!r}; give this module another name")
@@ -189,7 +190,7 @@ def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, memor
         run_here(job, Context(job.store, device, load))
 
     execute_plan(prepared, options, watcher, engine)
-    results, board, explained, _ = write_report(prepared.store.folder)
+    results, board, explained, _ = write_report(prepared.store.folder, data_paths(spec, options.data))
     counts, said = prepared.board.counts(), tuple(explanation_remarks(results))
     return Run(Leaderboard.of(results, board), explained, counts, prepared.store.folder, remarks=said)
 

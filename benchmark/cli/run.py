@@ -9,6 +9,9 @@ import typer
 from benchmark.cli.options import RESULTS, Data, Device, Entries, Include, Models, Only, Out, SuiteName, Workers, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from benchmark.schedule.engine import Watcher
     from benchmark.schedule.plan import PlannedEntry
     from benchmark.schedule.run import Options, Prepared
@@ -94,7 +97,7 @@ def _run_one(
         typer.echo(f"\nInterrupted: {len(prepared.board.finished)} cells finished and kept;"
                    " the same command goes on from there.", err=True)  # fmt: skip
         raise typer.Exit(INTERRUPTED) from None
-    return _say_end(prepared, part)
+    return _say_end(prepared, options.data, part)
 
 
 def _say_plan(prepared: Prepared) -> None:
@@ -122,15 +125,16 @@ def _say_start(prepared: Prepared) -> None:
     )
 
 
-def _say_end(prepared: Prepared, part: bool) -> bool:
+def _say_end(prepared: Prepared, data: Mapping[str, Path], part: bool) -> bool:
     from benchmark.cli.tables import print_report
     from benchmark.errors import NoRecordsError
     from benchmark.report.write import write_report
+    from benchmark.spec.suites import data_paths
 
     counts = prepared.board.counts()
     left = prepared.board.left
     try:
-        results, board, explained, found = write_report(prepared.store.folder)
+        results, board, explained, found = write_report(prepared.store.folder, data_paths(prepared.plan.suite, data))
     except NoRecordsError as error:
         typer.echo(f"assay: {error}", err=True)
         return False

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,22 +38,30 @@ class Condition:
         return self.probe if self.eps is None else f"{self.probe}_{show_eps(self.eps)}"
 
 
+def labels_of(folders: Sequence[Path]) -> list[str]:
+    """Labels of the datasets of these results folders, by which ``--data`` names them."""
+    plans = [plan for folder in folders if (plan := Store(folder).plan()) is not None]
+    return list(dict.fromkeys(SuiteSpec.model_validate(plan["suite"]).dataset.label for plan in plans))
+
+
 class Results:
     """Everything a report needs of one suite.
 
     Args:
         store: the suite's results folder; its records.parquet must have been packed.
+        where: paths by the dataset's label, of ``--data`` or of the suite (a plan has none): where pictures find their
+            inputs.
 
     Raises:
         NoRecordsError: there is no plan, or none of its cells has a record.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, where: Mapping[str, Path] | None = None) -> None:
         plan = store.plan()
         packed = store.packed() if plan is not None else None
         if plan is None or packed is None or not plan["cells"]:
             raise NoRecordsError(f"{store.folder} holds no records; run the suite first: assay run {store.folder.name}")
-        self.store, self.plan = store, plan
+        self.store, self.plan, self.where = store, plan, dict(where or {})
         self.suite = SuiteSpec.model_validate(plan["suite"])
         self.task: Task = tasks.make(self.suite.task, self.suite.task_params)
         self.cells = pd.DataFrame(plan["cells"])

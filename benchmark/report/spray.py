@@ -16,6 +16,7 @@ from benchmark.metrics._spray import analyse, pooled
 from benchmark.metrics._spray_picture import Shown, by_suspicion, draw, of_class
 from benchmark.report.explained import attributions, samples_at_hand
 from benchmark.report.results import Results
+from benchmark.report.text import number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +50,7 @@ class Sprayed:
             found.append(line if carries is None else f"{line}, {int(carries[at].sum())} carry the known artefact")
         if carries is not None and 0 < carries.sum() < len(carries):
             value, low, high = auc_interval(spectrum.suspicion, carries)
-            found.append(f"detection AUC of the suspicion {value:.3f} [{low:.3f}, {high:.3f}]")
+            found.append(f"detection AUC of the suspicion {number(value, low, high)}")
         found.append(
             f"diagnostics only: silhouette {spectrum.silhouette:.3f}, eigengap {spectrum.eigengap:.3f}"
             " (they do not tell a Clever Hans from an honest model)"
