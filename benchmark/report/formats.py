@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from math import isfinite
+from shutil import get_terminal_size
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,8 @@ def plain(board: Leaderboard) -> str:
     names = board.page()
     cells = [names, *texts(board, names)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
-    fit = max(1, sum(1 for i in range(len(names)) if sum(widths[: i + 1]) + 2 * i <= 110))
+    room = get_terminal_size((110, 24)).columns
+    fit = max(1, sum(1 for i in range(len(names)) if sum(widths[: i + 1]) + 2 * i <= room))
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row[:fit], widths, strict=False)) for row in cells]
     hidden = len(names) - fit
     head = f"{board.title} ({len(board.frame)} models" + (f"; {hidden} more columns)" if hidden else ")")

@@ -36,10 +36,7 @@ def markdown(label: Label) -> str:
     lines += ["## How to read this", "", *[f"{line}\n" for line in READING]]
     lines += ["## Where the numbers come from", "", f"- Newest record: {label.date}"]
     lines += [f"- {escaped(name)}: {escaped(version)}" for name, version in label.versions]
-    lines += [
-        f"- `{suite}`: model `{entry[:12]}`, data `{data}` `{digest[:12]}`"
-        for suite, data, entry, digest in label.digests
-    ]
+    lines += [f"- `{suite}`: model `{entry}`, data `{data}` `{digest}`" for suite, data, entry, digest in label.digests]
     lines += ["", *[_footnote(i, source) for i, source in enumerate(label.sources, 1)]]
     return "\n".join(lines) + "\n"
 
@@ -79,6 +76,6 @@ def _footnote(i: int, source: Source) -> str:
     parts += [escaped(source.probe)] if source.probe else []
     parts += [f"n = {source.n}"] if source.n else []
     parts += [source.date[:10]] if source.date else []
-    cells = [f"`{cell[:12]}`" + (f" (content `{rows[:12]}`)" if rows else "") for cell, rows in source.cells]
+    cells = [f"`{cell}`" + (f" (content `{rows}`)" if rows else "") for cell, rows in source.cells]
     columns = f"; columns {', '.join(f'`{name}`' for name in source.columns)}" if source.columns else ""
-    return f"[^{i}]: {', '.join(parts)}, digest `{source.digest[:12]}`: {', '.join(cells)}{columns}."
+    return f"[^{i}]: {', '.join(parts)}, digest `{source.digest}`: {', '.join(cells)}{columns}."
