@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from benchmark.report.label.build import Label
-from benchmark.report.label.facts import Sentence, Source, whole
-from benchmark.report.label.html import READING, row, said
+from benchmark.report.label.facts import Sentence, Source
+from benchmark.report.label.html import READING, interval, row, said
 
 SPECIAL = re.compile(r"([\\*_\[\]<>|#~$])")
 CODE = re.compile(r"(`[^`]*`)")
@@ -53,9 +53,8 @@ def _chart(label: Label) -> list[str]:
     lines = [f"| | {head} | 95 % interval |", "|---|---|---|"]
     for bar in label.bars:
         drawn = row(bar, error=label.error)
-        low, high = (f"{100 * v:.1f}" if label.error else str(whole(v)) for v in (bar.estimate.low, bar.estimate.high))
-        mark = _marks(label, [bar.source])
-        lines.append(f"| {escaped(drawn.name)}{mark} | {escaped(drawn.text)} | {low} to {high} |")
+        mark = _marks(label, bar.sources)
+        lines.append(f"| {escaped(drawn.name)}{mark} | {escaped(drawn.text)} | {interval(bar, error=label.error)} |")
     return [*lines, ""]
 
 
