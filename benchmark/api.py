@@ -45,6 +45,7 @@ class Run:
         parts: what the suite's parts left.
         notes: what was said of a module in memory.
         failures: why cells failed, with how many.
+        remarks: which means of the explanations have no interval, and what they must not be read as.
     """
 
     leaderboard: Leaderboard
@@ -54,6 +55,7 @@ class Run:
     parts: tuple[Run, ...] = ()
     notes: tuple[str, ...] = ()
     failures: dict[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {n}" for name, n in self.counts.items())
@@ -63,7 +65,8 @@ class Run:
     def _repr_html_(self) -> str:
         from benchmark.report.board_html import run_html
 
-        return run_html(self.leaderboard, self.explanations, self.counts, [p.leaderboard for p in self.parts])
+        parts = [part.leaderboard for part in self.parts]
+        return run_html(self.leaderboard, self.explanations, self.counts, parts, self.remarks)
 
 
 class Speaker(Watcher):
@@ -196,7 +199,9 @@ def first_samples(suite: SuiteSpec, data: Dataset, count: int = 64) -> Batch:
 
 def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, given: Given | None) -> Run:
     from benchmark.report.board import Leaderboard
+    from benchmark.report.explanations import explanation_remarks
     from benchmark.report.write import write_report
+    from benchmark.spec.suites import data_paths
 
     entries = planned_entries(spec, replace(options, models=()) if given else options, watcher)
     if given is not None:
@@ -217,7 +222,7 @@ def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, given
     failures = Counter(last_line(end.reason) for end in prepared.board.finished.values() if end.status == "failed")
     for reason, n in failures.items():
         watcher.said(f"{spec.name}: {n} cells failed: {reason}")
-    results, board, explained, _ = write_report(prepared.store.folder)
+    results, board, explained, _ = write_report(prepared.store.folder, data_paths(spec, options.data))
     return Run(
         Leaderboard.of(results, board),
         explained,
@@ -225,6 +230,7 @@ def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, given
         prepared.store.folder,
         notes=given.notes if given is not None else (),
         failures=dict(failures),
+        remarks=tuple(explanation_remarks(results)),
     )
 
 

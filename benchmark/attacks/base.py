@@ -94,6 +94,7 @@ class Column:
         shown: False for a column that stands in the CSV file alone.
         glance: in words what it counts, where it is what the attack is about: a suite without a headline threat model
             shows it at a glance. Empty elsewhere.
+        of_successes: the mean or median is over successes alone; of too few the report leaves it blank.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Column:
     kind: Literal["attack", "fit", "generate", "clean"] = "attack"
     shown: bool = True
     glance: str = ""
+    of_successes: bool = False
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,9 @@ def show(console: Console, entry: Entry, results: list[Result]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("", "check", "found", "what to do", title=f"{entry.name} ({entry.folder})", title_justify="left")
+    table = Table(title=f"{entry.name} ({entry.folder})", title_justify="left")
+    for head in ("", "check", "found", "what to do"):
+        table.add_column(head, overflow="fold")  # a digest or a path is never cut
     for result in results:
         style = STYLES[result.status]
         table.add_row(f"[{style}]{result.status}[/]", escape(result.name), escape(result.found), escape(result.todo))

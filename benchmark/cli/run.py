@@ -10,6 +10,9 @@ import typer
 from benchmark.cli.options import RESULTS, Data, Device, Entries, Include, Models, Only, Out, SuiteName, Workers, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from benchmark.cli.finished import Said
     from benchmark.schedule.request import Options, PlannedEntry
     from benchmark.schedule.run import Prepared
@@ -110,7 +113,7 @@ def _run_one(
         typer.echo(f"\nInterrupted: {len(prepared.board.finished)} cells finished and kept;"
                    " the same command goes on from there.", err=True)  # fmt: skip
         raise typer.Exit(INTERRUPTED) from None
-    return _say_end(prepared, start, part)
+    return _say_end(prepared, options.data, start, part)
 
 
 def _say_plan(prepared: Prepared) -> None:
@@ -150,17 +153,18 @@ def _say_start(prepared: Prepared) -> str:
     return start
 
 
-def _say_end(prepared: Prepared, start: str, part: bool) -> tuple[bool, Said | None]:
+def _say_end(prepared: Prepared, data: Mapping[str, Path], start: str, part: bool) -> tuple[bool, Said | None]:
     """Print the tables and the counts; see :func:`_run_one`."""
     from benchmark.cli.finished import Said, heard
     from benchmark.cli.tables import print_report
     from benchmark.errors import NoRecordsError
     from benchmark.report.write import write_report
+    from benchmark.spec.suites import data_paths
 
     counts = prepared.board.counts()
     left = prepared.board.left
     try:
-        results, board, explained, found = write_report(prepared.store.folder)
+        results, board, explained, found = write_report(prepared.store.folder, data_paths(prepared.plan.suite, data))
     except NoRecordsError as error:
         typer.echo(f"assay: {error}", err=True)
         return False, None

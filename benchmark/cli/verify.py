@@ -93,9 +93,7 @@ def _say(name: str, found: Verified, seed: int) -> None:
         f" {len(found.compared)} cells computed again: {counts['same']} the same, {counts['close']} within rounding,"
         f" {counts['differs']} not reproduced"
     )
-    say_lines(
-        [f"not reproduced: {e.label} ({e.hash[:12]}): {e.words}" for e in found.compared if e.verdict == "differs"]
-    )
+    say_lines([f"not reproduced: {e.label} ({e.hash}): {e.words}" for e in found.compared if e.verdict == "differs"])
     say_lines([f"within rounding: {e.label}: {e.words}" for e in found.compared if e.verdict == "close"])
     say_lines([f"cannot be computed here ({n} cells): {reason}" for reason, n in found.changed.items()])
     typer.echo(f"  {found.judged:,} kept perturbed inputs judged again: {len(found.refuted)} verdicts not confirmed")

@@ -162,8 +162,8 @@ def chosen_slices(slices: Slices, count: int) -> list[int]:
 
 
 def useful_groups(groups: Sequence[str]) -> tuple[str, ...] | None:
-    """The groups, or None where all samples are of one: a bootstrap over one group would show no spread at all."""
-    return tuple(groups) if len(set(groups)) > 1 else None
+    """The groups, also where all samples are of one (then nothing has an interval); None without samples."""
+    return tuple(groups) or None
 
 
 def npz_keys(dataset: Dataset) -> list[str]:

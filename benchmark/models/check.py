@@ -139,7 +139,7 @@ def check_weights(entry: Entry) -> Result:
     size, digest = path.stat().st_size, file_sha256(path)
     pinned = bool(weights and weights.sha256)
     todo = "" if pinned or (weights and weights.file) else f'pin it: sha256 = "{digest}" under [weights]'
-    return Result("weights", "ok", f"sha256 {digest[:16]}… ({size:,} bytes){', as pinned' if pinned else ''}", todo)
+    return Result("weights", "ok", f"sha256 {digest} ({size:,} bytes){', as pinned' if pinned else ''}", todo)
 
 
 def check_shape(entry: Entry, raw: Any, count: int) -> Result:

@@ -158,9 +158,9 @@ def _changed(
 def _differences(spec: Mapping[str, Any], now: Cell) -> list[str]:
     said = []
     if spec["entry"] != now.entry:
-        said.append(f"entry {spec['entry'][:12]}…, here {now.entry[:12]}…")
+        said.append(f"entry {spec['entry']}, here {now.entry}")
     if spec["dataset"]["digest"] != now.dataset.digest:
-        said.append(f"data {spec['dataset']['digest'][:12]}…, here {now.dataset.digest[:12]}…")
+        said.append(f"data {spec['dataset']['digest']}, here {now.dataset.digest}")
     for name, plugin in (("task", now.task), ("plugin", now.plugin), ("explainer", now.explainer)):
         old = spec.get(name)
         if old is not None and plugin is not None:

@@ -92,6 +92,13 @@ def with_data(suite: SuiteSpec, data: Mapping[str, Path]) -> SuiteSpec:
     return suite.model_copy(update={"dataset": suite.dataset.model_copy(update={"path": path})})
 
 
+def data_paths(suite: SuiteSpec, given: Mapping[str, Path] | None = None) -> dict[str, Path]:
+    """Dataset label to where it lies: as a suite, its parts and its variants say, or as ``--data`` does."""
+    every = [suite, *parts(suite), *(variant(suite, label) for label in suite.variants)]
+    own = {spec.dataset.label: spec.dataset.path for spec in every if spec.dataset.path is not None}
+    return {**own, **(given or {})}
+
+
 def parts(suite: SuiteSpec) -> list[SuiteSpec]:
     """The parts of a suite, in its order."""
     return [variant(suite, label) for label in suite.parts]

@@ -95,7 +95,8 @@ def _masked(
         return says.done(SECTION, text + ".", cells)
     other = tested.own[f"acc_{elsewhere.name}"]
     text += f"; with as large an area painted over elsewhere, on {says.share(f'acc_{elsewhere.name}', other)}."
-    found = stats.paired_rates(_right(tested, masked), _right(tested, elsewhere))
+    groups = tested.results.groups(tested.model, tested.results.samples(tested.model))
+    found = stats.paired_rates(_right(tested, masked), _right(tested, elsewhere), groups)
     if not isnan(found.p):
         if found.p >= 0.05:
             text += " The test sees no difference between the two."
