@@ -23,7 +23,20 @@ from collections.abc import Iterable
 
 
 class AssayError(Exception):
-    """Base of all errors that Assay raises on purpose; its text is meant for the user."""
+    """Base of all errors that Assay raises on purpose; its text is meant for the user, and can always be printed."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(printable(arg) if isinstance(arg, str) else arg for arg in args))
+
+
+def printable(text: str) -> str:
+    """A text that can be written as UTF-8: bytes of a file's name that are none become ``\\xff``."""
+    if text.isascii():
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half of a pair, which no file's name has
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class UsageError(AssayError):

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from benchmark.errors import printable
+
 DEBRIS = frozenset(
     {"__macosx", "thumbs.db", "desktop.ini", "ehthumbs.db", "$recycle.bin", "@eadir", "system volume information",
      "lost+found"}
@@ -29,7 +31,7 @@ def debris_in(folders: Iterable[Path]) -> list[Path]:
 
 def shown(names: Sequence[object], most: int = 3) -> str:
     """The first names, and how many more."""
-    texts = [str(name) for name in names]
+    texts = [printable(str(name)) for name in names]
     return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
@@ -42,8 +44,3 @@ def kinds(files: Iterable[Path]) -> str:
     """Endings of files, the commonest first: ``".txt (3), .heic (1)"``."""
     found = Counter(file.suffix.lower() or "no ending" for file in files)
     return ", ".join(f"{suffix} ({n})" for suffix, n in sorted(found.items(), key=lambda item: (-item[1], item[0]))[:6])
-
-
-def shown_name(name: str) -> str:
-    """A file's or folder's name as text that can be written: bytes that are no UTF-8 as ``\\\\xff``."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -15,12 +15,12 @@ from benchmark.data._classes import in_order
 from benchmark.data._faults import reading
 from benchmark.data._files import fitting
 from benchmark.data._folder_notes import class_folders, images_in, left_out, without_images
-from benchmark.data._left_out import count, shown, shown_name
+from benchmark.data._left_out import count, shown
 from benchmark.data._manifest import Row, Table, by_file, missing_files, plain_path, read_table, refuse_near
 from benchmark.data._pictures import SUFFIXES, as_mask, read_image
 from benchmark.data._scan import scan
 from benchmark.data.base import Dataset, Index, Split, datasets
-from benchmark.errors import DataError
+from benchmark.errors import DataError, printable
 from benchmark.files import stamps
 from benchmark.registry import digest
 from benchmark.seeds import derive
@@ -71,7 +71,7 @@ class Folder(Dataset):
         files += [mask for name in self._files(split) if (mask := self._mask_file(rows, name)) is not None]
         if (root / self.manifest).is_file():
             files.append(root / self.manifest)
-        known = [[shown_name(str(f.relative_to(root))), f.exists()] for f in files]
+        known = [[printable(str(f.relative_to(root))), f.exists()] for f in files]
         return digest([known, stamps(f for f in files if f.exists()), [self._class_names(split), *self._notes(split)]])
 
     def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:
@@ -185,7 +185,7 @@ class Folder(Dataset):
 
     def _all_classes(self, split: Split) -> list[tuple[Path, str]]:
         """One item a class: of all splits, so that a split that lacks a class still counts them alike."""
-        return [(folder, shown_name(folder.name)) for folder in self._class_places(split) if images_in(folder)]
+        return [(folder, printable(folder.name)) for folder in self._class_places(split) if images_in(folder)]
 
     def _class_places(self, split: Split) -> list[Path]:
         """Class folders of all splits."""
@@ -320,7 +320,7 @@ FILE_WORDS = frozenset(
 
 def _by_class(folder: Path, root: Path) -> dict[str, tuple[Path, str]]:
     return {
-        shown_name(image.relative_to(root).as_posix()): (image, shown_name(inner.name))
+        printable(image.relative_to(root).as_posix()): (image, printable(inner.name))
         for inner in class_folders(folder)
         for image in images_in(inner)
     }

@@ -10,12 +10,12 @@ from pydantic import PrivateAttr
 from benchmark.data._files import fitting
 from benchmark.data._folder_notes import class_folders, images_in, is_debris
 from benchmark.data._labels import whole_texts
-from benchmark.data._left_out import count, shown, shown_name
+from benchmark.data._left_out import count, shown
 from benchmark.data._manifest import Row, Table, by_file, plain_path, refuse_near
 from benchmark.data._pictures import SUFFIXES
 from benchmark.data.base import Split, datasets
 from benchmark.data.folder import Folder
-from benchmark.errors import DataError
+from benchmark.errors import DataError, printable
 
 
 @datasets.register("folder-with-masks")
@@ -65,7 +65,7 @@ class FolderWithMasks(Folder):
         labels = self._labels()
         files: dict[str, tuple[Path, str]] = {}
         for path in images_in(self._top()):
-            name = shown_name(path.relative_to(root).as_posix())
+            name = printable(path.relative_to(root).as_posix())
             if plain_path(name) not in rows:
                 raise DataError(
                     f"dataset {self.use!r}: {root / self.manifest} has no row for the image {name!r}: images that lie"
@@ -112,7 +112,7 @@ class FolderWithMasks(Folder):
     def _everywhere(self, split: Split) -> list[str]:
         """Names of the images of all splits."""
         root, places = self._root(), [self._top()] if self._flat() else self._class_places(split)
-        return [shown_name(path.relative_to(root).as_posix()) for place in places for path in images_in(place)]
+        return [printable(path.relative_to(root).as_posix()) for place in places for path in images_in(place)]
 
     def _read_rows(self, table: Table) -> dict[str, Row]:
         """Rows by path under PATH; where there is no column ``file``, by the flat image whose stem is ``id``."""
@@ -128,7 +128,7 @@ class FolderWithMasks(Folder):
             refuse_near(table, {"split": ""}, what)
         if column == "file":
             return super()._read_rows(table)
-        stems = {shown_name(p.stem): shown_name(p.relative_to(self._root()).as_posix()) for p in images_in(self._top())}
+        stems = {printable(p.stem): printable(p.relative_to(self._root()).as_posix()) for p in images_in(self._top())}
         plain = {plain_path(stem): name for stem, name in stems.items()}
         rows = by_file(table, self.id, [self.label, self._group_column(table), self.mask, "split"], what)
         for stem in rows:
@@ -161,7 +161,7 @@ class FolderWithMasks(Folder):
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     """Images in a folder and all that lie in it, by their path without suffix."""
-    found = {shown_name(path.relative_to(folder).with_suffix("").as_posix()): path for path in images_in(folder)}
+    found = {printable(path.relative_to(folder).with_suffix("").as_posix()): path for path in images_in(folder)}
     for inner in class_folders(folder):
-        found |= {f"{shown_name(inner.name)}/{stem}": path for stem, path in _by_stem(inner).items()}
+        found |= {f"{printable(inner.name)}/{stem}": path for stem, path in _by_stem(inner).items()}
     return found

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.data._files import fitting
-from benchmark.data._left_out import is_debris, shown_name
+from benchmark.data._left_out import is_debris
 from benchmark.data._pictures import SUFFIXES, read_image
 from benchmark.data._scan import scan
 from benchmark.data.base import Dataset, Index, Split, datasets
-from benchmark.errors import DataError
+from benchmark.errors import DataError, printable
 from benchmark.files import stamps
 from benchmark.registry import digest
 from benchmark.seeds import derive
@@ -59,11 +59,11 @@ class StopSigns(Dataset):
     def build_index(self, split: Split) -> Index:
         """Names of the half, label 14, and the digest over the files' bytes."""
         files = self._half(split)
-        found = scan({shown_name(file.name): (file, "") for file in files}, {})
+        found = scan({printable(file.name): (file, "") for file in files}, {})
         content = hashlib.sha256("\n".join(CLASSES).encode())
         content.update(found.images.replace(b"\t\t", b"\t"))  # there is no class between name and content
         return Index(
-            ids=tuple(shown_name(file.name) for file in files),
+            ids=tuple(printable(file.name) for file in files),
             labels=np.full(len(files), STOP, np.int64),
             classes=CLASSES,
             digest=content.hexdigest(),
@@ -74,11 +74,11 @@ class StopSigns(Dataset):
 
     def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:
         """The photos."""
-        return [file for file in self._half(split) if ids is None or shown_name(file.name) in set(ids)]
+        return [file for file in self._half(split) if ids is None or printable(file.name) in set(ids)]
 
     def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
         """Photos (H, W, 3), uint8."""
-        files = {shown_name(file.name): file for file in self._half(split)}
+        files = {printable(file.name): file for file in self._half(split)}
         return [read_image(files[name]) for name in ids]
 
     def _files(self) -> list[Path]:
@@ -101,6 +101,6 @@ class StopSigns(Dataset):
     def _half(self, split: Split) -> list[Path]:
         if split not in ("train", "test"):
             raise DataError(f"dataset 'stop-signs' has no split {split!r}; it has 'train' and 'test'")
-        files = sorted(self._files(), key=lambda file: derive(self.split_seed, shown_name(file.name)))
+        files = sorted(self._files(), key=lambda file: derive(self.split_seed, printable(file.name)))
         half = len(files) // 2
         return sorted(files[:half] if split == "train" else files[half:])

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.attacks.base import Attack
-from benchmark.data.base import Batch, Grid
-from benchmark.errors import NotApplicableError
+from benchmark.data.base import Batch, Dataset, Grid
+from benchmark.errors import DataError, NotApplicableError
 from benchmark.schedule.context import Context
 from benchmark.schedule.parts import (
     Artefacts,
@@ -31,6 +31,8 @@ from benchmark.store.record import strings
 
 if TYPE_CHECKING:
     from benchmark.models.wrap import Model
+
+TRIED = 20  # samples that are opened, one after the other, to learn the shape of all
 
 
 def fit(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:
@@ -66,9 +68,8 @@ def generate_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_s
 
     attack, task, dataset = attack_of(cell), task_of(cell), context.dataset(cell)
     skip_if_asked(attack, cell, context, model, spec)
-    index = dataset.index(cell.dataset.split)
     grid = Grid.of(cell.dataset)
-    shape = dataset.load(cell.dataset.split, index.ids[:1], grid).inputs.shape[1:]
+    shape = shape_of(dataset, cell.dataset.split, grid)
     targets = torch.as_tensor([int(name.rpartition("-")[2]) for name in cell.samples], device=context.device)
     parts, made = [], []
     for at in slices(len(targets), batch_size):
@@ -80,6 +81,21 @@ def generate_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_s
     samples = np.asarray(cell.samples[:most], dtype=np.str_)
     rows = {"sample": strings(cell.samples), **joined(parts)}
     return rows, Artefacts({"generated": {"samples": samples, "inputs": inputs[:most]}}), batch_size
+
+
+def shape_of(dataset: Dataset, split: str, grid: Grid) -> tuple[int, ...]:
+    """(C, H, W) of a split's inputs on the grid: of its first sample that can be read.
+
+    Raises:
+        DataError: none of the first can.
+    """
+    ids = dataset.index(split).ids[:TRIED]
+    for name in ids[:-1]:
+        try:
+            return dataset.load(split, [name], grid).inputs.shape[1:]
+        except DataError:
+            continue
+    return dataset.load(split, ids[-1:], grid).inputs.shape[1:]
 
 
 def attack_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_size: int) -> Outcome:

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torchvision
+from PIL import Image, ImageOps
 
 from benchmark.data.base import Grid, datasets
 from benchmark.errors import DataError, UnknownNameError
@@ -84,3 +85,62 @@ def test_a_failed_download_is_a_data_error(tmp_path, monkeypatch):
         data.index("test")
     with pytest.raises(DataError, match="'val'"):
         data.index("val")
+
+
+@pytest.fixture
+def satellite(tmp_path):
+    """EuroSAT's layout: an ImageFolder, so that labels are known without the images."""
+    for k, label in enumerate(("Forest", "River")):
+        for i in range(6):
+            path = tmp_path / "eurosat" / "2750" / label / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((4, 6, 3), 100 + 50 * k + i, np.uint8)).save(path)
+    return tmp_path
+
+
+def test_one_broken_image_costs_its_chunk(satellite):
+    def make():
+        return datasets.make("torchvision:EuroSAT", {"path": satellite, "download": False, "test_share": 0.5})
+
+    before = make().index("test")
+    assert before.notes == ()
+    k = int(before.ids[1].rpartition("-")[2])
+    file = satellite / "eurosat" / "2750" / ("Forest", "River")[k // 6] / f"{k % 6}.png"
+    file.write_bytes(file.read_bytes()[:40])
+    data = make()
+    index = data.index("test")
+    assert (index.ids, index.labels.tolist()) == (before.ids, before.labels.tolist())
+    assert index.digest != before.digest
+    assert index.notes == (f"1 image that cannot be read, whose chunks fail: {index.ids[1]}",)
+    assert len(data.load("test", [index.ids[0], *index.ids[2:]], Grid())) == len(index.ids) - 1
+    with pytest.raises(DataError, match=f"sample {k} cannot be read"):
+        data.load("test", index.ids, Grid())
+
+
+def test_images_are_turned_and_shapes_counted(satellite):
+    image = Image.fromarray(np.arange(72, dtype=np.uint8).reshape(4, 6, 3))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    for file in satellite.rglob("*.png"):
+        image.save(file, exif=exif)
+    data = datasets.make("torchvision:EuroSAT", {"path": satellite, "download": False})
+    index = data.index("train")
+    assert index.shapes == ((6, 4, len(index.ids)),)
+    assert np.array_equal(data.read("train", index.ids[:1])[0], np.asarray(ImageOps.exif_transpose(image)))
+
+
+def test_labels_that_are_no_class_are_refused(monkeypatch):
+    for label, said in ((1.5, "got 1.5"), (np.array([0, 1]), "one-hot"), (-1, "got -1")):
+        monkeypatch.setattr(torchvision.datasets.FakeData, "__getitem__", lambda _, i, y=label: (IMAGE, y))
+        with pytest.raises(DataError, match=said):
+            datasets.make("torchvision:FakeData", {"kwargs": {"size": 3, "image_size": [3, 8, 8]}}).index("train")
+
+
+IMAGE = Image.fromarray(np.full((8, 8), 200, np.uint8))
+
+
+def test_names_with_their_numbers_are_the_numbers():
+    from benchmark.data.torchvision_sets import _numbered
+
+    assert _numbered(torchvision.datasets.MNIST.classes) == [str(k) for k in range(10)]
+    assert _numbered(["T-shirt/top", "a - b"]) == ["T-shirt/top", "a - b"]

@@ -319,9 +319,11 @@ def test_rates_are_not_rounded_across_none_half_and_all(value, text):
 
 @pytest.mark.parametrize(
     ("eps", "text"),
-    [("8/255", "8/255"), ("5/255", "5/255"), ("0.1", "0.1"), ("0.031", "0.031"), ("1/3", "85/255"), ("0.5", "0.5")]
-    + [("255/255", "1"), ("51/255", "0.2"), ("1/7", "1/7"), ("3", "3"), ("1/510", "1/510")],
-)
+    [
+        ("8/255", "8/255"), ("5/255", "5/255"), ("0.1", "0.1"), ("0.031", "0.031"), ("1/3", "85/255"), ("0.5", "0.5"),
+        ("255/255", "1"), ("51/255", "0.2"), ("1/7", "1/7"), ("3", "3"), ("1/510", "1/510"),
+    ],
+)  # fmt: skip
 def test_budgets_are_said_as_people_write_them(eps, text):
     assert write_eps(Fraction(eps)) == text
     assert Fraction(text) == Fraction(eps)
