@@ -78,6 +78,11 @@ class Weights(Strict):
     key: str = ""
     strip: str = ""
 
+    @field_validator("sha256")
+    @classmethod
+    def _lower(cls, value: str) -> str:
+        return value.strip().lower()
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if sum([bool(self.file), self.path is not None, bool(self.url)]) > 1:

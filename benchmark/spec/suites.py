@@ -31,7 +31,7 @@ def load_suite(name: str) -> SuiteSpec:
     """
     if name.endswith(".toml"):
         file = Path(name)
-        if not file.is_file():
+        if not (file.is_file() or file.is_symlink() or file.is_dir()):
             raise UsageError(f"no suite file {name}")
     else:
         suites = find_suites()
