@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.cli.finished import Said
+    from benchmark.schedule.estimate import Estimate
     from benchmark.schedule.request import Options, PlannedEntry
     from benchmark.schedule.run import Prepared
     from benchmark.schedule.watcher import Watcher
@@ -33,6 +34,7 @@ def run(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads a worker.")] = 1,
     keep_inputs: Annotated[str | None, typer.Option(help="Perturbed inputs to keep: none, broken or all.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be computed, and stop.")] = False,
+    estimate: Annotated[bool, typer.Option(help="Dry run: estimate also what was never computed yet.")] = True,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start nothing new after the first failure.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try parked failures again.")] = False,
     engine: Annotated[str, typer.Option(help="local, or ray for several machines.")] = "local",
@@ -83,7 +85,10 @@ def run(
             for text in known.lines():
                 typer.echo(text, nl=False)
             return
-        ran = [_run_one(spec, own, found, watcher, dry_run, part=i > 0) for i, (spec, own, found) in enumerate(asked)]
+        ran = [
+            _run_one(spec, own, found, watcher, (dry_run, estimate), part=i > 0)
+            for i, (spec, own, found) in enumerate(asked)
+        ]
     say_rehash(looked)
     if dry_run:
         return
@@ -97,14 +102,25 @@ def run(
 
 
 def _run_one(
-    spec: SuiteSpec, options: Options, entries: list[PlannedEntry], watcher: Watcher, dry_run: bool, *, part: bool
+    spec: SuiteSpec,
+    options: Options,
+    entries: list[PlannedEntry],
+    watcher: Watcher,
+    dry: tuple[bool, bool],
+    *,
+    part: bool,
 ) -> tuple[bool, Said | None]:
-    """Run one suite and print its tables: whether all is fine (no cell failed or was left), and what was said."""
+    """Run one suite and print its tables: whether all is fine (no cell failed or was left), and what was said.
+
+    ``dry``: only say what would be computed, and whether to estimate what nothing is known of.
+    """
     from benchmark.schedule.run import execute_plan, prepare
 
     prepared = prepare(spec, entries, options)
-    if dry_run:
-        _say_plan(prepared)
+    if dry[0]:
+        from benchmark.schedule.estimate import Estimate, estimated
+
+        _say_plan(prepared, estimated(prepared, options.threads) if dry[1] else Estimate())
         return True, None
     start = _say_start(prepared)
     try:
@@ -116,16 +132,20 @@ def _run_one(
     return _say_end(prepared, options.data, start, part)
 
 
-def _say_plan(prepared: Prepared) -> None:
+def _say_plan(prepared: Prepared, first: Estimate) -> None:
     board, plan = prepared.board, prepared.plan
     seconds, unknown = board.seconds_left()
+    seconds, unknown = seconds + first.seconds, unknown - first.cells
     typer.echo(f"suite {plan.suite.name}: {len(plan.entries)} entries, {len(plan.samples)} samples")
     typer.echo(f"cells: {len(prepared.selected)}, known: {len(board.known)}, to compute: {board.total}")
     _say_data(prepared)
     if board.total:
-        estimate = f"about {seconds:.0f} s of one worker" if unknown < board.total else "unknown (nothing like it yet)"
+        estimate = f"about {seconds:.2g} s of one worker" if unknown < board.total else "unknown (nothing like it yet)"
         extra = f", and {unknown} cells without an earlier record" if 0 < unknown < board.total else ""
         typer.echo(f"estimated time: {estimate}{extra}")
+        if first.a_call:
+            calls = ", ".join(f"{model} {1e3 * cost:.2g} ms" for model, cost in first.a_call.items())
+            typer.echo(f"  calls a sample, counted on a small network, times a forward's measured cost: {calls}")
     for kind in ("clean", "fit", "attack", "generate", "explain", "score", "similarity", "drift"):
         cells = [cell for cell in prepared.selected if cell.kind == kind]
         if cells:
