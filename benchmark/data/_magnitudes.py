@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data._files import file_stats, split_files, useful_groups
+from benchmark.data._files import beside, file_stats, given_path, split_files, useful_groups
 from benchmark.data._kspace import as_sample, grid_size, lower, pad_to_shape, square_size, with_phase
 from benchmark.data._left_out import count, shown
 from benchmark.data.base import Dataset, Grid, Index, Split
@@ -105,6 +105,7 @@ class Magnitudes(Dataset):
         if len(broken) == len(files):
             raise refused
         said = f"{count(len(broken), 'file')} that cannot be read, whose chunks fail: {shown(broken)}"
+        others = beside(files, given_path(self, "file or folder"))
         none = f"{count(empty, 'empty image')} left out"
         return Index(
             ids=tuple(ids),
@@ -112,7 +113,11 @@ class Magnitudes(Dataset):
             classes=(),
             digest=content.hexdigest(),
             groups=useful_groups(groups),
-            notes=(*([said] if broken else []), *([none] if empty else [])),
+            notes=(
+                *([said] if broken else []),
+                *([none] if empty else []),
+                *others,
+            ),
             keep=not broken,
         )
 

@@ -100,7 +100,10 @@ def _delimiter(text: str, known: Sequence[str]) -> str:
     first = next((line for line in text.splitlines() if line.strip()), "")
 
     def worth(delimiter: str) -> tuple[int, int]:
-        fields = [field.strip() for field in next(csv.reader([first], delimiter=delimiter), [])]
+        try:
+            fields = [field.strip() for field in next(csv.reader([first], delimiter=delimiter), [])]
+        except csv.Error:
+            return 0, 0
         return sum(field in known for field in fields), len(fields)
 
     return max(DELIMITERS, key=worth)  # the first of equals: a comma

@@ -62,7 +62,7 @@ class Best:
         if not self.tried:
             return f"no {what} could be tried"
         if not self.name:
-            return f"no {what} of {self.tried} tried does better"
+            return f"no {what} does better ({self.tried} tried)"
         doubt = "" if self.p < SURE else ", which may be chance"
         guess = "" if self.trained else ", no better than guessing"
         return f"with {self.name} it is {self.accuracy:.3f} (paired, p = {self.p:.2g}{doubt}{guess})"
