@@ -42,7 +42,8 @@ class Stack:
 
     def picture(self, name: str) -> NDArray[np.float32]:
         """One image (H, W)."""
-        return np.ascontiguousarray(self.images[self.names[name]], np.float32)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+            return np.ascontiguousarray(self.images[self.names[name]], np.float32)
 
 
 class Magnitudes(Dataset):
