@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -90,8 +90,8 @@ class Folder(Dataset):
         classes = self._class_names(split)
         column = self._group_column()
         groups, alone = self._groups(files, rows, column) if column else (None, "")
-        have = [name for name in files if self._mask_file(rows, name) is not None]
-        found = scan(files, {name: self._mask_path(rows, name) for name in have} if len(have) == len(files) else {})
+        have = {name: mask for name in files if (mask := self._mask_file(rows, name)) is not None}
+        found = scan(files, have if len(have) == len(files) else {})
         content = hashlib.sha256("\n".join(classes).encode())
         content.update(found.images)
         if groups:
@@ -218,7 +218,7 @@ class Folder(Dataset):
         notes += [without_images(self._class_places(split), self._class_names(split))]
         return [note for note in notes if note]
 
-    def _found_notes(self, files: dict[str, tuple[Path, str]], have: Sequence[str], alone: str) -> list[str]:
+    def _found_notes(self, files: dict[str, tuple[Path, str]], have: Collection[str], alone: str) -> list[str]:
         """What the manifest and the files have without one another."""
         table = self._read_table()
         notes = [missing_files(list(self._rows()), self._root()) if "file" in table.columns else "", alone]
@@ -228,7 +228,7 @@ class Folder(Dataset):
                 " used"
             )
         if have and len(have) < len(files):
-            lack = [name for name in files if name not in set(have)]
+            lack = [name for name in files if name not in have]
             notes.append(
                 f"masks are not used: {count(len(lack), 'file')} of {len(files):,} without one in the column"
                 f" {self.mask!r}: {shown(lack)}"
