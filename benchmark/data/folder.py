@@ -16,7 +16,7 @@ from benchmark.data._faults import reading
 from benchmark.data._files import fitting
 from benchmark.data._folder_notes import class_folders, images_in, left_out, without_images
 from benchmark.data._left_out import count, shown
-from benchmark.data._manifest import Row, Table, by_file, missing_files, plain_path, read_table, refuse_near
+from benchmark.data._manifest import Row, Table, by_file, has_files, missing_files, plain_path, read_table, refuse_near
 from benchmark.data._pictures import SUFFIXES, as_mask, read_image
 from benchmark.data._scan import scan
 from benchmark.data.base import Dataset, Index, Split, datasets
@@ -255,16 +255,8 @@ class Folder(Dataset):
 
     def _read_rows(self, table: Table) -> dict[str, Row]:
         what = f"dataset {self.use!r}"
-        if not table.columns:
-            if table.file.is_file():
-                raise DataError(f"{what}: {table.file} is empty; write a column 'file' into it, or remove it")
+        if not has_files(table, what):
             return {}
-        if "file" not in table.columns:
-            near = [name for name in table.columns if name.casefold() in FILE_WORDS]
-            todo = (
-                f"rename {near[0]!r} to 'file'" if near else "name the column of paths 'file', or remove the manifest"
-            )
-            raise DataError(f"{what}: {table.file} has no column 'file', it has {', '.join(table.columns)}; {todo}")
         wanted = {self.mask: "mask"} if self.mask not in table.columns else {}
         if not self._group_column(table):
             wanted |= dict.fromkeys(GROUPS, "group")
@@ -310,12 +302,6 @@ class Folder(Dataset):
         if path is None or not path.is_file():
             raise DataError(f"dataset {self.use!r}: the mask {path} of {name!r} does not exist")
         return path
-
-
-FILE_WORDS = frozenset(
-    {"files", "filename", "file_name", "filepath", "file_path", "path", "image", "images", "img", "image_path",
-     "img_path", "name", "image_name", "image_id", "id"}
-)  # fmt: skip
 
 
 def _by_class(folder: Path, root: Path) -> dict[str, tuple[Path, str]]:
