@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.data._left_out import is_debris
+from benchmark.data._left_out import count, is_debris, kinds
 from benchmark.data._pictures import SUFFIXES
 from benchmark.data.base import Dataset, Split
 from benchmark.errors import DataError
-from benchmark.files import FAULTS, Stamp, stamp, why
+from benchmark.files import Stamp, stamp, why
 
 IDX = ("-ubyte", "-ubyte.gz", ".idx", ".idx.gz")
 READERS: dict[str, tuple[str, ...]] = {
@@ -149,6 +149,20 @@ def split_files(dataset: Dataset, split: Split, folder: str, own: str, suffixes:
     return found
 
 
+def beside(files: Sequence[Path], path: Path) -> tuple[str, ...]:
+    """What lies beside the files that are read and is not read, as a sentence; nothing where there is nothing.
+
+    Args:
+        files: those that are read.
+        path: what was given: nothing is said of what lies beside a single file.
+    """
+    if path.is_file():
+        return ()
+    others = sorted({other for file in files for other in file.parent.iterdir()} - set(files))
+    others = [other for other in others if not other.is_dir()]
+    return (f"left out: {count(len(others), 'file')} beside the data ({kinds(others)})",) if others else ()
+
+
 Slices = Literal["middle", "all"] | Annotated[int, Field(ge=1)]
 
 
@@ -176,7 +190,7 @@ def npz_keys(dataset: Dataset) -> list[str]:
     try:
         with zipfile.ZipFile(file) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]
-    except FAULTS as error:
+    except Exception as error:  # zipfile raises whatever a damaged file makes it stumble over
         refuse_others(file, dataset)
         raise DataError(
             f"dataset {dataset.name!r}: {file} is no .npz file or is truncated: {why(error, file)}; replace it"
@@ -192,14 +206,7 @@ def npz_array(dataset: Dataset, key: str) -> NDArray[Any]:
     file = given_path(dataset)
     try:
         return _array(file, key, stamp(file))
-    except (
-        *FAULTS,
-        ValueError,
-        RuntimeError,
-        NotImplementedError,
-        SyntaxError,
-        MemoryError,
-    ) as error:  # of zipfile, numpy
+    except Exception as error:  # zipfile and numpy raise whatever a damaged file makes them stumble over
         todo = "store numbers of one type, such as numpy.stack(list(images))" if "Object arrays" in str(error) else ""
         raise DataError(
             f"dataset {dataset.name!r}: the array {key!r} of {file} cannot be read: {why(error, file)};"

@@ -16,7 +16,8 @@ def class_folders(folder: Path) -> list[Path]:
 
 def images_in(folder: Path) -> list[Path]:
     """Files right in a folder that end as pictures do, sorted by name, without debris; links that lead nowhere too."""
-    return [path for path in inside(folder) if path.suffix.lower() in SUFFIXES and not path.is_dir()]
+    pictures = [path for path in inside(folder) if path.suffix.lower() in SUFFIXES]
+    return [path for path in pictures if path.is_file() or not path.exists()]  # no folder, no pipe
 
 
 def left_out(root: Path, folder: Path, skip: Iterable[str] = ()) -> str:
@@ -29,7 +30,7 @@ def left_out(root: Path, folder: Path, skip: Iterable[str] = ()) -> str:
     """
     classes = class_folders(folder)
     debris = debris_in({root, folder, *classes})
-    others = [path for inner in classes for path in inside(inner) if path.suffix.lower() not in SUFFIXES]
+    others = [path for inner in classes for path in sorted({*inside(inner)} - {*images_in(inner)})]
     files = [path for path in others if not path.is_dir()]
     nested = [path for inner in classes for path in inside(inner) if path.is_dir()]
     loose = [path for path in images_in(folder) if path.name not in skip]

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data._files import split_files, useful_groups
+from benchmark.data._files import beside, given_path, split_files, useful_groups
 from benchmark.data._kspace import as_sample, grid_size, lower, pad_to_shape, square_size, with_phase
 from benchmark.data._left_out import count, shown
 from benchmark.data.base import Dataset, Grid, Index, Split
@@ -43,7 +43,8 @@ class Stack:
 
     def picture(self, name: str) -> NDArray[np.float32]:
         """One image (H, W)."""
-        return np.ascontiguousarray(self.images[self.names[name]], np.float32)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+            return np.ascontiguousarray(self.images[self.names[name]], np.float32)
 
 
 class Magnitudes(Dataset):
@@ -106,6 +107,7 @@ class Magnitudes(Dataset):
         if len(broken) == len(files):
             raise refused
         said = f"{count(len(broken), 'file')} that cannot be read, whose chunks fail: {shown(broken)}"
+        others = beside(files, given_path(self, "file or folder"))
         none = f"{count(empty, 'empty image')} left out"
         return Index(
             ids=tuple(ids),
@@ -113,7 +115,11 @@ class Magnitudes(Dataset):
             classes=(),
             digest=content.hexdigest(),
             groups=useful_groups(groups),
-            notes=(*([said] if broken else []), *([none] if empty else [])),
+            notes=(
+                *([said] if broken else []),
+                *([none] if empty else []),
+                *others,
+            ),
             keep=not broken,
         )
 

@@ -17,6 +17,10 @@ from benchmark.errors import DataError
 
 DELIMITERS = (",", ";", "\t", "|")
 ENDINGS = ("path", "file", "filename", "id", "name", "index", "idx", "number", "no", "column")
+FILE_WORDS = frozenset(
+    {"files", "filename", "file_name", "filepath", "file_path", "path", "image", "images", "img", "image_path",
+     "img_path", "name", "image_name", "image_id", "id"}
+)  # fmt: skip
 Row = dict[str, str]
 
 
@@ -100,7 +104,10 @@ def _delimiter(text: str, known: Sequence[str]) -> str:
     first = next((line for line in text.splitlines() if line.strip()), "")
 
     def worth(delimiter: str) -> tuple[int, int]:
-        fields = [field.strip() for field in next(csv.reader([first], delimiter=delimiter), [])]
+        try:
+            fields = [field.strip() for field in next(csv.reader([first], delimiter=delimiter), [])]
+        except csv.Error:
+            return 0, 0
         return sum(field in known for field in fields), len(fields)
 
     return max(DELIMITERS, key=worth)  # the first of equals: a comma
@@ -112,6 +119,23 @@ def _columns(fields: Sequence[str], file: Path, what: str) -> tuple[str, ...]:
     if twice:
         raise DataError(f"{what}: {file} has two columns {twice[0]!r}; name each differently")
     return tuple(name or f"(column {i + 1})" for i, name in enumerate(columns))
+
+
+def has_files(table: Table, what: str) -> bool:
+    """Whether there is a manifest; False where the file does not exist.
+
+    Raises:
+        DataError: it is empty, or has no column ``file``.
+    """
+    if not table.columns:
+        if table.file.is_file():
+            raise DataError(f"{what}: {table.file} is empty; write a column 'file' into it, or remove it")
+        return False
+    if "file" not in table.columns:
+        near = [name for name in table.columns if name.casefold() in FILE_WORDS]
+        todo = f"rename {near[0]!r} to 'file'" if near else "name the column of paths so, or remove the manifest"
+        raise DataError(f"{what}: {table.file} has no column 'file', it has {', '.join(table.columns)}; {todo}")
+    return True
 
 
 def near_columns(columns: Sequence[str], wanted: Collection[str]) -> dict[str, str]:

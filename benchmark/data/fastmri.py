@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.data._files import Slices, chosen_slices, split_files, useful_groups
+from benchmark.data._files import Slices, beside, chosen_slices, given_path, split_files, useful_groups
 from benchmark.data._left_out import count, shown
 from benchmark.data.base import Dataset, Grid, Index, Split, datasets
-from benchmark.errors import DataError
-from benchmark.files import stamps
+from benchmark.errors import AssayError, DataError
+from benchmark.files import stamps, why
 from benchmark.registry import canonical, digest
 
 ROUNDING = 0.02  # of the fields of view in headers
@@ -102,7 +102,7 @@ class FastMri(Dataset):
             classes=(),
             digest=content.hexdigest(),
             groups=useful_groups(groups),
-            notes=tuple(self._notes(broken, flat)),
+            notes=(*self._notes(broken, flat), *beside(files, given_path(self, "file or folder"))),
             keep=not broken,
         )
 
@@ -183,11 +183,12 @@ def _opened(file: Path) -> Iterator[Any]:
     import h5py
 
     try:
-        h5 = h5py.File(file, "r")
-    except OSError as error:
-        raise DataError(f"{file} cannot be read as HDF5: {error}; replace or remove the file") from error
-    with h5:
-        yield h5
+        with h5py.File(file, "r") as h5:
+            yield h5
+    except AssayError:
+        raise
+    except Exception as error:  # h5py raises whatever a damaged file makes it stumble over
+        raise DataError(f"{file} cannot be read as HDF5: {why(error, file)}; replace or remove the file") from error
 
 
 def _opens(file: Path) -> bool:
@@ -208,6 +209,8 @@ def _kspace_of(h5: Any, file: Path) -> Any:
             " challenge sets): take a train or val set"
         )
     kspace = h5["kspace"]
+    if not hasattr(kspace, "ndim"):
+        raise DataError(f"{file}: expected an array 'kspace', got a group of that name; remove the file")
     if kspace.ndim not in (3, 4) or kspace.dtype.kind != "c" or not len(kspace):
         raise DataError(
             f"{file}: expected complex k-space (slices, H, W) or (slices, coils, H, W), got shape {kspace.shape} and"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +16,7 @@ from benchmark.data._faults import reading
 from benchmark.data._files import fitting
 from benchmark.data._folder_notes import class_folders, images_in, left_out, without_images
 from benchmark.data._left_out import count, shown
-from benchmark.data._manifest import Row, Table, by_file, missing_files, plain_path, read_table, refuse_near
+from benchmark.data._manifest import Row, Table, by_file, has_files, missing_files, plain_path, read_table, refuse_near
 from benchmark.data._pictures import SUFFIXES, as_mask, read_image
 from benchmark.data._scan import scan
 from benchmark.data.base import Dataset, Index, Split, datasets
@@ -90,8 +90,8 @@ class Folder(Dataset):
         classes = self._class_names(split)
         column = self._group_column()
         groups, alone = self._groups(files, rows, column) if column else (None, "")
-        have = [name for name in files if self._mask_file(rows, name) is not None]
-        found = scan(files, {name: self._mask_path(rows, name) for name in have} if len(have) == len(files) else {})
+        have = {name: mask for name in files if (mask := self._mask_file(rows, name)) is not None}
+        found = scan(files, have if len(have) == len(files) else {})
         content = hashlib.sha256("\n".join(classes).encode())
         content.update(found.images)
         if groups:
@@ -218,7 +218,7 @@ class Folder(Dataset):
         notes += [without_images(self._class_places(split), self._class_names(split))]
         return [note for note in notes if note]
 
-    def _found_notes(self, files: dict[str, tuple[Path, str]], have: Sequence[str], alone: str) -> list[str]:
+    def _found_notes(self, files: dict[str, tuple[Path, str]], have: Collection[str], alone: str) -> list[str]:
         """What the manifest and the files have without one another."""
         table = self._read_table()
         notes = [missing_files(list(self._rows()), self._root()) if "file" in table.columns else "", alone]
@@ -228,7 +228,7 @@ class Folder(Dataset):
                 " used"
             )
         if have and len(have) < len(files):
-            lack = [name for name in files if name not in set(have)]
+            lack = [name for name in files if name not in have]
             notes.append(
                 f"masks are not used: {count(len(lack), 'file')} of {len(files):,} without one in the column"
                 f" {self.mask!r}: {shown(lack)}"
@@ -255,16 +255,8 @@ class Folder(Dataset):
 
     def _read_rows(self, table: Table) -> dict[str, Row]:
         what = f"dataset {self.use!r}"
-        if not table.columns:
-            if table.file.is_file():
-                raise DataError(f"{what}: {table.file} is empty; write a column 'file' into it, or remove it")
+        if not has_files(table, what):
             return {}
-        if "file" not in table.columns:
-            near = [name for name in table.columns if name.casefold() in FILE_WORDS]
-            todo = (
-                f"rename {near[0]!r} to 'file'" if near else "name the column of paths 'file', or remove the manifest"
-            )
-            raise DataError(f"{what}: {table.file} has no column 'file', it has {', '.join(table.columns)}; {todo}")
         wanted = {self.mask: "mask"} if self.mask not in table.columns else {}
         if not self._group_column(table):
             wanted |= dict.fromkeys(GROUPS, "group")
@@ -310,12 +302,6 @@ class Folder(Dataset):
         if path is None or not path.is_file():
             raise DataError(f"dataset {self.use!r}: the mask {path} of {name!r} does not exist")
         return path
-
-
-FILE_WORDS = frozenset(
-    {"files", "filename", "file_name", "filepath", "file_path", "path", "image", "images", "img", "image_path",
-     "img_path", "name", "image_name", "image_id", "id"}
-)  # fmt: skip
 
 
 def _by_class(folder: Path, root: Path) -> dict[str, tuple[Path, str]]:

@@ -66,7 +66,8 @@ def scaled(image: NDArray[Any], white: Literal["dtype"] | float, name: str) -> N
             f"{name}: {numbers.dtype} values from {numbers.min()} to {numbers.max()} do not say which one is white:"
             f" give `range` in the suite's [dataset], such as range = {_usual(float(numbers.max()))}"
         )
-    pixels: NDArray[np.float32] = numbers.astype(np.float32) / np.float32(scale)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+        pixels: NDArray[np.float32] = numbers.astype(np.float32) / np.float32(scale)
     low, high = float(pixels.min()), float(pixels.max())
     if not np.isfinite(pixels).all() or low < 0 or high > 1:
         said = "be uint8 or uint16, or lie in [0, 1]" if white == "dtype" else f"lie in [0, {white:g}] (`range`)"

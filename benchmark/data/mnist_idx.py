@@ -47,6 +47,10 @@ def read_idx(file: Path, changed: Stamp) -> NDArray[Any]:  # noqa: ARG001  (a ke
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in TYPES:
         raise DataError(f"dataset 'mnist-idx': {file} is no idx file (magic number {content[:4].hex()}); replace it")
     ndim = content[3]
+    if not 1 <= ndim <= 4:
+        raise DataError(
+            f"dataset 'mnist-idx': {file} says that it has {ndim} axes, expected 1 (labels) or 3; replace it"
+        )
     shape = [int.from_bytes(content[4 + 4 * i : 8 + 4 * i], "big") for i in range(ndim)]
     dtype = np.dtype(TYPES[content[2]])
     got, expected = len(content) - 4 - 4 * ndim, math.prod(shape) * dtype.itemsize

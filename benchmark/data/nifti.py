@@ -13,7 +13,7 @@ from benchmark.data._files import Slices, chosen_slices
 from benchmark.data._magnitudes import Magnitudes, Stack
 from benchmark.data.base import datasets
 from benchmark.errors import DataError
-from benchmark.files import Stamp, stamp
+from benchmark.files import Stamp, stamp, why
 
 
 @datasets.register("nifti")
@@ -45,16 +45,13 @@ class Nifti(Magnitudes):
 @lru_cache(maxsize=2)
 def _volume(file: Path, axis: int, changed: Stamp) -> tuple[NDArray[np.float32], tuple[float, float]]:  # noqa: ARG001  (a cache key)
     """Slices (N, H, W) along an axis of RAS, and the (height, width) of a pixel."""
-    import zlib
-
     import nibabel
-    from nibabel.filebasedimages import ImageFileError
 
     try:
         image = nibabel.as_closest_canonical(nibabel.load(file))
         values = np.asarray(image.dataobj, dtype=np.float32)
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
-        raise DataError(f"{file} cannot be read as NIfTI: {error}; replace or remove the file") from error
+    except Exception as error:  # nibabel raises whatever a damaged file makes it stumble over
+        raise DataError(f"{file} cannot be read as NIfTI: {why(error, file)}; replace or remove the file") from error
     while values.ndim > 3 and values.shape[-1] == 1:
         values = values[..., 0]
     if values.ndim != 3:

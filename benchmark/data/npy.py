@@ -10,6 +10,7 @@ import numpy as np
 from benchmark.data._magnitudes import Magnitudes, Stack
 from benchmark.data.base import datasets
 from benchmark.errors import DataError
+from benchmark.files import why
 
 
 @datasets.register("npy")
@@ -26,9 +27,9 @@ class Npy(Magnitudes):
         """Images with square pixels, read when they are looked at (memory map)."""
         try:
             array = np.load(file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{file} cannot be read as .npy: {error}; replace or remove the file") from error
-        if array.dtype.kind not in "uif" or array.ndim not in (2, 3):
+        except Exception as error:  # numpy raises whatever a damaged file makes it stumble over
+            raise DataError(f"{file} cannot be read as .npy: {why(error, file)}; replace or remove the file") from error
+        if array.dtype.kind not in "buif" or array.ndim not in (2, 3):
             raise DataError(
                 f"{file}: expected real magnitudes (H, W) or (N, H, W), got shape {array.shape} and type"
                 f" {array.dtype}; for complex k-space use the dataset kspace-npz"

@@ -281,14 +281,14 @@ def check_accuracy(
     own = predictions(model, inputs) == labels
     best = best_of(own, right_with_usual(model, inputs, labels, entry.spec.input_shape[0]), chance)
     own_text = f"accuracy {own.mean():.3f} (n = {len(labels)}; chance {chance:.3f})"
-    said = f"{own_text}; {best.words('usual preprocessing')}"
+    words = best.words("usual preprocessing")
     if best.sure:
         todo = f"set mean and std under [preprocessing] to it, if {entry.name} was trained so"
-        return Result(name, "fail", said, todo)
+        return Result(name, "fail", f"{own_text}; {words}", todo)
     if not above(int(own.sum()), len(own), chance):
         todo = "fine for an untrained network; else check weights, order of classes, mean and std"
-        return Result(name, "note", f"{said}; no better than chance", todo)
-    return Result(name, "ok", said)
+        return Result(name, "note", f"{own_text}: no better than chance; {words}", todo)
+    return Result(name, "ok", f"{own_text}; {words}")
 
 
 def check_order(

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmark.data._classes import NAMED, class_list, places
+from benchmark.errors import DataError
 from benchmark.models.wrap import Model, Normalise
 
 # what networks are usually trained with: tried where the entry's own preprocessing gives a low accuracy
@@ -62,7 +64,7 @@ class Best:
         if not self.tried:
             return f"no {what} could be tried"
         if not self.name:
-            return f"no {what} of {self.tried} tried does better"
+            return f"no {what} does better ({self.tried} tried)"
         doubt = "" if self.p < SURE else ", which may be chance"
         guess = "" if self.trained else ", no better than guessing"
         return f"with {self.name} it is {self.accuracy:.3f} (paired, p = {self.p:.2g}{doubt}{guess})"
@@ -136,11 +138,29 @@ def usual_orders(classes: Sequence[str], outputs: int) -> dict[str, NDArray[np.i
         del found["its classes sorted by name"], found["its classes sorted by name, capitals and small letters alike"]
         if sorted(classes) == sorted(classes, key=int) == list(classes) and outputs > len(classes):
             found["its classes sorted as text (10 before 2)"] = as_text
+    found |= _listed_orders(classes, outputs)
     kept: dict[str, NDArray[np.int64]] = {}
     for name, order in found.items():
         if not np.array_equal(order, own) and not any(np.array_equal(order, other) for other in kept.values()):
             kept[name] = order
     return kept
+
+
+def _listed_orders(classes: Sequence[str], outputs: int) -> dict[str, NDArray[np.int64]]:
+    """Orders of the lists of classes that are known by name, where a network has as many outputs."""
+    found = {}
+    for name in NAMED:
+        known = class_list(name)
+        if len(known.names) == outputs:
+            try:
+                at = places(classes, known, name)
+            except DataError:  # other classes
+                continue
+            found[f'its classes as in the list "{name}" (classes = "{name}" in [dataset])'] = order = np.full(
+                outputs, -1
+            )
+            order[at] = np.arange(len(classes))
+    return found
 
 
 def right_in_order(predicted: NDArray[np.int64], labels: NDArray[np.int64], order: NDArray[np.int64]) -> Bools:

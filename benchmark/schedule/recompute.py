@@ -161,6 +161,8 @@ def _differences(spec: Mapping[str, Any], now: Cell) -> list[str]:
         said.append(f"entry {spec['entry']}, here {now.entry}")
     if spec["dataset"]["digest"] != now.dataset.digest:
         said.append(f"data {spec['dataset']['digest']}, here {now.dataset.digest}")
+    if tuple(spec.get("outputs", ())) != now.outputs:
+        said.append("classes in another order")
     for name, plugin in (("task", now.task), ("plugin", now.plugin), ("explainer", now.explainer)):
         old = spec.get(name)
         if old is not None and plugin is not None:

@@ -190,3 +190,13 @@ def test_fit_and_range_are_no_words_of_kspace(tmp_path, images):
     for grid in (Grid(fit="pad"), Grid(range=255)):
         with pytest.raises(DataError, match=r"expected no `(fit|range)`"):
             make(tmp_path / "a.npz").load("test", ["0-0"], grid)
+
+
+@pytest.mark.parametrize("dtype", ["<c8", ">c8", ">c16"])
+def test_any_complex_type_and_byte_order(tmp_path, images, dtype):
+    np.savez(tmp_path / "a.npz", kspace=fft(images).astype(dtype))
+    data = make(tmp_path / "a.npz")
+    np.testing.assert_allclose(as_complex(data.load("test", ["2-1"], Grid()))[0], images[2, 1], atol=1e-5)
+    coils = fft(images[:, 0, None] * coil_maps(1, (32, 32), 4)).astype(dtype)
+    np.savez(tmp_path / "b.npz", kspace=coils)
+    assert make(tmp_path / "b.npz", coil_axis=1).load("test", ["0"], Grid()).inputs.shape == (1, 16, 32, 32)

@@ -176,3 +176,11 @@ def test_npz_masks_of_another_size_and_grey_ones(tmp_path):
     assert any("1 mask with more than 1 %" in note and "test-0000 (25%)" in note for note in data.index("test").notes)
     batch = data.load("test", data.index("test").ids, Grid(), masks=True)
     assert batch.masks[0, 0].sum(1).tolist() == [4, 0, 0, 0]
+
+
+def test_numbers_that_are_too_large_are_refused_without_a_warning(tmp_path):
+    with pytest.raises(DataError, match="remove the sample"):
+        scaled(np.array([[0.0, 1e300]]), "dtype", "x")
+    np.save(tmp_path / "a.npy", np.full((4, 4), 1e300))
+    with pytest.raises(DataError, match="expected magnitudes, finite"):
+        datasets.make("npy", {"path": tmp_path / "a.npy"}).index("test")

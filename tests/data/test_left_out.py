@@ -312,3 +312,20 @@ def test_every_pair_of_dataset_and_file_says_which_would_fit(tmp_path, file, use
         assert f"is for the dataset {FILES[file]!r}" in str(caught.value), str(caught.value)
     else:
         assert "is for the dataset" not in str(caught.value)
+
+
+def test_an_error_can_always_be_printed():
+    for name in ("a\udcff", "half \ud800", "plain", "\u00fc"):
+        str(DataError(f"{name} cannot be read")).encode()
+    assert str(DataError("a\udcff")) == "a\\xff"
+
+
+def test_a_pipe_and_a_loop_are_no_images_and_nothing_waits_for_them(pets):
+    os.mkfifo(pets / "test/cat/pipe.png")
+    (pets / "test/cat/loop.png").symlink_to("loop.png")
+    data = make(pets)
+    index = data.index("test")
+    assert "left out: 1 file that is no image by its name (.png (1))" in index.notes
+    assert any("loop.png" in note and "cannot be read" in note for note in index.notes)
+    with pytest.raises(DataError, match="loop"):
+        data.load("test", index.ids, Grid())

@@ -190,6 +190,19 @@ def test_a_mask_of_another_size_costs_its_sample(with_masks):
     assert data.load("test", ids[:2], Grid(), masks=True).masks.shape == (2, 1, 10, 12)
 
 
+def test_a_missing_mask_costs_its_sample(with_masks):
+    before = make(with_masks).index("test").digest
+    (with_masks / "m/3.png").unlink()
+    data = make(with_masks)
+    index = data.index("test")
+    assert index.masks
+    assert index.digest != before
+    assert index.notes == ("1 mask that cannot be read, whose chunk fails: 3.png (it does not exist)",)
+    assert len(data.load("test", index.ids[:3], Grid(), masks=True)) == 3
+    with pytest.raises(DataError, match=r"the mask .*3\.png of 'test/a/3\.png' does not exist"):
+        data.load("test", index.ids, Grid(), masks=True)
+
+
 def test_a_grey_mask_is_named_and_changes_the_digest(with_masks):
     before = make(with_masks).index("test")
     assert before.notes == ()
