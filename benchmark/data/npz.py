@@ -203,6 +203,11 @@ class Npz(Dataset):
                 f"{self._what(split, self.x)}: expected images, got complex numbers; for k-space use the dataset"
                 " 'kspace-npz'"
             )
+        if masks is not None and masks.dtype.kind not in "buif":
+            raise DataError(
+                f"{self._what(split, self.masks)}: expected masks of numbers or true and false, got the type"
+                f" {masks.dtype}; convert them"
+            )
         if masks is not None and len(images):
             size = _channels_last(images[0]).shape[:2]
             if masks.shape[-2:] != tuple(size) or masks.size != len(masks) * size[0] * size[1]:
@@ -212,6 +217,8 @@ class Npz(Dataset):
                 )
 
     def _check_length(self, split: Split, array: NDArray[Any], images: NDArray[Any]) -> None:
+        if array.ndim == 0:
+            raise DataError(f"dataset 'npz', split {split!r}: {len(images)} images, but a single value beside")
         if len(array) != len(images):
             raise DataError(
                 f"dataset 'npz', split {split!r}: {len(images)} images, but an array of {len(array)} beside"
