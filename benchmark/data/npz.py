@@ -68,6 +68,11 @@ class Npz(Dataset):
             raise DataError(
                 f"{self._what(split, self.y)}: expected {len(images)} numbers as labels, got {len(numbers)}"
             )
+        for key, array in ((self.ids, names), (self.groups, groups)):
+            if array is not None and array.size != len(images):
+                raise DataError(
+                    f"{self._what(split, key)}: expected {len(images)} values, one an image, got shape {array.shape}"
+                )
         content = hashlib.sha256()
         for array in (images, labels, masks, groups, names):
             if array is not None:
