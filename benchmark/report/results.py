@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -34,6 +34,17 @@ class Condition:
     def suffix(self) -> str:
         """What column names end in, such as ``pgd_0.03137``."""
         return self.probe if self.eps is None else f"{self.probe}_{show_eps(self.eps)}"
+
+
+def recorded_params(
+    plan: Mapping[str, Any], heads: Mapping[str, Mapping[str, Any]], probe: str
+) -> dict[str, Any] | None:
+    """Parameters of a probe's attack in the first of its records, defaults of our own code among them; or None."""
+    for cell in plan["cells"]:
+        if cell["kind"] == "attack" and cell["probe"] == probe and cell["hash"] in heads:
+            plugin = (heads[cell["hash"]].get("spec") or {}).get("plugin")
+            return None if plugin is None else dict(plugin.get("params") or {})
+    return None
 
 
 class Results:
@@ -154,6 +165,10 @@ class Results:
             rows = rows[rows["probe"].isin([each.name for each in self.of_norm(norm)])]
         found: pd.DataFrame = rows
         return found
+
+    def recorded(self, probe: str) -> dict[str, Any] | None:
+        """The parameters with which an attack ran, as its records say; None where there is none yet."""
+        return recorded_params(self.plan, self.heads, probe)
 
     @cached_property
     def _attacked(self) -> dict[str, pd.DataFrame]:
