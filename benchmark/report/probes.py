@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark.attacks._library import LibraryAttack
 from benchmark.attacks.base import Attack, Column, ProbeResults, attacks
 from benchmark.errors import AssayError, StoreError
 from benchmark.report import stats
@@ -175,7 +176,11 @@ def views(results: Results) -> tuple[ProbeView, ...]:
     for probe in results.suite.attacks:
         stated = {key: value for key, value in (("norm", probe.norm), ("kind", probe.kind)) if value is not None}
         try:
-            found.append(ProbeView(results, probe, attacks.make(probe.use, {**probe.params, **stated})))
+            attack = attacks.make(probe.use, {**probe.params, **stated})
+            recorded = results.recorded(probe.name)
+            if isinstance(attack, LibraryAttack) and recorded is not None:
+                attack = attack.as_recorded(recorded)
+            found.append(ProbeView(results, probe, attack))
         except AssayError:
             continue
     return tuple(found)

@@ -44,6 +44,17 @@ def labels_of(folders: Sequence[Path]) -> list[str]:
     return list(dict.fromkeys(SuiteSpec.model_validate(plan["suite"]).dataset.label for plan in plans))
 
 
+def recorded_params(
+    plan: Mapping[str, Any], heads: Mapping[str, Mapping[str, Any]], probe: str
+) -> dict[str, Any] | None:
+    """Parameters of a probe's attack in the first of its records, defaults of our own code among them; or None."""
+    for cell in plan["cells"]:
+        if cell["kind"] == "attack" and cell["probe"] == probe and cell["hash"] in heads:
+            plugin = (heads[cell["hash"]].get("spec") or {}).get("plugin")
+            return None if plugin is None else dict(plugin.get("params") or {})
+    return None
+
+
 class Results:
     """Everything a report needs of one suite.
 
@@ -164,6 +175,10 @@ class Results:
             rows = rows[rows["probe"].isin([each.name for each in self.of_norm(norm)])]
         found: pd.DataFrame = rows
         return found
+
+    def recorded(self, probe: str) -> dict[str, Any] | None:
+        """The parameters with which an attack ran, as its records say; None where there is none yet."""
+        return recorded_params(self.plan, self.heads, probe)
 
     @cached_property
     def _attacked(self) -> dict[str, pd.DataFrame]:
