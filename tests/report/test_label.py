@@ -22,11 +22,11 @@ from PIL import Image
 from benchmark.errors import NoRecordsError, UnknownNameError
 from benchmark.report.label import badge, card, shapes
 from benchmark.report.label.build import label, labelled
-from benchmark.report.label.facts import per_100
 from benchmark.report.label.html import html
 from benchmark.report.label.markdown import markdown
 from benchmark.report.label.untested import CLASSIFICATION, RECONSTRUCTION, missing, tried
 from benchmark.report.label.write import FORMS, write_label
+from benchmark.report.text import per_100
 from benchmark.spec.suite import write_eps
 from benchmark.store.folder import Store
 from tests.conftest import REPOSITORY
