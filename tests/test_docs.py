@@ -121,7 +121,7 @@ def missing(shown: list[str], real: str) -> str | None:
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
-    extra = {"ASSAY_CACHE": str(cache), "ASSAY_PYTHON": sys.executable, "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
+    extra = {"ASSAY_CACHE": str(cache), "ASSAY_PYTHON": sys.executable, "COLUMNS": "160", "OMP_NUM_THREADS": "1"}
     return {**os.environ, **extra, "PYTHONPATH": str(ROOT)}
 
 

@@ -62,7 +62,7 @@ def _compare_models(suite: str, a: str, b: str, include: list[Path], out: Path) 
     from benchmark.registry import include as include_files
     from benchmark.report.compare import compare as compare_models
     from benchmark.report.results import Results
-    from benchmark.report.worth import confounded
+    from benchmark.report.worth import CONFOUNDED, family_of
     from benchmark.store.folder import Store
 
     if a == b:
@@ -89,5 +89,6 @@ def _compare_models(suite: str, a: str, b: str, include: list[Path], out: Path) 
     typer.echo("p values are not corrected for the number of rows.")
     if any(isnan(row.low) and not isnan(row.difference) for row in found):
         typer.echo("No interval: one sample or group, a mean of fewer than six, or values that are all the same.")
-    for line in confounded([results.suite], 2):
-        typer.echo(line)
+    compared = {row.quantity.partition(" · ")[2] for row in found}
+    if any(name in compared and family_of(results.suite, name) == "faithfulness" for name in results.plan["metrics"]):
+        typer.echo(CONFOUNDED)

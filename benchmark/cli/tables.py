@@ -12,7 +12,7 @@ from benchmark.cli.console import blocks, first_of_each, fitted, height, table_c
 from benchmark.report.board import Leaderboard
 from benchmark.report.columns import arrows, own_names, query_names, shown_columns
 from benchmark.report.combined import TITLE as COMBINED
-from benchmark.report.combined import Combined, main_columns, words
+from benchmark.report.combined import Combined, cell, main_columns, words
 from benchmark.report.drift import SHOWN, TITLE, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
 from benchmark.report.explanations import explanation_remarks, one_method, scoring_lines
@@ -166,7 +166,7 @@ def print_combined(found: Combined) -> None:
         print_tables(console, COMBINED, [head.replace("_", " ") for head in heads.values()], rows)
     else:
         names = [name for name in heads if name not in ("suite", "model")]
-        rows = [[heads[name].replace("_", " "), *[cell_text(row, name) for row in lines]] for name in names]
+        rows = [[heads[name].replace("_", " "), *[cell(row, name) for row in lines]] for name in names]
         models = [f"{row['model']}\n{row['suite']}" if several else str(row["model"]) for row in lines]
         print_tables(console, COMBINED, ["", *models], rows)
     for line in (*words(found), *found.remarks):

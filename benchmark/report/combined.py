@@ -197,6 +197,12 @@ def main_columns(found: Combined, most: int = 7) -> dict[str, str]:
     return {name: heads[name] for name in [*keys, *(name for name in names if name in first)]}
 
 
+def cell(row: pd.Series, name: str) -> str:
+    """A cell with its interval, and with its n where that is not the row's."""
+    fewer = name == ROBUST and N_ROBUST in row.index and row[N_ROBUST] != row["n"]
+    return cell_text(row, name) + (f" (n {int(row[N_ROBUST])})" if fewer and not pd.isna(row[name]) else "")
+
+
 def combined_markdown(found: Combined) -> str:
     """combined.md: the table and what the correlations allow to say."""
     heads = shown_columns(found)
@@ -226,7 +232,7 @@ def _table(found: Combined, keys: Sequence[str], names: Sequence[str], heads: di
     lines = ["| " + " | ".join(heads.get(name, name) for name in shown) + " |", "|" + "---|" * len(shown)]
     for _, row in found.table.iterrows():
         if row[list(names)].replace("", None).notna().any():
-            lines.append("| " + " | ".join(cell_text(row, name) for name in shown) + " |")
+            lines.append("| " + " | ".join(cell(row, name) for name in shown) + " |")
     return lines
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.registry import digest
 from benchmark.report import stats
+from benchmark.report.text import per_100
 
 if TYPE_CHECKING:
     from benchmark.report.label.tested import Tested
@@ -95,22 +96,6 @@ class Bar:
     def sources(self) -> tuple[Source, ...]:
         """Every record behind it."""
         return (self.source, *self.more)
-
-
-EDGES = (0.0, 50.0, 100.0)  # what is not rounded to unless it is exactly so: none, half, all
-MOST_DIGITS = 4
-
-
-def per_100(value: float) -> str:
-    """A share as a count of 100: whole where it is, else one decimal, more where one would reach none, half or all."""
-    hundredths = 100 * min(max(value, 0.0), 1.0)
-    if abs(hundredths - round(hundredths)) < 1e-9:
-        return str(round(hundredths))
-    for digits in range(1, MOST_DIGITS + 1):
-        text = f"{hundredths + 1e-9:.{digits}f}"
-        if float(text) not in EDGES:
-            return text
-    return "almost 100" if hundredths > 99 else "just above 0" if hundredths < 1 else "about 50"
 
 
 def steps(eps: Fraction) -> str:

@@ -10,7 +10,8 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from benchmark.report.label.build import Label
-from benchmark.report.label.facts import FEW, Bar, Sentence, Source, per_100
+from benchmark.report.label.facts import FEW, Bar, Sentence, Source
+from benchmark.report.text import per_100
 
 if TYPE_CHECKING:
     from markupsafe import Markup

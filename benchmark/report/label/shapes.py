@@ -7,11 +7,12 @@ from fractions import Fraction
 from math import isnan
 
 from benchmark.report import stats
-from benchmark.report.label.facts import Bar, Says, Sentence, per_100
+from benchmark.report.label.facts import Bar, Says, Sentence
 from benchmark.report.label.robust import HALF, size
 from benchmark.report.label.tested import Tested
 from benchmark.report.probes import ProbeView
 from benchmark.report.results import Condition
+from benchmark.report.text import per_100
 from benchmark.spec.suite import show_eps
 
 SECTION = "shapes"

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from benchmark.report import stats
-from benchmark.report.label.facts import Says, Sentence, listed, per_100
+from benchmark.report.label.facts import Says, Sentence, listed
 from benchmark.report.label.tested import Tested
 from benchmark.report.probes import ProbeView
+from benchmark.report.text import per_100
 
 SECTION = "shortcuts"
 FILLS = {"black": "black", "mean": "the image's own average grey"}

@@ -8,8 +8,9 @@ from dataclasses import replace
 from math import isnan
 
 from benchmark.report.label import reconstruction, robust, shapes
-from benchmark.report.label.facts import FEW, SMALL, Bar, Number, Says, Sentence, listed, per_100, plural
+from benchmark.report.label.facts import FEW, SMALL, Bar, Number, Says, Sentence, listed, plural
 from benchmark.report.label.tested import Tested
+from benchmark.report.text import per_100
 from benchmark.spec.suite import show_eps
 
 FLAGS = {
