@@ -10,7 +10,7 @@ from pydantic import PrivateAttr
 from benchmark.data._files import fitting
 from benchmark.data._folder_notes import class_folders, images_in, is_debris
 from benchmark.data._labels import whole_texts
-from benchmark.data._left_out import count, shown
+from benchmark.data._left_out import count, debris_in, shown
 from benchmark.data._manifest import Row, Table, by_file, plain_path, refuse_near
 from benchmark.data._pictures import SUFFIXES
 from benchmark.data.base import Split, datasets
@@ -104,6 +104,10 @@ class FolderWithMasks(Folder):
             names = shown([path.name for path in others])
             notes = [f"left out: {count(len(others), 'file')} beside the images ({names})"] if others else []
         stems = {Path(name).relative_to(self.images).with_suffix("").as_posix() for name in self._everywhere(split)}
+        debris = debris_in({path.parent for path in self._masks_by_stem().values()})
+        if debris:
+            names = shown([path.name for path in debris])
+            notes.append(f"left out: {count(len(debris), 'file')} among the masks ({names})")
         spare = [path for stem, path in self._masks_by_stem().items() if stem not in stems]
         if spare:
             notes.append(f"{count(len(spare), 'mask')} without an image: {shown([path.name for path in spare])}")

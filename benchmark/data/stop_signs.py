@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data._files import fitting
+from benchmark.data._files import beside, fitting
 from benchmark.data._left_out import is_debris
 from benchmark.data._pictures import SUFFIXES, read_image
 from benchmark.data._scan import scan
@@ -67,7 +67,7 @@ class StopSigns(Dataset):
             labels=np.full(len(files), STOP, np.int64),
             classes=CLASSES,
             digest=content.hexdigest(),
-            notes=found.notes,
+            notes=(*beside(self._files(), self._files()[0].parent), *found.notes),
             shapes=found.shapes,
             keep=found.keep,
         )

@@ -164,7 +164,10 @@ def test_a_bad_dataset_folder_is_named(workplace, case, tmp_path):
             pixels = np.random.default_rng(i).integers(0, 255, (8, 8), dtype=np.uint8)
             Image.fromarray(pixels).save(root / "test" / "ab"[i % 2] / f"{i}.png")
         (root / "test" / "a" / "bad.png").write_bytes(b"not a picture")
-    workplace.edit('use = "digits"', f'use = "folder"\nname = "mine"\nsize = 8\nchannels = 1\npath = "{root}"')
+    workplace.edit(
+        'use = "digits"',
+        f'use = "folder"\nname = "mine"\nsize = 8\nchannels = 1\nclasses = "by-index"\npath = "{root}"',
+    )
     done = workplace.assay("run", "tiny", code=1)
     assert "images" in done.stderr if case != "broken" else "bad.png" in done.stdout + done.stderr, done.stderr
 

@@ -329,3 +329,24 @@ def test_a_pipe_and_a_loop_are_no_images_and_nothing_waits_for_them(pets):
     assert any("loop.png" in note and "cannot be read" in note for note in index.notes)
     with pytest.raises(DataError, match="loop"):
         data.load("test", index.ids, Grid())
+
+
+def test_what_lies_beside_photos_masks_and_volumes_is_counted(tmp_path):
+    for i in range(4):
+        picture(tmp_path / f"victim_256/{i}.png")
+        picture(tmp_path / f"images/test/a/{i}.png")
+        picture(tmp_path / f"masks/test/a/{i}.png", 255)
+    np.save(tmp_path / "a.npy", np.ones((4, 4)))
+    for name in ("victim_256/Thumbs.db", "masks/test/a/._0.png", "notes.json"):
+        (tmp_path / name).write_bytes(b"x")
+    expected = {
+        "stop-signs": "left out: 1 file beside the data (.db (1))",
+        "folder-with-masks": "left out: 1 file among the masks (._0.png)",
+        "npy": "left out: 1 file beside the data (.json (1))",
+    }
+    for use, note in expected.items():
+        assert note in datasets.make(use, {"path": tmp_path}).index("test").notes, use
+    picture(tmp_path / "masks/test/a/9.png", 255)
+    assert (
+        "1 mask without an image: 9.png" in datasets.make("folder-with-masks", {"path": tmp_path}).index("test").notes
+    )
