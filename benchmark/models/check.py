@@ -50,6 +50,7 @@ def check_entry(
     *,
     classes: Sequence[str] = (),
     outputs: Sequence[int] = (),
+    effort: Effort | None = None,
 ) -> list[Result]:
     """Load an entry and look for faults.
 
@@ -60,6 +61,7 @@ def check_entry(
         chance: accuracy of always naming the commonest class; default: from the batch.
         classes: names of the data's classes; default: their numbers.
         outputs: where the entry names its classes in another order than the data: which output each of theirs is.
+        effort: how long it may take, and who is told what is looked at.
 
     Returns:
         One result a question, in the order of the table; after a failed build only that one.
@@ -70,7 +72,11 @@ def check_entry(
     except AssayError as error:
         return [Result("builds and loads", "fail", str(error), "correct what the message names, then check again")]
     results = [Result("builds and loads", "ok", f"{entry.spec.factory}, {parameters(model.network):,} parameters")]
-    return [*results, check_weights(entry), *check_model(entry, model, batch, device, chance, classes=classes)]
+    return [
+        *results,
+        check_weights(entry),
+        *check_model(entry, model, batch, device, chance, classes=classes, effort=effort),
+    ]
 
 
 def check_model(
@@ -81,15 +87,22 @@ def check_model(
     chance: float | None = None,
     *,
     classes: Sequence[str] = (),
+    effort: Effort | None = None,
 ) -> list[Result]:
     """Look for faults of a network that is built: of an entry's, or of a module in memory.
 
     Args and returns: see :func:`check_entry`.
     """
     results: list[Result] = []
+    effort = effort or Effort()
     inputs = torch.from_numpy(batch.inputs) if batch is not None else sample_inputs(entry, 32)
     inputs = inputs.to(device)
     image = entry.spec.output == "image"
+    if (few := effort.affordable(model, inputs)) < len(inputs):
+        found = f"{few} of {len(inputs)} samples are tried: {effort.cost:.2g} s a forward of one"
+        results.append(Result("samples", "note", found, f"all would take more than {effort.budget:g} s: --budget"))
+        inputs = inputs[:few]
+        batch = batch and Batch(batch.ids[:few], batch.inputs[:few], batch.labels[:few])
     try:
         with torch.no_grad():
             output = model(inputs) if image else model.core(model.prepared(inputs))
@@ -101,18 +114,57 @@ def check_model(
     results.append(shape)
     if shape.status == "fail":
         return results
-    for check in (
-        lambda: check_logits(entry, raw),
-        lambda: check_eval(model),
-        lambda: check_repeats(model, inputs, output),
-        lambda: check_batches(model, inputs, output),
-        lambda: check_gradient(model, inputs),
-        lambda: check_error(model, inputs, batch) if image else check_accuracy(entry, model, inputs, batch, chance),
-        *([] if image else [lambda: check_order(entry, model, inputs, batch, classes, chance)]),
-        lambda: check_cost(model, inputs),
+    for what, check in (
+        ("logits", lambda: check_logits(entry, raw)),
+        ("eval mode", lambda: check_eval(model)),
+        ("the same twice", lambda: check_repeats(model, inputs, output)),
+        ("any batch", lambda: check_batches(model, inputs, output)),
+        ("the input gradient", lambda: check_gradient(model, inputs)),
+        *(
+            [("error", lambda: check_error(model, inputs, batch))]
+            if image
+            else [
+                ("preprocessing", lambda: check_accuracy(entry, model, inputs, batch, chance)),
+                ("the order of classes", lambda: check_order(entry, model, inputs, batch, classes, chance)),
+            ]
+        ),
+        ("cost", lambda: check_cost(model, inputs)),
     ):
+        effort.said(what, len(inputs))
         results.append(guarded(check))
     return results
+
+
+CALLS = 25  # forwards of a sample that all questions need together, a backward for two
+
+
+@dataclass
+class Effort:
+    """How long a check may take.
+
+    Attributes:
+        budget: seconds; of a network that would need more, fewer samples are tried, but at least two.
+        said: told of each question before it is looked into, with the number of samples.
+        cost: seconds of a forward of one sample, once measured.
+    """
+
+    budget: float = float("inf")
+    said: Callable[[str, int], None] = lambda *_: None
+    cost: float = 0.0
+
+    def affordable(self, model: Model, inputs: torch.Tensor) -> int:
+        """How many of the inputs fit the budget, by the time that two of them take; all where they cannot be run."""
+        if self.budget == float("inf"):
+            return len(inputs)
+        try:
+            with torch.no_grad():
+                for _ in range(2):  # the first warms up
+                    start = time.perf_counter()
+                    model(inputs[:2])
+                    self.cost = (time.perf_counter() - start) / len(inputs[:2])
+        except Exception:  # what is wrong is said where the output is looked at
+            return len(inputs)
+        return min(len(inputs), max(2, int(self.budget / (CALLS * max(self.cost, 1e-9)))))
 
 
 def guarded(check: Callable[[], Result]) -> Result:

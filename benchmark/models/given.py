@@ -14,13 +14,14 @@ from torch import nn
 from benchmark.data.base import Batch
 from benchmark.errors import EntryError
 from benchmark.models.build import last_line
-from benchmark.models.check import Result, check_model
+from benchmark.models.check import Effort, Result, check_model
 from benchmark.models.entries import Entry
 from benchmark.models.memory import Key, module_key
 from benchmark.models.wrap import Model, Reconstructor
 from benchmark.spec.entry import EntrySpec
 
 LARGEST = 64  # samples that the check looks at
+SECONDS = 60.0  # that it may take
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,9 @@ def take(
     check_count(spec, len(data_classes))
     entry, outputs = Entry(spec, Path.cwd()), match(spec)
     seen = model.reordered(outputs) if outputs else model
-    notes += judged(check_model(entry, seen, part, device, classes=data_classes), spec, len(data_classes))
+    notes += judged(
+        check_model(entry, seen, part, device, classes=data_classes, effort=Effort(SECONDS)), spec, len(data_classes)
+    )
     key = module_key(own, {**settings, "mean": list(settings["mean"]), "std": list(settings["std"]), "cast": cast})
     if key.unread:
         notes.append(key.line(name).removeprefix(f"{name}: "))
