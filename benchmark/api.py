@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.errors import UsageError
 from benchmark.registry import digest
@@ -85,6 +85,7 @@ def evaluate(
     std: Sequence[float] = (),
     one_logit: bool = False,
     gradcam_layer: str = "",
+    gradcam_layout: Literal["", "channels-first", "channels-last", "tokens", "class-token"] = "",
     device: str = "cpu",
     watcher: Watcher | None = None,
     **options: Any,
@@ -98,6 +99,7 @@ def evaluate(
         suite: name, or path of a suite.toml.
         name: the row's name (default: the class's, in lower case).
         mean, std: per channel, applied inside.
+        gradcam_layer, gradcam_layout: as in ``entry.toml``.
         options: fields of :class:`benchmark.schedule.run.Options`.
 
     Raises:
@@ -118,8 +120,11 @@ def evaluate(
         raise UsageError(f"suite {suite!r}, task {task!r}: mean, std, one_logit and gradcam_layer are a classifier's")
     own = copy.deepcopy(module).to(device).float()
     of_classifier = {"mean": mean, "std": std, "one_logit": one_logit, "gradcam_layer": gradcam_layer}
+    given = {"gradcam_layout": gradcam_layout} if gradcam_layout else {}  # keys of modules without one stay
+    of_classifier |= given
     wrapped = (Reconstructor(own) if image else Model(own, **of_classifier)).to(device)  # type: ignore[arg-type]
     settings = {"mean": list(mean), "std": list(std), "one_logit": one_logit, "gradcam_layer": gradcam_layer}
+    settings |= given
     spec = EntrySpec.model_construct(  # a module in memory has no entry.toml to be checked
         name=name,
         task=task,
@@ -128,6 +133,7 @@ def evaluate(
         factory="",
         output="image" if image else "logit1" if one_logit else "logits",
         gradcam_layer=gradcam_layer,
+        gradcam_layout=gradcam_layout,
     )
     entry = PlannedEntry(name, module_digest(module, settings), spec.task)
     chosen = _options({"models": (name,), **options})
