@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from benchmark.errors import UsageError
 from benchmark.schedule.context import Context, load_entry_model
@@ -105,6 +105,7 @@ def evaluate(
     std: Sequence[float] = (),
     one_logit: bool = False,
     gradcam_layer: str = "",
+    gradcam_layout: Literal["", "channels-first", "channels-last", "tokens", "class-token"] = "",
     classes: Sequence[str] = (),
     cast: bool = True,
     device: str = "cpu",
@@ -120,6 +121,7 @@ def evaluate(
         suite: name, or path of a suite.toml.
         name: the row's name (default: the class's, in lower case).
         mean, std: per channel, applied inside.
+        gradcam_layer, gradcam_layout: as in ``entry.toml``.
         classes: names of the module's classes, in the order of its outputs: they are compared with the data's.
         cast: a module of another floating-point type is cast to float32; False: it is run as it is.
         watcher: told of everything (default: what is worth a line goes to standard error).
@@ -150,6 +152,7 @@ def evaluate(
     if name in spec.entries:
         raise UsageError(f"suite {spec.name!r} has an entry {name!r}; give this module another name")
     settings = {"mean": mean, "std": std, "one_logit": one_logit, "gradcam_layer": gradcam_layer}
+    settings |= {"gradcam_layout": gradcam_layout} if gradcam_layout else {}
     with default_numerics():
         data = suite_dataset(spec)
         given = take(

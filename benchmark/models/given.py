@@ -76,7 +76,7 @@ def take(
         name: of the row.
         task: the suite's.
         image: the task reconstructs images.
-        settings: ``mean``, ``std``, ``one_logit``, ``gradcam_layer`` of :class:`Model`.
+        settings: ``mean``, ``std``, ``one_logit``, ``gradcam_layer`` (and ``gradcam_layout``) of :class:`Model`.
         classes: names of the module's classes, in the order of its outputs; empty: not known.
         data_classes: names of the data's classes.
         match: which output is each class of the data, empty for the same order; refuses other classes.
@@ -108,6 +108,7 @@ def take(
         factory="",
         output="image" if image else "logit1" if settings["one_logit"] else "logits",
         gradcam_layer=settings["gradcam_layer"],
+        gradcam_layout=settings.get("gradcam_layout", ""),
     )
     part = Batch(batch.ids[:LARGEST], batch.inputs[:LARGEST], batch.labels[:LARGEST])
     check_count(spec, len(data_classes))

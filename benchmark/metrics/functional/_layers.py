@@ -54,9 +54,7 @@ class Representations:
         outputs = self._forward(inputs)
         silent = [name for module, name in self.asked.items() if module not in self.fired]
         if silent:
-            raise NotApplicableError(
-                f"the hook on layer {silent[0]!r} did not fire: the network never calls that module"
-            )
+            raise NotApplicableError(f"layer {silent[0]!r} gave its hook no tensor: the network never calls it alone")
         if not self.kept:
             raise AssayError("no hidden layer gave a tensor: name some as `layers`")
         return outputs
