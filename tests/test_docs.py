@@ -296,7 +296,8 @@ def test_facts_of_metrics():
     for name, cls in own(metrics).items():
         if issubclass(cls, Family):
             continue
-        better = {True: "higher", False: "lower", None: "–"}[cls.higher_is_better]
+        only = cls.higher_is_better is None or cls.family == "complexity"  # descriptive only: no better end
+        better = "–" if only else {True: "higher", False: "lower"}[cls.higher_is_better]
         asked = [("masks", cls.needs_masks), ("artefact masks", cls.needs_artefacts), ("all samples", cls.joint)]
         needs = ", ".join(text for text, needed in asked if needed)
         row = rows[name]
