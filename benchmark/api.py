@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
+import sys
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UsageError
-from benchmark.registry import digest
 from benchmark.schedule.context import Context, load_entry_model
-from benchmark.schedule.engine import Job, Watcher, run_here
-from benchmark.schedule.plan import PlannedEntry
-from benchmark.schedule.run import Options, Prepared, execute_plan, planned_entries, prepare, resolve, resolve_all
-from benchmark.spec.entry import EntrySpec, check_name
+from benchmark.schedule.engine import Job, run_here
+from benchmark.schedule.matching import matched_entry
+from benchmark.schedule.plan import sample_order
+from benchmark.schedule.request import Options, PlannedEntry, planned_entries, resolve, resolve_all, suite_dataset
+from benchmark.schedule.run import Prepared, execute_plan, prepare
+from benchmark.schedule.watcher import Watcher
+from benchmark.spec.entry import check_name
 from benchmark.spec.suites import load_suite
+from benchmark.store.record import last_line
 from benchmark.tasks.base import tasks
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
+    from benchmark.data.base import Batch, Dataset
+    from benchmark.models.given import Given
     from benchmark.report.board import Leaderboard
     from benchmark.spec.cell import Cell
     from benchmark.spec.suite import SuiteSpec
@@ -38,6 +43,9 @@ class Run:
         counts: cells known, done, failed and skipped.
         folder: results folder of the suite.
         parts: what the suite's parts left.
+        notes: what was said of a module in memory.
+        failures: why cells failed, with how many.
+        remarks: which means of the explanations have no interval, and what they must not be read as.
     """
 
     leaderboard: Leaderboard
@@ -45,15 +53,27 @@ class Run:
     counts: dict[str, int]
     folder: Path
     parts: tuple[Run, ...] = ()
+    notes: tuple[str, ...] = ()
+    failures: dict[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {n}" for name, n in self.counts.items())
-        return f"{self.leaderboard!r}\ncells: {counts}; records: {self.folder}"
+        lines = [f"{self.leaderboard!r}", f"cells: {counts}; records: {self.folder}", *self.notes]
+        return "\n".join([*lines, *(f"{n} cells failed: {reason}" for reason, n in self.failures.items())])
 
     def _repr_html_(self) -> str:
         from benchmark.report.board_html import run_html
 
-        return run_html(self.leaderboard, self.explanations, self.counts, [p.leaderboard for p in self.parts])
+        parts = [part.leaderboard for part in self.parts]
+        return run_html(self.leaderboard, self.explanations, self.counts, parts, self.remarks)
+
+
+class Speaker(Watcher):
+    """Says what is worth a line on standard error."""
+
+    def said(self, text: str) -> None:
+        print(text, file=sys.stderr)
 
 
 def run(suite: str, *, device: str = "cpu", watcher: Watcher | None = None, **options: Any) -> Run:
@@ -71,7 +91,7 @@ def run(suite: str, *, device: str = "cpu", watcher: Watcher | None = None, **op
 
     runs = []
     for spec, own in resolve_all(suite, _options(options)):
-        runs.append(_run(spec, device, watcher or Watcher(), own, None))
+        runs.append(_run(spec, device, watcher or Speaker(), own, None))
     write_combined([run.folder for run in runs])
     return replace(runs[0], parts=tuple(runs[1:]))
 
@@ -85,6 +105,8 @@ def evaluate(
     std: Sequence[float] = (),
     one_logit: bool = False,
     gradcam_layer: str = "",
+    classes: Sequence[str] = (),
+    cast: bool = True,
     device: str = "cpu",
     watcher: Watcher | None = None,
     **options: Any,
@@ -98,14 +120,21 @@ def evaluate(
         suite: name, or path of a suite.toml.
         name: the row's name (default: the class's, in lower case).
         mean, std: per channel, applied inside.
+        classes: names of the module's classes, in the order of its outputs: they are compared with the data's.
+        cast: a module of another floating-point type is cast to float32; False: it is run as it is.
+        watcher: told of everything (default: what is worth a line goes to standard error).
         options: fields of :class:`benchmark.schedule.run.Options`.
+
+    The module is checked as ``assay check`` does, on samples of the suite; what that finds is said, and stands in
+    ``Run.notes``.
 
     Raises:
         UsageError: a name that an entry of the suite has, or an unknown suite or option.
+        EntryError: the module raises on the suite's inputs, or its outputs are not what the suite needs.
+        DataError: the suite's data are missing.
     """
-    import copy
-
-    from benchmark.models.wrap import Model, Reconstructor
+    from benchmark.models.given import take
+    from benchmark.schedule.numerics import default_numerics
 
     name = name or type(module).__name__.lower()
     try:
@@ -116,22 +145,29 @@ def evaluate(
     image = not tasks.lookup(task)[0].images
     if image and (len(mean) or len(std) or one_logit or gradcam_layer):
         raise UsageError(f"suite {suite!r}, task {task!r}: mean, std, one_logit and gradcam_layer are a classifier's")
-    own = copy.deepcopy(module).to(device).float()
-    of_classifier = {"mean": mean, "std": std, "one_logit": one_logit, "gradcam_layer": gradcam_layer}
-    wrapped = (Reconstructor(own) if image else Model(own, **of_classifier)).to(device)  # type: ignore[arg-type]
-    settings = {"mean": list(mean), "std": list(std), "one_logit": one_logit, "gradcam_layer": gradcam_layer}
-    spec = EntrySpec.model_construct(  # a module in memory has no entry.toml to be checked
-        name=name,
-        task=task,
-        input_shape=(),
-        classes=0,
-        factory="",
-        output="image" if image else "logit1" if one_logit else "logits",
-        gradcam_layer=gradcam_layer,
-    )
-    entry = PlannedEntry(name, module_digest(module, settings), spec.task)
     chosen = _options({"models": (name,), **options})
-    return _run(resolve(suite, chosen), device, watcher or Watcher(), chosen, (entry, wrapped, spec))
+    spec, watcher = resolve(suite, chosen), watcher or Speaker()
+    if name in spec.entries:
+        raise UsageError(f"suite {spec.name!r} has an entry {name!r}; give this module another name")
+    settings = {"mean": mean, "std": std, "one_logit": one_logit, "gradcam_layer": gradcam_layer}
+    with default_numerics():
+        data = suite_dataset(spec)
+        given = take(
+            module,
+            first_samples(spec, data),
+            name=name,
+            task=task,
+            image=image,
+            settings=settings,
+            classes=classes,
+            data_classes=data.index(spec.dataset.split).classes,
+            match=lambda own: matched_entry(own, data, spec.dataset.split, spec.dataset.classes),
+            cast=cast,
+            device=device,
+        )
+    for note in given.notes:
+        watcher.said(note)
+    return _run(spec, device, watcher, chosen, given)
 
 
 def leaderboard(suite: str, *, out: str | Path = "results") -> Leaderboard:
@@ -148,45 +184,54 @@ def leaderboard(suite: str, *, out: str | Path = "results") -> Leaderboard:
     return Leaderboard.read(Path(out) / suite)
 
 
-def module_digest(module: nn.Module, settings: dict[str, Any]) -> str:
-    """sha256 over the state, the source of the classes inside, and the preprocessing of a module in memory."""
-    sources = {}
-    for part in module.modules():
-        cls = type(part)
-        if cls.__module__.startswith("torch."):
-            continue
-        try:
-            sources[cls.__qualname__] = inspect.getsource(cls)
-        except (OSError, TypeError):  # defined in an interactive session
-            sources[cls.__qualname__] = cls.__module__
-    state = {
-        key: hashlib.sha256(value.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
-        for key, value in module.state_dict().items()
-    }
-    return digest({"state": state, "repr": repr(module), "sources": sources, "settings": settings})
+def first_samples(suite: SuiteSpec, data: Dataset, count: int = 64) -> Batch:
+    """The first of a suite's samples as its task presents them.
+
+    Raises:
+        DataError: the data are missing or cannot be read.
+    """
+    from benchmark.data.base import Grid
+
+    spec = suite.dataset
+    ids = sample_order(data.index(spec.split), suite.seed, spec.samples)[:count]
+    return tasks.make(suite.task, suite.task_params).present(data.load(spec.split, ids, Grid.of(spec)))
 
 
-def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, memory: Any) -> Run:
+def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, given: Given | None) -> Run:
     from benchmark.report.board import Leaderboard
+    from benchmark.report.explanations import explanation_remarks
     from benchmark.report.write import write_report
+    from benchmark.spec.suites import data_paths
 
-    if memory is not None and memory[0].name in spec.entries:
-        raise UsageError(f"suite {spec.name!r} has an entry {memory[0].name!r}; give this module another name")
-    others = planned_entries(spec, replace(options, models=()) if memory else options, watcher)
-    entries = [*others, memory[0]] if memory is not None else others
+    entries = planned_entries(spec, replace(options, models=()) if given else options, watcher)
+    if given is not None:
+        own, names = given.spec, () if isinstance(given.spec.classes, int) else given.spec.classes
+        count = 2 if own.output == "logit1" else own.class_count
+        entries.append(PlannedEntry(own.name, given.key.digest, own.task, classes=names, class_count=count))
     prepared: Prepared = prepare(spec, entries, options)
 
     def load(cell: Cell, on: str) -> tuple[Any, Any]:
-        if memory is not None and cell.entry == memory[0].digest:
-            return memory[1], memory[2]
+        if given is not None and cell.entry == given.key.digest:
+            return given.model, given.spec
         return load_entry_model(cell, on)
 
     def engine(job: Job) -> None:
         run_here(job, Context(job.store, device, load))
 
     execute_plan(prepared, options, watcher, engine)
-    results, board, explained, _ = write_report(prepared.store.folder)
-    return Run(Leaderboard.of(results, board), explained, prepared.board.counts(), prepared.store.folder)
+    failures = Counter(last_line(end.reason) for end in prepared.board.finished.values() if end.status == "failed")
+    for reason, n in failures.items():
+        watcher.said(f"{spec.name}: {n} cells failed: {reason}")
+    results, board, explained, _ = write_report(prepared.store.folder, data_paths(spec, options.data))
+    return Run(
+        Leaderboard.of(results, board),
+        explained,
+        prepared.board.counts(),
+        prepared.store.folder,
+        notes=given.notes if given is not None else (),
+        failures=dict(failures),
+        remarks=tuple(explanation_remarks(results)),
+    )
 
 
 def _options(given: dict[str, Any]) -> Options:

@@ -10,7 +10,8 @@ AssayError                 what went wrong, what was expected, what to do
 ├── EntryError             a model entry cannot be built, loaded or called
 ├── NotApplicableError     a plugin or a network does not apply to what it was given (the cell is skipped)
 ├── AttackError            an attack could not be run
-├── ExplainerError         an attribution could not be computed, or failed its own check
+├── ExplainerError         an attribution could not be computed
+│   └── RefusedError       an explainer's own check says that it does not fit a network; also a NotApplicableError
 ├── PoisonedError          the process' CUDA context is lost: nothing more can run in this process
 └── StoreError             a record cannot be written or read
 """
@@ -98,7 +99,11 @@ class AttackError(AssayError):
 
 
 class ExplainerError(AssayError):
-    """An attribution could not be computed, or failed its own check."""
+    """An attribution could not be computed."""
+
+
+class RefusedError(NotApplicableError, ExplainerError):
+    """An explainer's own check says that the method does not fit this network; the cell is skipped with this reason."""
 
 
 class PoisonedError(AssayError):

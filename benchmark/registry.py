@@ -14,8 +14,10 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import json
 import pkgutil
+import secrets
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -23,9 +25,12 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from benchmark.code import OURS, code_of, code_of_files
 from benchmark.errors import SpecError, UnknownNameError, UsageError
+from benchmark.files import file_sha256
 
 ENTRY_POINT_GROUP = "assay.plugins"
+PROCESS = f"process-{secrets.token_hex(8)}"  # stands for what cannot be read
 
 
 def canonical(value: object) -> str:
@@ -73,10 +78,16 @@ class Plugin(BaseModel):
         return self.model_dump(mode="json", exclude_defaults=True)
 
     def implementation(self) -> str:
-        """Implementation version, with the library's version where a library does the work."""
+        """Implementation version, with the library's version where a library does the work.
+
+        A plugin that is not Assay's own enters with the digest of its code too: its author may forget the version.
+        """
+        parts = [str(self.version)]
         if self.library:
-            return f"{self.version}+{self.library}=={library_version(self.library)}"
-        return str(self.version)
+            parts.append(f"{self.library}=={library_version(self.library)}")
+        if type(self).__module__.partition(".")[0] != OURS:
+            parts.append(f"code:{foreign_code(type(self))}")
+        return "+".join(parts)
 
     def identity(self) -> dict[str, Any]:
         """What the cell's hash holds of this plugin: name, parameters given, implementation version."""
@@ -227,6 +238,7 @@ def near_key(key: str, known: Iterable[str]) -> str:
 
 _seen_entry_points = False
 _included: dict[Path, str] = {}
+_code: dict[str, str] = {}
 
 
 def load_entry_points() -> None:
@@ -236,6 +248,7 @@ def load_entry_points() -> None:
         _seen_entry_points = True
         for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
             point.load()
+            _code.setdefault(point.module, _short(code_of(point.module)))
 
 
 def include(files: Iterable[Path]) -> None:
@@ -250,6 +263,7 @@ def include(files: Iterable[Path]) -> None:
             continue
         if not path.is_file():
             raise UsageError(f"--include {file}: no such file")
+        content = _short([file_sha256(path), code_of_files([path])])
         name = f"assay_include_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
@@ -261,6 +275,40 @@ def include(files: Iterable[Path]) -> None:
         except Exception as error:
             raise UsageError(f"--include {file}: {type(error).__name__}: {error}") from error
         _included[path] = name
+        _code[name] = content
+
+
+def foreign_code(cls: type) -> str:
+    """Digest of the code of a class that is not Assay's: of its file or package and what that imports.
+
+    Of a class without a file (a notebook's) of its source; without either it is new in every process. What is imported
+    is looked at once a process: it is that which runs.
+    """
+    module = cls.__module__
+    if module not in _code:
+        file = getattr(sys.modules.get(module), "__file__", None)
+        if module == "__main__" and file is None:
+            return _short(inspect.getsource(cls)) if _has_source(cls) else PROCESS
+        alone = [Path(file)] if module == "__main__" and file is not None else []
+        _code[module] = _short([[file_sha256(f) for f in alone], code_of_files(alone)] if alone else code_of(module))
+    return _code[module]
+
+
+def _has_source(cls: type) -> bool:
+    try:
+        return bool(inspect.getsource(cls))
+    except (OSError, TypeError):
+        return False
+
+
+def _short(value: object) -> str:
+    return digest(value)[:16]
+
+
+def plugin_code() -> dict[str, str]:
+    """Digests of the code of all plugins that were included or that installed distributions bring."""
+    load_entry_points()
+    return dict(sorted(_code.items()))
 
 
 def included_files() -> list[Path]:

@@ -1,7 +1,7 @@
 """The floors of the house and what may be imported where (property: every import statement), and how fast it starts.
 
 The oracle is the design: cli > (schedule, report, api) > tasks > (attacks, explainers, metrics) > (models, data) >
-mri > store > (spec, registry, seeds, resources) > errors. What is under ``if TYPE_CHECKING:`` binds nothing.
+mri > store > (spec, registry, seeds, resources, intervals) > errors. What is under ``if TYPE_CHECKING:`` binds nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "benchmark"
 FLOORS = (
     ("errors",),
-    ("spec", "registry", "seeds", "resources"),
+    ("spec", "registry", "seeds", "resources", "files", "code", "intervals"),
     ("store",),
     ("mri",),
     ("models", "data"),
@@ -46,7 +46,7 @@ LIBRARIES = (
 HEAVY = (*LIBRARIES, "sklearn", "matplotlib")
 PLUGIN_PACKAGES = ("attacks", "data", "explainers", "metrics", "tasks")
 # Parts that plan, list, status and report go through: no torch there, not even in helpers.
-TORCH_FREE = ("cli", "errors", "registry", "report", "resources", "seeds", "spec", "store")
+TORCH_FREE = ("cli", "errors", "intervals", "registry", "report", "resources", "seeds", "spec", "store")
 
 
 def part_of(name: str) -> str:

@@ -30,7 +30,7 @@ from benchmark.registry import Family
 from benchmark.report.leaderboard import COUNTS
 from benchmark.report.worth import ORDER as VERDICTS
 from benchmark.schedule.plan import make_attack
-from benchmark.schedule.run import Options
+from benchmark.schedule.request import Options
 from benchmark.spec import entry as entry_spec
 from benchmark.spec import suite as suite_spec
 from benchmark.spec.toml import validate
@@ -121,7 +121,7 @@ def missing(shown: list[str], real: str) -> str | None:
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
-    extra = {"ASSAY_CACHE": str(cache), "ASSAY_PYTHON": sys.executable, "COLUMNS": "100", "OMP_NUM_THREADS": "1"}
+    extra = {"ASSAY_CACHE": str(cache), "ASSAY_PYTHON": sys.executable, "COLUMNS": "160", "OMP_NUM_THREADS": "1"}
     return {**os.environ, **extra, "PYTHONPATH": str(ROOT)}
 
 

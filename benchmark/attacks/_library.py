@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -24,8 +25,15 @@ class Known(NamedTuple):
     random: bool = False
 
 
+USUAL = 2.5  # steps times their length, in budgets: of PGD as it is commonly run
+
+
 class Missing:
     """Default of a parameter that has none, or whose default is not a literal."""
+
+
+class Computed(float):
+    """Default of a parameter that is a product or quotient of numbers."""
 
 
 REQUIRED, NOT_LITERAL = Missing(), Missing()
@@ -87,12 +95,18 @@ def _arguments(args: ast.arguments) -> dict[str, Any]:
 
 
 def _literal(node: ast.expr | None) -> Any:
+    """A default as it stands, or a product or quotient of numbers, such as ``2 / 255``."""
     if node is None:
         return REQUIRED
     try:
         return ast.literal_eval(node)
     except ValueError:
-        return NOT_LITERAL
+        pass
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div | ast.Mult):
+        left, right = _literal(node.left), _literal(node.right)
+        if isinstance(left, int | float) and isinstance(right, int | float):
+            return Computed(left / right if isinstance(node.op, ast.Div) else left * right)
+    return NOT_LITERAL
 
 
 @cache
@@ -120,6 +134,7 @@ class LibraryAttack(Attack, Family):
     table: ClassVar[dict[str, Known]]
     unusable: ClassVar[dict[str, str]]
     hidden: ClassVar[frozenset[str]] = frozenset()  # parameters that the adapter fills in itself
+    counts: ClassVar[tuple[str, ...]] = ("steps", "nb_iter")  # parameters that say how many steps there are
 
     batch_size: int = Field(default=100, ge=1)
     norm: Norm | None = None
@@ -146,6 +161,74 @@ class LibraryAttack(Attack, Family):
             if default is REQUIRED and key not in self.keywords():
                 raise SpecError(f"attack {self.name!r}: {key!r} is missing; give it under params")
         return self
+
+    @model_validator(mode="after")
+    def _cross(self) -> Self:
+        """A step that is not given is the field's 2.5 eps / steps (Madry et al. 2018's code), and part of the key.
+
+        The library's own are fixed numbers that need not reach the border of the ball.
+        """
+        if self.step_key() and not self.steps_given() and self.count():
+            assert self.__pydantic_extra__ is not None
+            self.__pydantic_extra__ |= self.step_of(self.default_step())
+        return self
+
+    def step_key(self) -> str:
+        """The parameter that says how long a step is, as a share of the budget or in units of it; "" without one."""
+        return ""
+
+    def step_of(self, share: float) -> dict[str, Any]:
+        """Parameters by which a step is this share of the budget."""
+        return {self.step_key(): share}
+
+    def steps_given(self) -> bool:
+        """Whether the length of a step was said."""
+        return self.step_key() in self.keywords()
+
+    def step(self, eps: float) -> float | None:
+        """Length of a step as a share of the budget; None where none is known."""
+        value = self.keywords().get(self.step_key())
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def count(self) -> int:
+        """How many steps there are; 1 for a member that makes one, 0 where it is not known."""
+        signature = self.signature() or {}
+        key = next((key for key in self.counts if key in signature), "")
+        value = self.keywords().get(key, signature.get(key)) if key else 1
+        return value if isinstance(value, int) and value > 0 else 0
+
+    def reach(self, eps: float) -> float | None:
+        """Steps times their length against the budget, where the member goes by steps."""
+        step = self.step(eps) if self.step_key() else None
+        return None if step is None else self.count() * step
+
+    def usual(self) -> bool:
+        """Whether its steps are as long as they are by default."""
+        share = self.reach(1.0)
+        return share is not None and abs(share - self.count() * self.default_step()) < 1e-9
+
+    def default_step(self) -> float:
+        """Length of a step that is not given, as a share of the budget."""
+        return USUAL / max(1, self.count())
+
+    def as_recorded(self, params: Mapping[str, Any]) -> Self:
+        """The attack as a record says that it ran: without a step in it, the library's own default held."""
+        order = {key: params[key] for key in self.keywords() if key in params}  # as the suite gave them
+        found = type(self)(member=self.member, **{"norm": self.norm, "kind": self.kind, **order, **params})
+        default = (self.signature() or {}).get(self.step_key())
+        said = set(params) & {self.step_key(), *self.step_of(1.0), "abs_stepsize"}
+        if self.step_key() and not said and isinstance(default, int | float):
+            assert found.__pydantic_extra__ is not None
+            found.__pydantic_extra__[self.step_key()] = float(default)
+        return found
+
+    def longer(self, more: int) -> Self | None:
+        """See :meth:`Attack.longer`."""
+        key = next((key for key in self.counts if key in (self.signature() or {})), "")
+        if self.threat.kind != "fixed" or self.threat.knowledge == "none" or not key or not self.count():
+            return None
+        given = self.model_dump() | {key: self.count() + more}
+        return type(self)(**given)
 
     @classmethod
     def read(cls) -> Source:

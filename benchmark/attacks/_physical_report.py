@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchmark.attacks._pictures import as_picture
 from benchmark.attacks.base import Extras, ProbeResults
+from benchmark.intervals import Groups, rate_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +34,7 @@ def by_distance_and_angle(probes: Sequence[ProbeResults]) -> Extras:
         found.captions[stem] = (
             f"Simulated views of `{probe.name}` on held-out photos: share fooled by distance (metres, down) and angle"
             " (degrees, across), of the views whose clean counterpart is right; the CSV file has n, the share read as"
-            " the target, and Wilson intervals, as if the views of one photo were independent. In the picture, one"
+            " the target, and Wilson intervals over photos. In the picture, one"
             " photo at each distance and angle with what it is read as: green right, red fooled, grey not counted."
         )
         shown = [model for model in probe.models if probe.artefact(model) is not None]
@@ -57,11 +58,11 @@ def table(model: str, rows: pd.DataFrame, probe: ProbeResults) -> pd.DataFrame:
         judged = rows["status"].to_numpy()[at] == "ok"
         line: dict[str, Any] = {"model": model, "distance": distance, "angle": angle, "n": 0}
         for name, value in values.items():
-            inside = value[at][judged & ~np.isnan(value[at])]
-            line["n"] = len(inside)
-            line |= dict(
-                zip((name, f"{name}_low", f"{name}_high"), wilson(int(inside.sum()), len(inside)), strict=True)
-            )
+            counted = judged & ~np.isnan(value[at])
+            inside, photos = value[at][counted], Groups.of(rows["sample"].to_numpy()[at][counted])
+            bounds = rate_interval(inside, photos)
+            line |= {"n": len(inside), name: float(inside.mean()) if len(inside) else np.nan}
+            line |= {f"{name}_low": bounds.low, f"{name}_high": bounds.high}
         found.append(line)
     return pd.DataFrame(found)
 
@@ -70,16 +71,6 @@ def by_angle(table: pd.DataFrame) -> pd.DataFrame:
     """The share fooled, a row a model and distance, a column an angle."""
     wide = table.pivot_table("fooled", ["model", "distance"], "angle", dropna=False).reset_index()
     return wide.rename(columns={name: f"{name:g}°" for name in wide.columns if isinstance(name, float)})
-
-
-def wilson(successes: int, n: int) -> tuple[float, float, float]:
-    """Rate and its 95 % Wilson interval; NaN for nothing."""
-    from scipy.stats import binomtest
-
-    if not n:
-        return np.nan, np.nan, np.nan
-    interval = binomtest(successes, n).proportion_ci(method="wilson")
-    return successes / n, float(interval.low), float(interval.high)
 
 
 def pictures(probe: ProbeResults, models: Sequence[str]) -> Figure:

@@ -61,4 +61,4 @@ def _mean(name: str, of: str, among: str) -> Column:
     values: Callable[[pd.DataFrame], Floats] = lambda rows: np.where(  # noqa: E731
         column(rows, among) == 1, column(rows, of), np.nan
     )
-    return Column(name, "mean", values)
+    return Column(name, "mean", values, of_successes=True)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchmark.attacks._pictures import as_picture
 from benchmark.attacks.base import Extras, ProbeResults
+from benchmark.intervals import auc_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,8 +85,6 @@ def counted(mark: ProbeResults, model: str) -> int:
 
 def detection(mark: ProbeResults, model: str) -> dict[str, tuple[float, float, float]]:
     """``auc_<explainer>`` of the first metric that knows who carries the mark, among samples explained as its class."""
-    from benchmark.metrics._spray import auc
-
     scores = mark.scores(model)
     if not len(scores) or "own_carries" not in scores:
         return {}
@@ -95,7 +94,7 @@ def detection(mark: ProbeResults, model: str) -> dict[str, tuple[float, float, f
     for explainer, rows in scores.groupby("explainer", sort=False):
         inside = rows[rows["own_target"] == mark.attack.target]  # type: ignore[attr-defined]
         values, carries = inside["value"].to_numpy(dtype=float), inside["own_carries"].to_numpy(dtype=float) == 1
-        found[f"auc_{explainer}"] = auc(values, carries)
+        found[f"auc_{explainer}"] = auc_interval(values, carries)
     return found
 
 

@@ -94,6 +94,7 @@ class Column:
         shown: False for a column that stands in the CSV file alone.
         glance: in words what it counts, where it is what the attack is about: a suite without a headline threat model
             shows it at a glance. Empty elsewhere.
+        of_successes: the mean or median is over successes alone; of too few the report leaves it blank.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Column:
     kind: Literal["attack", "fit", "generate", "clean"] = "attack"
     shown: bool = True
     glance: str = ""
+    of_successes: bool = False
 
 
 @dataclass(frozen=True)
@@ -295,6 +297,21 @@ class Attack(Plugin):
         if eps is None:
             raise AttackError(f"attack {self.name!r} needs a budget: give the probe budgets, such as ['8/255']")
         return eps
+
+    def reach(self, eps: float) -> float | None:
+        """The share of the budget that its steps can cover together; None where steps do not bound what it finds.
+
+        Below 1 the attack cannot cross its ball: what it leaves unbroken says nothing of the border.
+        """
+        return None
+
+    def longer(self, more: int) -> Self | None:
+        """The attack with so many steps more, each as long; None where it has no number of steps, or no budget."""
+        steps = getattr(self, "steps", None)
+        judges = self.breaks and not (self.control or self.generates or self.fits or self.reads or self.descends)
+        if self.threat.kind != "fixed" or not judges or not isinstance(steps, int):
+            return None
+        return self.model_copy(update={"steps": steps + more})
 
     def known_level(self, eps: float | None) -> float | None:
         """Noise level ||n|| / ||A x|| that an oracle may know of the attack; None: none but the task's own."""

@@ -1,7 +1,8 @@
 """Any attack of foolbox by class name: ``foolbox:LinfPGD`` (Rauber et al. 2020, doi:10.21105/joss.02607).
 
-Fixed-budget attacks return foolbox's clipped inputs, minimal-norm ones the best they found. Step sizes are foolbox's
-defaults, relative to the budget.
+Fixed-budget attacks return foolbox's clipped inputs, minimal-norm ones the best they found. A step is ``rel_stepsize``
+times the budget, or ``abs_stepsize``; where neither is given it is 2.5 / steps of the budget (foolbox's own default for
+PGD is 1/30, with which 20 steps reach two thirds of the ball).
 """
 
 from __future__ import annotations
@@ -100,6 +101,19 @@ class Foolbox(LibraryAttack):
         if constraint not in ("l2", "linf"):
             raise SpecError(f"attack {self.name!r}: constraint is 'l2' or 'linf', got {constraint!r}")
         return known._replace(norm=constraint)
+
+    def step_key(self) -> str:
+        """``rel_stepsize``, where the member has it."""
+        return "rel_stepsize" if "rel_stepsize" in (self.signature() or {}) else ""
+
+    def steps_given(self) -> bool:
+        """See :meth:`LibraryAttack.steps_given`."""
+        return super().steps_given() or self.keywords().get("abs_stepsize") is not None
+
+    def step(self, eps: float) -> float | None:
+        """See :meth:`LibraryAttack.step`; ``abs_stepsize`` goes before ``rel_stepsize``, as in foolbox."""
+        absolute = self.keywords().get("abs_stepsize")
+        return super().step(eps) if absolute is None else float(absolute) / eps
 
     def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
         """Four attacks need numba, which foolbox does not install."""

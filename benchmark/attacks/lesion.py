@@ -48,6 +48,10 @@ class Lesion(Attack):
     step: float = Field(default=0.25, gt=0)
     refresh: int = Field(default=20, ge=1)
 
+    def reach(self, eps: float) -> float | None:
+        """As of ``measurement-l2``."""
+        return self.steps * self.step * 0.55
+
     @property
     def threat(self) -> Threat:
         """L2 on the measurement, a share of its norm; one outcome is wanted."""

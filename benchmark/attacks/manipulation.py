@@ -72,6 +72,10 @@ class ExplanationManipulation(Attack):
     keep: float = Field(default=0.05, ge=0, le=1)
     points: int = Field(default=8, ge=2)
 
+    def reach(self, eps: float) -> float | None:
+        """Steps times their largest length."""
+        return self.steps * self.step
+
     @model_validator(mode="after")
     def _rising(self) -> Self:
         if not 0 < self.beta[0] <= self.beta[1]:

@@ -177,7 +177,13 @@ class StructureDeepFool(Attack):
     def columns(self) -> tuple[Column, ...]:
         """Median norm over the images that were right and whose prediction changed, and how many those are."""
         return (
-            Column("structure_l2", "median", found_norm, glance="median l2 norm that changes the prediction"),
+            Column(
+                "structure_l2",
+                "median",
+                found_norm,
+                glance="median l2 norm that changes the prediction",
+                of_successes=True,
+            ),
             Column("structure_changed", "rate", lambda rows: column(rows, "param_changed"), False),
         )
 

@@ -1,16 +1,20 @@
 """Any attack of torchattacks by class name: ``torchattacks:APGD`` (Kim 2020, arXiv:2010.01950).
 
-The budget is the constructor's ``eps``. Step sizes (``alpha``, often 2/255) do not scale with it: give them where the
-budgets are far from 8/255. Preprocessing is inside the model, so torchattacks' own normalisation stays off.
+The budget is the constructor's ``eps``. A step (``alpha``; ``lr`` of SPSA) is a number in input units, or a share of
+the budget as text, ``alpha = "0.25 eps"``; where it is not given it is 2.5 / steps of the budget (the library's own,
+often 2/255, does not scale with it), of FFGSM 1.25 (Wong et al. 2020). Preprocessing is inside the model, so
+torchattacks' own normalisation stays off.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import model_validator
 
 from benchmark.attacks._library import Known, LibraryAttack
 from benchmark.attacks.base import Norm, Perturbed, attacks
@@ -55,6 +59,13 @@ NEEDS_CLASSES = {
     "AutoAttack": (4, "its loss looks at the four largest logits"),
     "JSMA": (10, "it aims at class (label + 1) modulo 10"),
 }
+SHARE = re.compile(r"\d+(\.\d+)?(e-?\d+)? eps")
+STEPPING = frozenset(
+    """
+    BIM PGD EOTPGD MIFGSM UPGD NIFGSM SINIFGSM RFGSM FFGSM TPGD Jitter PGDRS DIFGSM TIFGSM VMIFGSM VNIFGSM PGDL2 PGDRSL2
+    SPSA
+    """.split()  # noqa: SIM905
+)
 NEEDS_COLOUR = ("PIFGSM", "PIFGSMPP", "TIFGSM")  # their fixed kernels have three channels
 
 
@@ -81,6 +92,36 @@ class TorchAttacks(LibraryAttack):
         if self.norm not in offered:
             raise SpecError(f"attack {self.name!r} offers the norms {', '.join(offered)}, the probe says {self.norm!r}")
         return self.norm
+
+    @model_validator(mode="after")
+    def _check_step(self) -> Self:
+        value = self.keywords().get(self.step_key())
+        if isinstance(value, str) and not SHARE.fullmatch(value):
+            raise SpecError(
+                f"attack {self.name!r}: {self.step_key()} is a number in input units or a share of the budget such as"
+                f" '0.25 eps', got {value!r}"
+            )
+        return self
+
+    def step_key(self) -> str:
+        """``alpha`` of the attacks that go by its signed or normalised steps, ``lr`` of SPSA."""
+        return {"SPSA": "lr"}.get(self.member, "alpha") if self.member in STEPPING else ""
+
+    def step_of(self, share: float) -> dict[str, Any]:
+        """See :meth:`LibraryAttack.step_of`."""
+        return {self.step_key(): f"{share:.10g} eps"}
+
+    def default_step(self) -> float:
+        """See :meth:`LibraryAttack.default_step`; FFGSM's is that of Wong et al. 2020."""
+        return 1.25 if self.member == "FFGSM" else super().default_step()
+
+    def step(self, eps: float) -> float | None:
+        """See :meth:`LibraryAttack.step`."""
+        value = self.keywords().get(self.step_key())
+        if isinstance(value, str):
+            return float(value.split()[0])
+        absolute = super().step(eps)
+        return None if absolute is None else absolute / eps
 
     def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
         """Too few classes for a targeted attack."""
@@ -123,6 +164,8 @@ class TorchAttacks(LibraryAttack):
         if threat.kind == "fixed":
             eps = self.budget(eps)
             keywords["max_epsilon" if "max_epsilon" in accepted else "eps"] = eps
+            if isinstance(keywords.get(self.step_key()), str):
+                keywords[self.step_key()] = float(keywords[self.step_key()].split()[0]) * eps
         if "norm" in accepted:
             keywords["norm"] = NORM_NAMES[threat.norm]
         if "n_classes" in accepted:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from benchmark.models.entries import Entry
     from benchmark.spec.suite import DatasetSpec
 
+PATIENCE = 5.0  # seconds before a check says in a log what it is at
 STYLES = {"ok": "green", "note": "yellow", "fail": "red", "skip": "dim"}
 
 
@@ -26,6 +29,7 @@ def check(
     name: Annotated[str, typer.Argument(help="The entry's name.")],
     suite: Annotated[str, typer.Option(help="Suite whose dataset and grid are used (default: the entry's).")] = "",
     samples: Annotated[int, typer.Option(min=2, help="How many samples are tried.")] = 256,
+    budget: Annotated[float, typer.Option(min=0, help="Seconds; a slow network is tried on fewer samples.")] = 120.0,
     device: Annotated[str, typer.Option(help="cpu or cuda:0.")] = "cpu",
     entries: Entries = [],  # noqa: B006
     data: Data = [],  # noqa: B006
@@ -34,7 +38,7 @@ def check(
     """Load a model entry and say what is wrong with it; exit code 1 where something is."""
     from benchmark.cli.console import table_console
     from benchmark.errors import EntryError
-    from benchmark.models.check import Result, check_entry
+    from benchmark.models.check import Effort, Result, check_entry
     from benchmark.models.entries import load_entry
     from benchmark.models.weights import ensure_weights
     from benchmark.registry import include as include_files
@@ -47,7 +51,9 @@ def check(
         ensure_weights(entry, lambda line: console.print(line, markup=False, highlight=False), where)
         on = labelled(entry, suite, where, samples)
         console.print(on.said, markup=False, highlight=False)
-        results = check_entry(entry, on.batch, device, classes=on.classes, outputs=on.outputs)
+        with looking() as said:
+            effort = Effort(budget, said)
+            results = check_entry(entry, on.batch, device, classes=on.classes, outputs=on.outputs, effort=effort)
     except EntryError as error:
         results = [Result("weights", "fail", str(error), "correct what the message names, then check again")]
     show(console, entry, results)
@@ -55,12 +61,33 @@ def check(
         raise typer.Exit(1)
 
 
+@contextmanager
+def looking() -> Iterator[Callable[[str, int], None]]:
+    """Say what is looked into: one line that is written over in a terminal; elsewhere a line, where it takes long."""
+    from rich.console import Console
+
+    start = time.monotonic()
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with console.status("building") as status:
+            yield lambda what, samples: status.update(f"{what} ({samples} samples)")
+        return
+
+    def said(what: str, samples: int) -> None:
+        if time.monotonic() - start > PATIENCE:
+            console.print(f"{time.monotonic() - start:.0f} s: {what} ({samples} samples)", highlight=False)
+
+    yield said
+
+
 def show(console: Console, entry: Entry, results: list[Result]) -> None:
     """Print the table: one line a question."""
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("", "check", "found", "what to do", title=f"{entry.name} ({entry.folder})", title_justify="left")
+    table = Table(title=f"{entry.name} ({entry.folder})", title_justify="left")
+    for head in ("", "check", "found", "what to do"):
+        table.add_column(head, overflow="fold")  # a digest or a path is never cut
     for result in results:
         style = STYLES[result.status]
         table.add_row(f"[{style}]{result.status}[/]", escape(result.name), escape(result.found), escape(result.todo))

@@ -29,20 +29,16 @@ def compare(
 
 
 def _compare_files(old: Path, new: Path) -> None:
-    from rich.table import Table
-
     from benchmark.cli.console import table_console
+    from benchmark.cli.tables import print_tables
     from benchmark.report.moved import ORDER, moved
 
     found = moved(old, new)
     console = table_console()
     if found.moves:
-        table = Table(title=f"{old} against {new}", title_justify="left")
-        for head in ("model", "column", "old", "new", "moved"):
-            table.add_column(head, no_wrap=head in ("model", "moved"))
-        for move in found.moves:
-            table.add_row(move.model, move.column, move.old, move.new, move.how)
-        console.print(table)
+        rows = [[move.model, move.column, move.old, move.new, move.how] for move in found.moves]
+        heads = ["model", "column", "old", "new", "moved"]
+        print_tables(console, f"{old} against {new}", heads, rows, keys=2, left=(2, 3, 4))
     counted = [(how, sum(move.how == how for move in found.moves)) for how in ORDER]
     told = [f"{count} {how}" for how, count in counted if count]
     typer.echo(", ".join([*told, f"{found.same} the same"]))
@@ -59,14 +55,14 @@ def _compare_models(suite: str, a: str, b: str, include: list[Path], out: Path) 
     """A table of paired differences."""
     from math import isnan
 
-    from rich.table import Table
-
     from benchmark.cli.console import table_console
     from benchmark.cli.report import results_folder
+    from benchmark.cli.tables import print_tables
     from benchmark.errors import UsageError
     from benchmark.registry import include as include_files
     from benchmark.report.compare import compare as compare_models
     from benchmark.report.results import Results
+    from benchmark.report.worth import CONFOUNDED, family_of
     from benchmark.store.folder import Store
 
     if a == b:
@@ -74,21 +70,25 @@ def _compare_models(suite: str, a: str, b: str, include: list[Path], out: Path) 
     include_files(include)
     results = Results(Store(results_folder(suite, out)))
     found = compare_models(results, a, b)
-    table = Table(title=f"{a} against {b} ({suite})", title_justify="left")
-    for head in ("", a, b, "difference [95 %]", "p", "n", "only 1st", "only 2nd", "in words"):
-        table.add_column(head, justify="left" if head in ("", "in words") else "right")
+    heads, rows = ["", a, b, "difference [95 %]", "p", "n", "only 1st", "only 2nd", "in words"], []
     for row in found:
         numbers = ["–"] * 4
         if not isnan(row.difference):
-            difference = f"{row.difference:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
+            bounds = "" if isnan(row.low) else f" [{row.low:+.3f}, {row.high:+.3f}]"
+            difference = f"{row.difference:+.3f}{bounds}"
             numbers = [f"{row.a:.3f}", f"{row.b:.3f}", difference, f"{row.p:.2g}"]
         only = ["" if count is None else str(count) for count in (row.only_a, row.only_b)]
-        table.add_row(row.quantity, *numbers, str(row.n), *only, row.words)
-    table_console().print(table)
+        rows.append([row.quantity, *numbers, str(row.n), *only, row.words])
+    print_tables(table_console(), f"{a} against {b} ({suite})", heads, rows, loose=(8,))
     for name, text in results.plan["dataset"].get("facts", {}).items():
         typer.echo(f"{name}: {text}.")
     typer.echo(
         "Rates: Newcombe's paired interval, McNemar's exact test; only 1st, only 2nd: samples one alone gets right."
     )
-    typer.echo("Norms (of samples that both lose) and metrics: mean difference, bootstrap, Wilcoxon's signed-rank.")
+    typer.echo("Norms (of samples that both lose) and metrics: mean difference, Wilcoxon's signed-rank test.")
     typer.echo("p values are not corrected for the number of rows.")
+    if any(isnan(row.low) and not isnan(row.difference) for row in found):
+        typer.echo("No interval: one sample or group, a mean of fewer than six, or values that are all the same.")
+    compared = {row.quantity.partition(" · ")[2] for row in found}
+    if any(name in compared and family_of(results.suite, name) == "faithfulness" for name in results.plan["metrics"]):
+        typer.echo(CONFOUNDED)

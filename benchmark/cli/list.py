@@ -89,7 +89,8 @@ def _facts(cls: Any) -> str:
     if getattr(cls, "control", False):
         facts.append("control")
     if hasattr(cls, "higher_is_better"):
-        facts.append({True: "higher is better", False: "lower is better", None: "descriptive"}[cls.higher_is_better])
+        better = None if getattr(cls, "family", "") == "complexity" else cls.higher_is_better  # as the verdict on it
+        facts.append({True: "higher is better", False: "lower is better", None: "descriptive"}[better])
     if getattr(cls, "needs_masks", False):
         facts.append("needs masks")
     text = f"[{', '.join(facts)}]" if facts else ""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import sys
+from pathlib import Path
 
 import typer
 
 from benchmark.cli.check import check
 from benchmark.cli.compare import compare
+from benchmark.cli.explainers import explainers
 from benchmark.cli.label import label
 from benchmark.cli.leaderboard import leaderboard
 from benchmark.cli.list import list_
@@ -47,6 +49,7 @@ for _name, _command in (
     ("check", check),
     ("train", train),
     ("metrics", metrics),
+    ("explainers", explainers),
 ):
     app.command(_name)(_command)
 
@@ -54,6 +57,7 @@ for _name, _command in (
 def main() -> None:
     """Entry point of the command line."""
     from benchmark.errors import AssayError, UsageError
+    from benchmark.files import FAULTS, why
 
     # tables live to the end of a command: looking for garbage in them takes a fifth of a report
     gc.set_threshold(100_000)
@@ -66,6 +70,11 @@ def main() -> None:
         print(f"assay: {error}", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
+        sys.exit(1)
+    except FAULTS as error:  # of a disk, or of a file that nobody named
+        named = getattr(error, "filename", None)
+        place = f"{named}: " if named else ""
+        print(f"assay: {place}{why(error, Path(str(named)) if named else None)}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -51,8 +51,11 @@ def _list() -> None:
     found = own()
     width = max(len(metric.name) for metric in found)
     for metric in found:
-        better = {True: "higher", False: "lower", None: "-"}[metric.higher_is_better]
-        typer.echo(f"{metric.name:<{width}}  {metric.family:<13} {better:<7} {verdict(metric)}")
+        said = verdict(metric)
+        better = (
+            "-" if said == "descriptive only" else {True: "higher", False: "lower", None: "-"}[metric.higher_is_better]
+        )
+        typer.echo(f"{metric.name:<{width}}  {metric.family:<13} {better:<7} {said}")
 
 
 def _measure(only: list[str], perturbations: int, draws: int, samples: int, workers: int, table: Path | None) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmark.schedule.board import Board, Finished
-from benchmark.schedule.engine import Watcher
-from benchmark.spec.cell import Cell
-from benchmark.store.record import last_line
+from benchmark.schedule.watcher import Watcher
+
+if TYPE_CHECKING:
+    from benchmark.schedule.board import Board, Finished
+    from benchmark.spec.cell import Cell
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
 
@@ -29,7 +30,7 @@ class PlainWatcher(Watcher):
 
     def ended(self, finished: Finished) -> None:
         if finished.status == "failed" and not finished.blocked:
-            self._print(f"failed: {finished.cell.label}: {last_line(finished.reason)}")
+            self._print(f"failed: {finished.cell.label}: {finished.last_line}")
         now = time.monotonic()
         if now - self.last >= PLAIN_EVERY or (not self.board.left and not self.complete):
             self.complete = not self.board.left
@@ -88,7 +89,7 @@ class LiveWatcher(Watcher):
 
     def ended(self, finished: Finished) -> None:
         if finished.status == "failed" and not finished.blocked:
-            self._print(f"failed: {finished.cell.label}: {last_line(finished.reason)}")
+            self._print(f"failed: {finished.cell.label}: {finished.last_line}")
         done = self.board.total - self.board.left
         self.progress.update(self.task, completed=done, failed=self.board.counts()["failed"])
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.options import RESULTS, Columns, Include, Out, Sort, SuiteName, TableFormat
+from benchmark.cli.options import RESULTS, Columns, Data, Include, Out, Sort, SuiteName, TableFormat
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from benchmark.attacks.base import Extras
@@ -25,6 +27,7 @@ def report(
     columns: Columns = "",
     sort: Sort = "",
     html: Html = False,
+    data: Data = [],  # noqa: B006
     include: Include = [],  # noqa: B006
     out: Out = RESULTS,
 ) -> None:
@@ -34,6 +37,7 @@ def report(
     """
     from benchmark.errors import UsageError
     from benchmark.registry import include as include_files
+    from benchmark.spec.suites import parse_pairs
 
     include_files(include)
     if table_format or columns or sort:
@@ -45,7 +49,8 @@ def report(
         print_boards([Leaderboard.read(results_folder(suite, out))], table_format or "text", columns, sort)
         return
     folders = [results_folder(suite, out), *parts_folders(suite, out)]
-    written = [_report_one(folder, part=i > 0) for i, folder in enumerate(folders)]
+    where = where_of(suite, folders, parse_pairs(data, "--data"))
+    written = [_report_one(folder, where, part=i > 0) for i, folder in enumerate(folders)]
     combine(results_folders(suite, out))
     if html:
         from benchmark.report.page import write_page
@@ -55,12 +60,14 @@ def report(
             typer.echo(f"page: {write_page(*tables, others)}")
 
 
-def _report_one(folder: Path, *, part: bool) -> tuple[Results, pd.DataFrame, pd.DataFrame, Extras]:
+def _report_one(
+    folder: Path, where: Mapping[str, Path], *, part: bool
+) -> tuple[Results, pd.DataFrame, pd.DataFrame, Extras]:
     from benchmark.cli.tables import print_report
     from benchmark.report.versions import outdated
     from benchmark.report.write import write_report
 
-    written = results, board, explained, found = write_report(folder)
+    written = results, board, explained, found = write_report(folder, where)
     print_report(results, board, explained, found, part=part)
     for each in outdated(results.plan):
         if not each.own:  # the others stand under the table
@@ -69,6 +76,26 @@ def _report_one(folder: Path, *, part: bool) -> tuple[Results, pd.DataFrame, pd.
         typer.echo(f"{results.stray} records belong to no cell of this plan; they are not mixed in")
     typer.echo(f"leaderboard: {folder / ('leaderboard.md' if part else 'leaderboard.csv')}")
     return written
+
+
+def where_of(suite: str, folders: list[Path], given: Mapping[str, Path]) -> dict[str, Path]:
+    """Dataset label to where its data lie, which pictures need: as the suite says, where it is here, or ``--data``.
+
+    Raises:
+        UnknownNameError: ``--data`` names a dataset of none of these results.
+    """
+    from benchmark.errors import UnknownNameError, UsageError
+    from benchmark.report.results import labels_of
+    from benchmark.spec.suites import data_paths, load_suite
+
+    known = labels_of(folders) if given else []
+    for name in given:
+        if name not in known:
+            raise UnknownNameError("dataset", name, known, f"--data, results of {suite}")
+    try:
+        return data_paths(load_suite(suite), given)
+    except UsageError:  # results that somebody handed in, of a suite that is not here
+        return dict(given)
 
 
 def results_folder(suite: str, out: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,9 +10,14 @@ import typer
 from benchmark.cli.options import RESULTS, Data, Device, Entries, Include, Models, Only, Out, SuiteName, Workers, listed
 
 if TYPE_CHECKING:
-    from benchmark.schedule.engine import Watcher
-    from benchmark.schedule.plan import PlannedEntry
-    from benchmark.schedule.run import Options, Prepared
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from benchmark.cli.finished import Said
+    from benchmark.schedule.estimate import Estimate
+    from benchmark.schedule.request import Options, PlannedEntry
+    from benchmark.schedule.run import Prepared
+    from benchmark.schedule.watcher import Watcher
     from benchmark.spec.suite import SuiteSpec
 
 INTERRUPTED = 130
@@ -28,21 +34,27 @@ def run(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads a worker.")] = 1,
     keep_inputs: Annotated[str | None, typer.Option(help="Perturbed inputs to keep: none, broken or all.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be computed, and stop.")] = False,
+    estimate: Annotated[bool, typer.Option(help="Dry run: estimate also what was never computed yet.")] = True,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start nothing new after the first failure.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try parked failures again.")] = False,
     engine: Annotated[str, typer.Option(help="local, or ray for several machines.")] = "local",
     address: Annotated[str | None, typer.Option(help="Ray cluster: HOST:PORT or auto (default: its own).")] = None,
     records: Annotated[str, typer.Option(help="With ray, who writes records: driver, shared, or a URL.")] = "driver",
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Read all data, weights and code anew; say where the cache was wrong.")
+    ] = False,
     entries: Entries = [],  # noqa: B006
     data: Data = [],  # noqa: B006
     include: Include = [],  # noqa: B006
     out: Out = RESULTS,
 ) -> None:
     """Run a suite; the same command resumes it, and computes only what is not known yet."""
+    from benchmark.cli.console import say_rehash
+    from benchmark.cli.finished import Finished, heard, remember_run, remembered_run
     from benchmark.cli.progress import watcher_for
-    from benchmark.cli.report import combine, results_folders
+    from benchmark.files import rehashing
     from benchmark.registry import include as include_files
-    from benchmark.schedule.run import Options, planned_entries, resolve_all
+    from benchmark.schedule.request import Options, planned_entries, resolve_all
     from benchmark.spec.suites import parse_pairs
 
     include_files(include)
@@ -65,48 +77,75 @@ def run(
         records=records,
     )
     watcher = watcher_for()
-    whole = resolve_all(suite, options)
-    planned = [planned_entries(spec, own, watcher) for spec, own in whole]  # a wrong name in a part is said first
-    fine = [
-        _run_one(spec, own, found, watcher, dry_run, part=i > 0)
-        for i, ((spec, own), found) in enumerate(zip(whole, planned, strict=True))
-    ]
-    if not dry_run:
+    with rehashing() if rehash else nullcontext() as looked:
+        whole = resolve_all(suite, options)
+        planned = [planned_entries(spec, own, watcher) for spec, own in whole]  # a wrong name in a part is said first
+        asked = [(spec, own, found) for (spec, own), found in zip(whole, planned, strict=True)]
+        if not (dry_run or rehash) and (known := remembered_run(asked)) is not None:
+            for text in known.lines():
+                typer.echo(text, nl=False)
+            return
+        ran = [
+            _run_one(spec, own, found, watcher, (dry_run, estimate), part=i > 0)
+            for i, (spec, own, found) in enumerate(asked)
+        ]
+    say_rehash(looked)
+    if dry_run:
+        return
+    from benchmark.cli.report import combine, results_folders
+
+    with heard() as combined:
         combine(results_folders(suite, out, whole[0][0].name))
-    if not all(fine):
+    if not all(fine for fine, _ in ran):
         raise typer.Exit(1)
+    remember_run(asked, Finished([said for _, said in ran if said is not None], combined.getvalue()))
 
 
 def _run_one(
-    spec: SuiteSpec, options: Options, entries: list[PlannedEntry], watcher: Watcher, dry_run: bool, *, part: bool
-) -> bool:
-    """Run one suite and print its tables; False where cells failed or were not started."""
+    spec: SuiteSpec,
+    options: Options,
+    entries: list[PlannedEntry],
+    watcher: Watcher,
+    dry: tuple[bool, bool],
+    *,
+    part: bool,
+) -> tuple[bool, Said | None]:
+    """Run one suite and print its tables: whether all is fine (no cell failed or was left), and what was said.
+
+    ``dry``: only say what would be computed, and whether to estimate what nothing is known of.
+    """
     from benchmark.schedule.run import execute_plan, prepare
 
     prepared = prepare(spec, entries, options)
-    if dry_run:
-        _say_plan(prepared)
-        return True
-    _say_start(prepared)
+    if dry[0]:
+        from benchmark.schedule.estimate import Estimate, estimated
+
+        _say_plan(prepared, estimated(prepared, options.threads) if dry[1] else Estimate())
+        return True, None
+    start = _say_start(prepared)
     try:
         execute_plan(prepared, options, watcher)
     except KeyboardInterrupt:
         typer.echo(f"\nInterrupted: {len(prepared.board.finished)} cells finished and kept;"
                    " the same command goes on from there.", err=True)  # fmt: skip
         raise typer.Exit(INTERRUPTED) from None
-    return _say_end(prepared, part)
+    return _say_end(prepared, options.data, start, part)
 
 
-def _say_plan(prepared: Prepared) -> None:
+def _say_plan(prepared: Prepared, first: Estimate) -> None:
     board, plan = prepared.board, prepared.plan
     seconds, unknown = board.seconds_left()
+    seconds, unknown = seconds + first.seconds, unknown - first.cells
     typer.echo(f"suite {plan.suite.name}: {len(plan.entries)} entries, {len(plan.samples)} samples")
     typer.echo(f"cells: {len(prepared.selected)}, known: {len(board.known)}, to compute: {board.total}")
     _say_data(prepared)
     if board.total:
-        estimate = f"about {seconds:.0f} s of one worker" if unknown < board.total else "unknown (nothing like it yet)"
+        estimate = f"about {seconds:.2g} s of one worker" if unknown < board.total else "unknown (nothing like it yet)"
         extra = f", and {unknown} cells without an earlier record" if 0 < unknown < board.total else ""
         typer.echo(f"estimated time: {estimate}{extra}")
+        if first.a_call:
+            calls = ", ".join(f"{model} {1e3 * cost:.2g} ms" for model, cost in first.a_call.items())
+            typer.echo(f"  calls a sample, counted on a small network, times a forward's measured cost: {calls}")
     for kind in ("clean", "fit", "attack", "generate", "explain", "score", "similarity", "drift"):
         cells = [cell for cell in prepared.selected if cell.kind == kind]
         if cells:
@@ -125,34 +164,40 @@ def _say_data(prepared: Prepared) -> None:
         typer.echo(f"{name}: {words}")
 
 
-def _say_start(prepared: Prepared) -> None:
+def _say_start(prepared: Prepared) -> str:
+    """Print what is about to be done; returns the part of the line without counts."""
     board, plan = prepared.board, prepared.plan
     names = ", ".join(entry.name for entry in plan.entries)
-    typer.echo(
-        f"{plan.suite.name}: {len(plan.samples)} samples, {len(plan.entries)} entries ({names});"
-        f" {len(board.known)} cells known, {board.total} to compute"
-    )
+    start = f"{plan.suite.name}: {len(plan.samples)} samples, {len(plan.entries)} entries ({names})"
+    typer.echo(f"{start}; {len(board.known)} cells known, {board.total} to compute")
+    return start
 
 
-def _say_end(prepared: Prepared, part: bool) -> bool:
+def _say_end(prepared: Prepared, data: Mapping[str, Path], start: str, part: bool) -> tuple[bool, Said | None]:
+    """Print the tables and the counts; see :func:`_run_one`."""
+    from benchmark.cli.finished import Said, heard
     from benchmark.cli.tables import print_report
     from benchmark.errors import NoRecordsError
     from benchmark.report.write import write_report
+    from benchmark.spec.suites import data_paths
 
     counts = prepared.board.counts()
     left = prepared.board.left
     try:
-        results, board, explained, found = write_report(prepared.store.folder)
+        results, board, explained, found = write_report(prepared.store.folder, data_paths(prepared.plan.suite, data))
     except NoRecordsError as error:
         typer.echo(f"assay: {error}", err=True)
-        return False
-    print_report(results, board, explained, found, part=part)
+        return False, None
+    with heard() as report:
+        print_report(results, board, explained, found, part=part)
     typer.echo(
         f"computed {counts['done']}, known {counts['known']}, failed {counts['failed']}, skipped {counts['skipped']}"
         + (f", not started {left}" if left else "")
     )
-    typer.echo(f"leaderboard: {prepared.store.folder / ('leaderboard.md' if part else 'leaderboard.csv')}")
+    where = prepared.store.folder / ("leaderboard.md" if part else "leaderboard.csv")
+    typer.echo(f"leaderboard: {where}")
     parked = sum(status == "failed" for status in prepared.board.known.values())
     if parked:
         typer.echo(f"{parked} failed before and are parked; --retry-failed tries them again", err=True)
-    return not (counts["failed"] or parked or left)
+    cells = len({cell.hash for cell in prepared.selected})
+    return not (counts["failed"] or parked or left), Said(start, cells, report.getvalue(), str(where))

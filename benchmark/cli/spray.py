@@ -29,7 +29,7 @@ def spray(
     out: Out = RESULTS,
 ) -> None:
     """Cluster the heatmaps of one class (SpRAy) and draw them; reads what a finished run left, needs no model."""
-    from benchmark.cli.report import results_folder
+    from benchmark.cli.report import results_folder, where_of
     from benchmark.registry import include as include_files
     from benchmark.report.draw import as_png
     from benchmark.report.results import Results
@@ -47,7 +47,7 @@ def spray(
         class_,
         neighbours=neighbours,
         pool=pool,
-        where=parse_pairs(data, "--data"),
+        where=where_of(suite, [folder], parse_pairs(data, "--data")),
     )
     file = picture or folder / "figures" / f"spray_{model}_{found.explainer}_{found.number}.png"
     write_atomic(file, as_png(found.draw(), found.words))

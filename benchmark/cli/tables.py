@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import pandas as pd
 
 from benchmark.attacks.base import Extras
-from benchmark.cli.console import table_console
+from benchmark.cli.console import blocks, first_of_each, fitted, height, table_console
 from benchmark.report.board import Leaderboard
 from benchmark.report.columns import arrows, own_names, query_names, shown_columns
 from benchmark.report.combined import TITLE as COMBINED
-from benchmark.report.combined import Combined, main_columns, words
+from benchmark.report.combined import Combined, cell, main_columns, words
 from benchmark.report.drift import SHOWN, TITLE, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
-from benchmark.report.explanations import one_method, scoring_lines
+from benchmark.report.explanations import explanation_remarks, one_method, scoring_lines
 from benchmark.report.flags import flags
 from benchmark.report.formats import said, texts
 from benchmark.report.probes import published
@@ -20,9 +23,11 @@ from benchmark.report.results import Results
 from benchmark.report.text import MANY, cell_text, number
 from benchmark.report.worth import worth
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 MOST_ROWS = 40  # of an attack's own table
 MOST_METRICS = 10  # that stand side by side in a terminal
-ACROSS = 7  # columns of a table with many models
 
 
 def print_report(
@@ -57,170 +62,112 @@ def print_report(
         console.print(f"  {status}: {label}: {reason}", markup=False)
 
 
-def print_leaderboard(console: object, board: Leaderboard) -> None:
-    """One row a quantity and one column a model; of many models one row a model, some quantities at a time."""
-    from rich.console import Console
-    from rich.table import Table
-
-    assert isinstance(console, Console)
-    names, models = board.page()[1:], list(board.frame["model"])
+def print_leaderboard(console: Console, board: Leaderboard) -> None:
+    """One row a quantity and one column a model, or one row a model, whichever is shorter; some columns at a time."""
+    names, models = board.page()[1:], [str(model) for model in board.frame["model"]]
     cells = texts(board, names)
-    if len(models) > MANY:  # too many to stand side by side
-        for i in range(0, len(names), ACROSS):
-            table = Table(title=None if i else board.title, title_justify="left")
-            table.add_column("model", no_wrap=True)
-            for name in names[i : i + ACROSS]:
-                table.add_column(name.replace("_", " "), justify="right")
-            for model, row in zip(models, cells, strict=True):
-                table.add_row(model, *row[i : i + ACROSS])
-            console.print(table)
-        return
-    table = Table(title=board.title, title_justify="left")
-    table.add_column("")
-    for model in models:
-        table.add_column(model, justify="right")
-    for k, name in enumerate(names):
-        table.add_row(name, *[row[k] for row in cells])
-    console.print(table)
+    across = [[name, *[row[k] for row in cells]] for k, name in enumerate(names)]
+    down = [[model, *row] for model, row in zip(models, cells, strict=True)]
+    heads = ["model", *[name.replace("_", " ") for name in names]]
+    lines = height(["", *models], across, console.width)
+    several = len(blocks(["", *models], across, width=console.width)) > 1
+    if len(models) > MANY or (several and height(heads, down, console.width) < lines):
+        print_tables(console, board.title, heads, down)
+    else:
+        print_tables(console, board.title, ["", *models], across)
 
 
-def _print_published(console: object, beside: pd.DataFrame) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    assert isinstance(console, Console)
-    table = Table(title="Beside published figures", title_justify="left")
-    for name in ("model", "column", "ours", "published", "source"):
-        table.add_column(name, justify="right" if name in ("ours", "published") else "left")
-    for _, row in beside.iterrows():
-        table.add_row(*[cell_text(row, name) for name in ("model", "column", "ours", "published", "source")])
-    console.print(table)
+def print_tables(
+    console: Console, title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], **options: Any
+) -> None:
+    """See :func:`benchmark.cli.console.fitted`."""
+    for table in fitted(title, heads, rows, width=console.width, **options):
+        console.print(table)
 
 
-def _print_own(console: object, stem: str, table: pd.DataFrame) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _print_published(console: Console, beside: pd.DataFrame) -> None:
+    names = ["model", "column", "ours", "published", "source"]
+    rows = [[cell_text(row, name) for name in names] for _, row in beside.iterrows()]
+    print_tables(console, "Beside published figures", names, rows, left=(1, 4), loose=(4,))
 
-    assert isinstance(console, Console)
+
+def _print_own(console: Console, stem: str, table: pd.DataFrame) -> None:
     if len(table) > MOST_ROWS:
         return
-    names = [str(name) for name in table]
-    names = [name for name in names if not name.endswith(("_low", "_high"))]
-    shown = Table(title=stem.replace("_", " "), title_justify="left")
-    for i, name in enumerate(names):
-        shown.add_column(name, no_wrap=i == 0)
-    for _, row in table.iterrows():
-        shown.add_row(*[cell_text(row, name) for name in names])
-    console.print(shown)
+    names = [name for name in map(str, table) if not name.endswith(("_low", "_high"))]
+    rows = [[cell_text(row, name) for name in names] for _, row in table.iterrows()]
+    print_tables(console, stem.replace("_", " "), names, rows, left=range(len(names)))
 
 
-def _print_explanations(console: object, results: Results, explained: pd.DataFrame) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    assert isinstance(console, Console)
+def _print_explanations(console: Console, results: Results, explained: pd.DataFrame) -> None:
     heads = arrows(results)
     if len(heads) > MOST_METRICS:
         console.print(f"  explanations by {len(heads)} metrics: leaderboard.md, explanations.csv", markup=False)
         return
-    table = Table(title="Explanations (means; arrows say which way is better)", title_justify="left")
-    for name in ("model", "explainer"):
-        table.add_column(name, no_wrap=True)
-    for head in heads.values():
-        table.add_column(head.replace("_", " "), justify="right")
-    last = None
-    for _, row in explained.iterrows():
-        if last not in (None, row["model"]):
-            table.add_section()
-        shown = row["model"] if row["model"] != last else ""
-        last = row["model"]
+    models, sections = first_of_each([str(model) for model in explained["model"]])
+    rows = []
+    for model, (_, row) in zip(models, explained.iterrows(), strict=True):
         values = ["–" if pd.isna(row[name]) else f"{row[name]:.3f}" for name in heads]
-        table.add_row(shown, row["explainer"] + (" (control)" if row["control"] else ""), *values)
-    console.print(table)
+        rows.append([model, row["explainer"] + (" (control)" if row["control"] else ""), *values])
+    names = ["model", "explainer", *[head.replace("_", " ") for head in heads.values()]]
+    title = "Explanations (means; arrows say which way is better)"
+    print_tables(console, title, names, rows, keys=2, sections=sections)
 
 
-def _print_ranks(console: object, results: Results) -> None:
+def _print_ranks(console: Console, results: Results) -> None:
     """Which explainers are one method, their ranks, and what the controls say of the metrics."""
-    from rich.console import Console
-    from rich.table import Table
-
-    assert isinstance(console, Console)
-    for line in (*scoring_lines(results), *(f"verdict, {each}" for each in worth(results)), *one_method(results)):
+    worths = [f"verdict, {each}" for each in worth(results)]
+    for line in (*explanation_remarks(results), *scoring_lines(results), *worths, *one_method(results)):
         console.print(f"  {line}", markup=False)
     ranked = explainer_ranks(results)
     if len(ranked) and len(results.suite.metrics) > MOST_METRICS:
-        console.print(_mean_ranks(ranked))
+        _print_mean_ranks(console, ranked)
     elif len(ranked):
-        table = Table(title="Ranks of explainers (1 + methods that are significantly better)", title_justify="left")
         names = [str(name) for name in ranked if name not in ("model", "explainer", "one_method_with")]
-        for name in ("model", "explainer"):
-            table.add_column(name, no_wrap=True)
-        for name in names:
-            table.add_column(name.removeprefix("rank_").replace("_", " "), justify="right")
-        last = None
-        for _, row in ranked.iterrows():
-            if last not in (None, row["model"]):
-                table.add_section()
-            shown, last = row["model"] if row["model"] != last else "", row["model"]
+        models, sections = first_of_each([str(model) for model in ranked["model"]])
+        rows = []
+        for model, (_, row) in zip(models, ranked.iterrows(), strict=True):
             ranks = ["–" if pd.isna(row[name]) else f"{row[name]:.3g}" for name in names]
-            table.add_row(shown, row["explainer"], *ranks)
-        console.print(table)
+            rows.append([model, row["explainer"], *ranks])
+        heads = ["model", "explainer", *[name.removeprefix("rank_").replace("_", " ") for name in names]]
+        title = "Ranks of explainers (1 + methods that are significantly better)"
+        print_tables(console, title, heads, rows, keys=2, sections=sections)
     for line in control_lines(results):
         console.print(f"  {line}", markup=False)
 
 
-def _mean_ranks(ranked: pd.DataFrame) -> object:
+def _print_mean_ranks(console: Console, ranked: pd.DataFrame) -> None:
     """Mean rank of each explainer over the metrics that pass their controls, a column a model."""
-    from rich.table import Table
-
-    table = Table(title="Mean rank of explainers", title_justify="left")
-    table.add_column("explainer")
     wide = ranked.pivot(index="explainer", columns="model", values="mean_rank")
     wide = wide.reindex(index=list(dict.fromkeys(ranked["explainer"])), columns=list(dict.fromkeys(ranked["model"])))
-    for model in wide:
-        table.add_column(str(model), justify="right")
-    for explainer, row in wide.iterrows():
-        table.add_row(str(explainer), *["–" if pd.isna(value) else f"{value:.2f}" for value in row])
-    return table
+    rows = [[str(name), *["–" if pd.isna(value) else f"{value:.2f}" for value in row]] for name, row in wide.iterrows()]
+    print_tables(console, "Mean rank of explainers", ["explainer", *map(str, wide)], rows)
 
 
-def _print_drift(console: object, attacked: pd.DataFrame) -> None:
+def _print_drift(console: Console, attacked: pd.DataFrame) -> None:
     """What the attacks did to the attributions; nothing where no explainer names one."""
-    from rich.console import Console
-    from rich.table import Table
-
-    assert isinstance(console, Console)
     if not len(attacked) or len(attacked) > MOST_ROWS:
         return
-    table = Table(title=TITLE, title_justify="left")
-    for name in SHOWN:
-        table.add_column(name.replace("_", " "), no_wrap=name in ("model", "explainer", "attack"))
+    rows = []
     for _, row in attacked.iterrows():
         cells = {name: number(row[name]) for name in SHOWN} | {"spearman_kept": cell_text(row, "spearman_kept")}
         cells["explainer"] += " (control)" if row["control"] else ""
-        table.add_row(*[cells[name] for name in SHOWN])
-    console.print(table)
+        rows.append([cells[name] for name in SHOWN])
+    heads = [name.replace("_", " ") for name in SHOWN]
+    print_tables(console, TITLE, heads, rows, keys=4, left=range(len(SHOWN)))
 
 
 def print_combined(found: Combined) -> None:
     """Robustness beside explanation quality, a row a quantity and a column a model; of many models a row a model."""
-    from rich.table import Table
-
     console, heads, several = table_console(), main_columns(found), found.table["suite"].nunique() > 1
-    table = Table(title=COMBINED, title_justify="left")
-    rows = [row for _, row in found.table.iterrows()]
-    if len(rows) > MANY:
-        for name, head in heads.items():
-            table.add_column(head.replace("_", " "), no_wrap=name in ("suite", "model"))
-        for row in rows:
-            table.add_row(*[number(row[name]) for name in heads])
+    lines = [row for _, row in found.table.iterrows()]
+    if len(lines) > MANY:
+        rows = [[number(row[name]) for name in heads] for row in lines]
+        print_tables(console, COMBINED, [head.replace("_", " ") for head in heads.values()], rows)
     else:
-        table.add_column("")
-        for row in rows:
-            table.add_column(f"{row['model']}\n{row['suite']}" if several else row["model"], justify="right")
-        for name, head in heads.items():
-            if name not in ("suite", "model"):
-                table.add_row(head.replace("_", " "), *[cell_text(row, name) for row in rows])
-    console.print(table)
-    for line in words(found):
+        names = [name for name in heads if name not in ("suite", "model")]
+        rows = [[heads[name].replace("_", " "), *[cell(row, name) for row in lines]] for name in names]
+        models = [f"{row['model']}\n{row['suite']}" if several else str(row["model"]) for row in lines]
+        print_tables(console, COMBINED, ["", *models], rows)
+    for line in (*words(found), *found.remarks):
         console.print(f"  {line}", markup=False)

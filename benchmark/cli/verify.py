@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.console import say_lines
+from benchmark.cli.console import say_lines, say_rehash
 from benchmark.cli.options import RESULTS, Data, Device, Entries, Include, Out, SuiteName, Workers, listed
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmark.schedule.recompute import Verified
-    from benchmark.schedule.run import Options
+    from benchmark.schedule.request import Options
 
 
 def verify(
@@ -32,12 +32,16 @@ def verify(
     include: Include = [],  # noqa: B006
     out: Out = RESULTS,
 ) -> None:
-    """Compute a random share of the cells again and compare; judge all kept perturbed inputs by the verifier alone."""
+    """Compute a random share of the cells again and compare; judge all kept perturbed inputs by the verifier alone.
+
+    All data, weights and code are read anew, whatever the cache remembers of them.
+    """
     from benchmark.cli.progress import watcher_for
     from benchmark.cli.report import parts_folders, results_folder
+    from benchmark.files import rehashing
     from benchmark.registry import include as include_files
     from benchmark.schedule.recompute import verify as verify_suite
-    from benchmark.schedule.run import Options, resolve
+    from benchmark.schedule.request import Options, resolve
     from benchmark.spec.suites import parse_pairs
 
     include_files(include)
@@ -52,11 +56,13 @@ def verify(
     )
     drawn = secrets.randbelow(1_000_000) if seed is None else seed  # one that is known is one to lie around
     good = True
-    for folder, own in _asked(suite, [results_folder(suite, out), *parts_folders(suite, out)], options):
-        name = suite if suite.endswith(".toml") else folder.name
-        found = verify_suite(resolve(name, own), own, watcher_for(), sample, drawn)
-        _say(folder.name, found, drawn)
-        good &= found.good
+    with rehashing() as looked:
+        for folder, own in _asked(suite, [results_folder(suite, out), *parts_folders(suite, out)], options):
+            name = suite if suite.endswith(".toml") else folder.name
+            found = verify_suite(resolve(name, own), own, watcher_for(), sample, drawn)
+            _say(folder.name, found, drawn)
+            good &= found.good
+    say_rehash(looked)
     if not good:
         raise typer.Exit(1)
 
@@ -87,9 +93,7 @@ def _say(name: str, found: Verified, seed: int) -> None:
         f" {len(found.compared)} cells computed again: {counts['same']} the same, {counts['close']} within rounding,"
         f" {counts['differs']} not reproduced"
     )
-    say_lines(
-        [f"not reproduced: {e.label} ({e.hash[:12]}): {e.words}" for e in found.compared if e.verdict == "differs"]
-    )
+    say_lines([f"not reproduced: {e.label} ({e.hash}): {e.words}" for e in found.compared if e.verdict == "differs"])
     say_lines([f"within rounding: {e.label}: {e.words}" for e in found.compared if e.verdict == "close"])
     say_lines([f"cannot be computed here ({n} cells): {reason}" for reason, n in found.changed.items()])
     typer.echo(f"  {found.judged:,} kept perturbed inputs judged again: {len(found.refuted)} verdicts not confirmed")

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.data._kspace import as_sample, centre_crop, grid_size, pad_to_shape
-from benchmark.data.base import Grid, cache_folder
+from benchmark.data.base import Grid
 from benchmark.errors import DataError
+from benchmark.files import cache_folder
 from benchmark.mri.arrays import fft, ifft
 from benchmark.registry import digest, library_version
 

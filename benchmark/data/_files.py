@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.data._faults import why
 from benchmark.data._left_out import count, is_debris, kinds
 from benchmark.data._pictures import SUFFIXES
 from benchmark.data.base import Dataset, Split
 from benchmark.errors import DataError
+from benchmark.files import Stamp, stamp, why
 
 IDX = ("-ubyte", "-ubyte.gz", ".idx", ".idx.gz")
 READERS: dict[str, tuple[str, ...]] = {
@@ -176,13 +176,8 @@ def chosen_slices(slices: Slices, count: int) -> list[int]:
 
 
 def useful_groups(groups: Sequence[str]) -> tuple[str, ...] | None:
-    """The groups, or None where all samples are of one: a bootstrap over one group would show no spread at all."""
-    return tuple(groups) if len(set(groups)) > 1 else None
-
-
-def file_stats(files: Sequence[Path]) -> list[list[Any]]:
-    """Name, size and time of each file, for a fingerprint."""
-    return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    """The groups, also where all samples are of one (then nothing has an interval); None without samples."""
+    return tuple(groups) or None
 
 
 def npz_keys(dataset: Dataset) -> list[str]:
@@ -210,7 +205,7 @@ def npz_array(dataset: Dataset, key: str) -> NDArray[Any]:
     """
     file = given_path(dataset)
     try:
-        return _array(file.resolve(), key, file.stat().st_mtime_ns)
+        return _array(file, key, stamp(file))
     except Exception as error:  # zipfile and numpy raise whatever a damaged file makes them stumble over
         todo = "store numbers of one type, such as numpy.stack(list(images))" if "Object arrays" in str(error) else ""
         raise DataError(
@@ -220,7 +215,7 @@ def npz_array(dataset: Dataset, key: str) -> NDArray[Any]:
 
 
 @lru_cache(maxsize=4)
-def _array(file: Path, key: str, changed: int) -> NDArray[Any]:  # noqa: ARG001  (a key of the cache)
+def _array(file: Path, key: str, changed: Stamp) -> NDArray[Any]:  # noqa: ARG001  (a key of the cache)
     with np.load(file, allow_pickle=False) as archive:
         array: NDArray[Any] = archive[key]
     return array

@@ -17,11 +17,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data._files import beside, file_stats, given_path, split_files, useful_groups
+from benchmark.data._files import beside, given_path, split_files, useful_groups
 from benchmark.data._kspace import as_sample, grid_size, lower, pad_to_shape, square_size, with_phase
 from benchmark.data._left_out import count, shown
 from benchmark.data.base import Dataset, Grid, Index, Split
 from benchmark.errors import DataError
+from benchmark.files import stamps
 from benchmark.registry import canonical, digest
 from benchmark.seeds import derive
 
@@ -71,8 +72,8 @@ class Magnitudes(Dataset):
         """
 
     def fingerprint(self, split: Split) -> str:
-        """Names, sizes and times of the files."""
-        return digest([split, *file_stats(self._all_files(split))])
+        """The files' stamps."""
+        return digest([split, *stamps(self._all_files(split))])
 
     def build_index(self, split: Split) -> Index:
         """Names, labels of 0, groups (the file), and the digest over the images; empty images are left out."""

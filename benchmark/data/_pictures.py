@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data._faults import why
 from benchmark.errors import DataError
+from benchmark.files import why
 
 if TYPE_CHECKING:
     from PIL import Image as Pictures
@@ -143,6 +143,8 @@ def as_mask(values: NDArray[Any]) -> tuple[NDArray[np.bool_], float]:
     Cut at half of their range, which is from 0 to the mask's largest value: 0 and 1, 0 and 255, or what JPEG left of
     them. In between is what lies further than 1/16 of the range from both ends.
     """
+    if values.dtype.kind not in "buif":
+        raise DataError(f"a mask must hold numbers or true and false, got the type {values.dtype}; convert it")
     flat = values.max(axis=2) if values.ndim == 3 else values
     top = float(flat.max(initial=0))
     if flat.dtype.kind == "b" or not top > 0:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.data._faults import FAULTS, why
 from benchmark.data._left_out import count, shown
 from benchmark.data._pictures import (
     DARK,
@@ -21,6 +20,7 @@ from benchmark.data._pictures import (
     share_of_scale,
 )
 from benchmark.errors import DataError
+from benchmark.files import FAULTS, why
 
 UNREADABLE = "unreadable"  # stands in the digest for the content of a file that could not be read
 

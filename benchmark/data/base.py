@@ -6,8 +6,6 @@ pixels of the asked samples only, so that a set is never forced into memory whol
 
 from __future__ import annotations
 
-import json
-import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,18 +17,14 @@ from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from benchmark.data._classes import BY_INDEX, ClassList, class_list, places
-from benchmark.data._faults import Stamp, reading, stamps
+from benchmark.data._faults import reading, stamps
 from benchmark.data._samples import Batch, Grid, Gridded, Index, Split
 from benchmark.data.structures import Structures
 from benchmark.errors import DataError, SpecError
+from benchmark.files import Stamp, remembered
 from benchmark.registry import Plugin, Registry, digest
 
-
-def cache_folder() -> Path:
-    """The user's cache folder: ``$ASSAY_CACHE``, else ``$XDG_CACHE_HOME/assay``, else ``~/.cache/assay``."""
-    if own := os.environ.get("ASSAY_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "assay"
+INDEX_VERSION = 3  # raise when an index holds something else
 
 
 class Dataset(Plugin):
@@ -41,7 +35,7 @@ class Dataset(Plugin):
 
     path: Path | None = Field(default=None, exclude=True)  # where it lies is never part of a hash
     _indices: dict[str, Index] = PrivateAttr(default_factory=dict)
-    _stamps: dict[Path, Stamp] = PrivateAttr(default_factory=dict)
+    _stamps: dict[Path, Stamp | None] = PrivateAttr(default_factory=dict)
     _class_list: ClassList | None = PrivateAttr(default=None)
 
     # -- what a subclass writes ---------------------------------------------------------------------------------
@@ -165,7 +159,7 @@ class Dataset(Plugin):
             named=True,
         )
 
-    def _unchanged(self, before: Mapping[Path, Stamp]) -> None:
+    def _unchanged(self, before: Mapping[Path, Stamp | None]) -> None:
         """Refuse files that are not as they were.
 
         Raises:
@@ -180,26 +174,23 @@ class Dataset(Plugin):
                 )
 
     def _cached_index(self, split: Split) -> Index:
-        key = digest([self.identity(), split, self.fingerprint(split)])
-        file = cache_folder() / "index" / f"{key}.json"
-        try:
-            return Index.from_json(json.loads(file.read_text()))
-        except (OSError, ValueError, KeyError):
-            pass
+        """The index as remembered under this fingerprint, else built."""
+        label = f"dataset {self.name!r}, split {split!r}{_at(self.path)}"
+        key = [INDEX_VERSION, self.identity(), split, self.fingerprint(split)]
+        whole: list[Index] = []
+
+        def made() -> dict[str, Any]:
+            whole.append(self._built_index(split))
+            return whole[0].to_json()
+
+        return Index.from_json(remembered("index", key, label, made, lambda _: whole[0].keep))
+
+    def _built_index(self, split: Split) -> Index:
         index = self.build_index(split)
         if not index.ids:
             raise DataError(f"dataset {self.name!r}, split {split!r}: no samples found{_at(self.path)}")
         if len(set(index.ids)) != len(index.ids):
             raise DataError(f"dataset {self.name!r}, split {split!r}: sample names are not unique{_at(self.path)}")
-        if not index.keep:
-            return index
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            temporary = file.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(index.to_json()))
-            temporary.replace(file)
-        except OSError:
-            pass  # a cache that cannot be written only costs time
         return index
 
     def load(self, split: Split, ids: Sequence[str], grid: Grid, *, masks: bool = False) -> Batch:
@@ -301,7 +292,6 @@ __all__ = [
     "Index",
     "Split",
     "Structures",
-    "cache_folder",
     "datasets",
     "open_dataset",
 ]

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.data._faults import why
-from benchmark.data._files import Slices, beside, chosen_slices, file_stats, given_path, split_files, useful_groups
+from benchmark.data._files import Slices, beside, chosen_slices, given_path, split_files, useful_groups
 from benchmark.data._left_out import count, shown
 from benchmark.data.base import Dataset, Grid, Index, Split, datasets
 from benchmark.errors import AssayError, DataError
+from benchmark.files import stamps, why
 from benchmark.registry import canonical, digest
 
 ROUNDING = 0.02  # of the fields of view in headers
@@ -53,8 +53,8 @@ class FastMri(Dataset):
     coils: int | None = Field(default=None, ge=1)
 
     def fingerprint(self, split: Split) -> str:
-        """Names, sizes and times of the files."""
-        return digest([split, *file_stats(self._all_files(split))])
+        """The files' stamps."""
+        return digest([split, *stamps(self._all_files(split))])
 
     def build_index(self, split: Split) -> Index:
         """Names, labels of 0, groups, and the digest over k-space of the chosen slices."""

@@ -21,6 +21,7 @@ from benchmark.data._pictures import SUFFIXES, as_mask, read_image
 from benchmark.data._scan import scan
 from benchmark.data.base import Dataset, Index, Split, datasets
 from benchmark.errors import DataError, printable
+from benchmark.files import stamps
 from benchmark.registry import digest
 from benchmark.seeds import derive
 
@@ -64,15 +65,14 @@ class Folder(Dataset):
     _manifest_rows: dict[str, Row] | None = PrivateAttr(default=None)
 
     def fingerprint(self, split: Split) -> str:
-        """Names, sizes and times of the split's files (and of masks and manifest)."""
+        """Names and stamps of the split's files (and of masks and manifest)."""
         root, rows = self._root(), self._rows()
         files = [path for path, _ in self._files(split).values()]
         files += [mask for name in self._files(split) if (mask := self._mask_file(rows, name)) is not None]
         if (root / self.manifest).is_file():
             files.append(root / self.manifest)
-        stats = [(printable(str(f.relative_to(root))), f.stat() if f.exists() else None) for f in files]
-        known = [[name, stat.st_size, stat.st_mtime_ns] if stat else [name] for name, stat in stats]
-        return digest([*known, [self._class_names(split), *self._notes(split)]])
+        known = [[printable(str(f.relative_to(root))), f.exists()] for f in files]
+        return digest([known, stamps(f for f in files if f.exists()), [self._class_names(split), *self._notes(split)]])
 
     def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:
         """The images, and their masks."""

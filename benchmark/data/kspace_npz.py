@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
-from benchmark.data._files import check_split, file_stats, given_path, npz_array, npz_keys
+from benchmark.data._files import check_split, given_path, npz_array, npz_keys
 from benchmark.data.base import Dataset, Grid, Index, Split, datasets
 from benchmark.errors import DataError
+from benchmark.files import stamps
 from benchmark.registry import canonical, digest
 
 FEWEST_COILS = 4  # a leading axis as long as this may well be coils
@@ -55,7 +56,7 @@ class KspaceNpz(Dataset):
 
     def fingerprint(self, split: Split) -> str:
         """Size and time of the file."""
-        return digest([split, *file_stats([given_path(self)])])
+        return digest([split, *stamps([given_path(self)])])
 
     def build_index(self, split: Split) -> Index:
         """Names, labels of 0, groups, and the digest over the array and the parameters."""

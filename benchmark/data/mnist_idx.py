@@ -13,13 +13,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data._faults import FAULTS, why
 from benchmark.data._files import fitting
 from benchmark.data._labels import class_labels
 from benchmark.data._left_out import is_debris
 from benchmark.data._pictures import dark_note, share_of_scale
 from benchmark.data.base import Dataset, Index, Split, datasets
 from benchmark.errors import DataError
+from benchmark.files import FAULTS, Stamp, stamp, stamps, why
 from benchmark.registry import digest
 
 PREFIXES = {"train": "train", "test": "t10k"}
@@ -27,12 +27,12 @@ TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: 
 
 
 @lru_cache(maxsize=4)
-def read_idx(file: Path, changed: int = 0) -> NDArray[Any]:  # noqa: ARG001  (a key of the cache)
+def read_idx(file: Path, changed: Stamp) -> NDArray[Any]:  # noqa: ARG001  (a key of the cache)
     """An idx file, raw or gzipped, as an array of its own type; kept once read.
 
     Args:
         file: the file.
-        changed: its time of change: another one reads again.
+        changed: its stamp: another one reads again.
 
     Raises:
         DataError: no idx file, or a length that is not what its header says.
@@ -70,9 +70,9 @@ class MnistIdx(Dataset):
     needs_path: ClassVar[bool] = True
 
     def fingerprint(self, split: Split) -> str:
-        """Names, sizes and times of the two files."""
+        """The two files' stamps."""
         files = [self._file(split, kind) for kind in ("images", "labels")]
-        return digest([[f.name, f.stat().st_size, f.stat().st_mtime_ns] for f in files])
+        return digest(stamps(files))
 
     def build_index(self, split: Split) -> Index:
         """Names such as ``test-00007`` (the position in the file), labels, digest over the uncompressed content."""
@@ -105,7 +105,7 @@ class MnistIdx(Dataset):
 
     def _read(self, split: Split, kind: str) -> NDArray[Any]:
         file = self._file(split, kind)
-        return read_idx(file.resolve(), file.stat().st_mtime_ns)
+        return read_idx(file, stamp(file))
 
     def _file(self, split: Split, kind: str) -> Path:
         if self.path is None:

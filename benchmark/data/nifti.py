@@ -9,11 +9,11 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data._faults import why
 from benchmark.data._files import Slices, chosen_slices
 from benchmark.data._magnitudes import Magnitudes, Stack
 from benchmark.data.base import datasets
 from benchmark.errors import DataError
+from benchmark.files import Stamp, stamp, why
 
 
 @datasets.register("nifti")
@@ -38,12 +38,12 @@ class Nifti(Magnitudes):
     def stack(self, file: Path) -> Stack:
         """The chosen slices."""
         axis = ("sagittal", "coronal", "axial").index(self.axis)
-        volume, pixel = _volume(file, axis, file.stat().st_mtime_ns)
+        volume, pixel = _volume(file, axis, stamp(file))
         return Stack(volume, self._numbered(file, chosen_slices(self.slices, len(volume)), len(volume)), pixel)
 
 
 @lru_cache(maxsize=2)
-def _volume(file: Path, axis: int, changed: int) -> tuple[NDArray[np.float32], tuple[float, float]]:  # noqa: ARG001  (a cache key)
+def _volume(file: Path, axis: int, changed: Stamp) -> tuple[NDArray[np.float32], tuple[float, float]]:  # noqa: ARG001  (a cache key)
     """Slices (N, H, W) along an axis of RAS, and the (height, width) of a pixel."""
     import nibabel
 

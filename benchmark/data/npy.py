@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from benchmark.data._faults import why
 from benchmark.data._magnitudes import Magnitudes, Stack
 from benchmark.data.base import datasets
 from benchmark.errors import DataError
+from benchmark.files import why
 
 
 @datasets.register("npy")

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from benchmark.data._files import check_split, file_stats, given_path, npz_array, npz_keys
+from benchmark.data._files import check_split, given_path, npz_array, npz_keys
 from benchmark.data._labels import as_texts, class_labels, is_text
 from benchmark.data._left_out import count, shown
 from benchmark.data._pictures import UNSURE, as_mask, dark_note, share_of_scale
 from benchmark.data.base import Dataset, Index, Split, datasets
 from benchmark.errors import DataError
+from benchmark.files import stamps
 from benchmark.registry import digest
 
 
@@ -54,8 +55,8 @@ class Npz(Dataset):
         return self
 
     def fingerprint(self, split: Split) -> str:
-        """Size and time of the file."""
-        return digest([split, *file_stats([given_path(self)])])
+        """The file's stamp."""
+        return digest([split, *stamps([given_path(self)])])
 
     def build_index(self, split: Split) -> Index:
         """Names, labels, groups, and the digest over the arrays."""
@@ -67,6 +68,11 @@ class Npz(Dataset):
             raise DataError(
                 f"{self._what(split, self.y)}: expected {len(images)} numbers as labels, got {len(numbers)}"
             )
+        for key, array in ((self.ids, names), (self.groups, groups)):
+            if array is not None and array.size != len(images):
+                raise DataError(
+                    f"{self._what(split, key)}: expected {len(images)} values, one an image, got shape {array.shape}"
+                )
         content = hashlib.sha256()
         for array in (images, labels, masks, groups, names):
             if array is not None:
@@ -202,6 +208,11 @@ class Npz(Dataset):
                 f"{self._what(split, self.x)}: expected images, got complex numbers; for k-space use the dataset"
                 " 'kspace-npz'"
             )
+        if masks is not None and masks.dtype.kind not in "buif":
+            raise DataError(
+                f"{self._what(split, self.masks)}: expected masks of numbers or true and false, got the type"
+                f" {masks.dtype}; convert them"
+            )
         if masks is not None and len(images):
             size = _channels_last(images[0]).shape[:2]
             if masks.shape[-2:] != tuple(size) or masks.size != len(masks) * size[0] * size[1]:
@@ -211,6 +222,8 @@ class Npz(Dataset):
                 )
 
     def _check_length(self, split: Split, array: NDArray[Any], images: NDArray[Any]) -> None:
+        if array.ndim == 0:
+            raise DataError(f"dataset 'npz', split {split!r}: {len(images)} images, but a single value beside")
         if len(array) != len(images):
             raise DataError(
                 f"dataset 'npz', split {split!r}: {len(images)} images, but an array of {len(array)} beside"

@@ -16,6 +16,7 @@ from benchmark.data._pictures import SUFFIXES, read_image
 from benchmark.data._scan import scan
 from benchmark.data.base import Dataset, Index, Split, datasets
 from benchmark.errors import DataError, printable
+from benchmark.files import stamps
 from benchmark.registry import digest
 from benchmark.seeds import derive
 
@@ -52,9 +53,8 @@ class StopSigns(Dataset):
     split_seed: int = 0
 
     def fingerprint(self, split: Split) -> str:
-        """Names, sizes and times of the photos."""
-        stats = [(file.name, file.stat()) for file in self._files()]
-        return digest([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats])
+        """The photos' stamps."""
+        return digest(stamps(self._files()))
 
     def build_index(self, split: Split) -> Index:
         """Names of the half, label 14, and the digest over the files' bytes."""

@@ -20,8 +20,9 @@ from benchmark.data._labels import class_labels
 from benchmark.data._left_out import count, shown
 from benchmark.data._pictures import DARK, dark_note, orientation_of, pixels_of, share_of_scale, turned
 from benchmark.data.base import Dataset as _Dataset
-from benchmark.data.base import Index, Split, cache_folder, datasets
+from benchmark.data.base import Index, Split, datasets
 from benchmark.errors import DataError
+from benchmark.files import cache_folder, stamps
 from benchmark.registry import Family, digest, library_version
 from benchmark.seeds import derive
 
@@ -65,14 +66,13 @@ class TorchvisionSet(_Dataset, Family):
         return sorted(CLASSIFICATION & _exported())
 
     def fingerprint(self, split: Split) -> str:
-        """Names, sizes and times of all files under the folder, and the version of torchvision."""
+        """The stamps of all files under the folder, and the version of torchvision."""
         files = sorted(
             (os.path.relpath(Path(folder) / name, self._root()), Path(folder) / name)
             for folder, _, names in os.walk(self._root())
             for name in names
         )
-        stats = [[name, file.stat().st_size, file.stat().st_mtime_ns] for name, file in files]
-        return digest([library_version("torchvision"), stats])
+        return digest([library_version("torchvision"), stamps(file for _, file in files)])
 
     def build_index(self, split: Split) -> Index:
         """Names such as ``test-00007`` (the position in torchvision's dataset), labels, digest over all pixels."""

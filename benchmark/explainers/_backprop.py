@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from benchmark.errors import ExplainerError
-from benchmark.explainers._captum import network_input, target_gradient
+from benchmark.errors import RefusedError
+from benchmark.explainers._captum import leaf, random_input, target_gradient
+from benchmark.models.watch import as_written, once, scripted, watched
 from benchmark.models.wrap import Model
 
 Rule = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 WITHOUT = "would be the plain gradient: the network runs no ReLU (torch.nn.ReLU, F.relu, torch.relu, Tensor.relu)"
+RELU = frozenset({"relu", "relu_"})
+# other operations of aten that act on each element alone and are no ReLU
+ACTIVATIONS = frozenset(
+    """
+    sigmoid sigmoid_ tanh tanh_ silu silu_ gelu gelu_ hardswish hardswish_ hardsigmoid hardsigmoid_ elu elu_ leaky_relu
+    leaky_relu_ softplus mish mish_ _prelu_kernel prelu rrelu rrelu_with_noise hardtanh hardtanh_ clamp clamp_ clamp_min
+    clamp_min_ clamp_max threshold threshold_ log_sigmoid_forward hardshrink softshrink celu selu erf maximum where
+    """.split()  # noqa: SIM905
+)
 _RELUS = (torch.relu, torch.relu_, F.relu, F.relu_, torch.Tensor.relu, torch.Tensor.relu_)
 
 
@@ -48,7 +59,7 @@ def smooth(beta: float) -> Rule:
 
 
 class _Replaced(TorchFunctionMode):
-    """Inside it every ReLU goes backwards by ``rule``; counts them.
+    """Inside it every ReLU that depends on the input goes backwards by ``rule``; counts them.
 
     An in-place ReLU gets a new tensor: what it overwrites is overwritten afterwards, so that other readers see what
     they would have seen.
@@ -62,8 +73,10 @@ class _Replaced(TorchFunctionMode):
         kwargs = kwargs or {}
         if func not in _RELUS:
             return func(*args, **kwargs)
-        self.count += 1
         x = args[0] if args else kwargs["input"]
+        if not (torch.is_grad_enabled() and x.requires_grad):  # inside another's autograd function the rule has no say
+            return func(*args, **kwargs)
+        self.count += 1
         inplace = func in (torch.relu_, F.relu_, torch.Tensor.relu_) or (
             func is F.relu and bool(kwargs.get("inplace", args[1] if len(args) > 1 else False))
         )
@@ -71,24 +84,67 @@ class _Replaced(TorchFunctionMode):
         return x.copy_(found) if inplace else found
 
 
-def no_relu(model: Model, entry: Any, name: str) -> str | None:
-    """A reason where a black input meets no ReLU in the network, for ``skip``; None where the input is not known."""
-    black = network_input(model, entry)
-    if black is None:
-        return None
-    with _Replaced(guided) as replaced, torch.no_grad():
-        model.core(black)
-    return None if replaced.count else f"{name} {WITHOUT}"
+@dataclass(frozen=True)
+class Verdict:
+    """Why the rule does not fit a network, or how many ReLUs a forward of it runs."""
+
+    reason: str | None
+    relus: int = 0
+
+
+def checked(model: Model, name: str, given: torch.Tensor) -> Verdict:
+    """Whether a rule at every ReLU fits the network, found out once a model.
+
+    Each ReLU that runs (as an operation of aten) must be seen, and no other rectifier or activation may run: the rule
+    says nothing of it.
+
+    Args:
+        name: the explainer's.
+        given: an input of the bare network.
+    """
+    return once(model, f"relus of {name}", lambda: _check(model, name, given))
+
+
+def _check(model: Model, name: str, given: torch.Tensor) -> Verdict:
+    if reason := scripted(model.network):
+        return Verdict(f"{name}: {reason}; leave {name} out for this entry")
+    run = watched(model.core, given)
+    relus = sum(operation.name in RELU for operation in run.operations)
+    with _Replaced(guided) as replaced, torch.enable_grad(), as_written():
+        model.core(leaf(given))
+    other = next((operation for operation in run.operations if operation.name in ACTIVATIONS), None)
+    if not relus:
+        return Verdict(f"{name} {WITHOUT}")
+    if replaced.count != relus:
+        return Verdict(f"{name}: its rule reaches {replaced.count} of the {relus} ReLUs that run; leave {name} out")
+    if other is not None:
+        where = f"layer {other.where!r}" if other.where else "the network itself"
+        return Verdict(
+            f"{name}: {where} runs {other.name!r}, for which its rule (for ReLUs) says nothing; leave {name} out"
+        )
+    return Verdict(None, relus)
+
+
+def unfit(model: Model, entry: Any, name: str) -> str | None:
+    """A reason where the rule does not fit the network, for ``skip``; None where the input's shape is not known."""
+    given = random_input(model, entry, 1)
+    return None if given is None else checked(model, name, given).reason
 
 
 def modified_gradient(model: Model, inputs: torch.Tensor, targets: torch.Tensor, rule: Rule, name: str) -> torch.Tensor:
     """Gradient of the target's logit with ``rule`` at every ReLU, (N, C, H, W).
 
     Raises:
-        ExplainerError: no ReLU ran (other non-linearities, a scripted network); ``name`` is the explainer's.
+        RefusedError: no ReLU ran, some are hidden (a scripted network), or other activations ran; ``name`` is the
+            explainer's.
     """
-    with _Replaced(rule) as replaced:
+    verdict = checked(model, name, model.prepared(inputs[:1]).detach())
+    if verdict.reason:
+        raise RefusedError(verdict.reason)
+    with _Replaced(rule) as replaced, as_written():
         found = target_gradient(model, inputs, targets)
-    if not replaced.count:
-        raise ExplainerError(f"{name} {WITHOUT}; leave {name} out for this entry")
+    if replaced.count != verdict.relus:
+        raise RefusedError(
+            f"{name}: {replaced.count} ReLUs ran under its rule, {verdict.relus} should; leave {name} out"
+        )
     return found

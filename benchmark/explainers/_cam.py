@@ -2,41 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmark.errors import ExplainerError
-from benchmark.explainers._captum import find_gradcam_layer, leaf
+from benchmark.errors import RefusedError
+from benchmark.explainers._captum import leaf, network_input
+from benchmark.explainers._layout import NO_LAYER, Spatial, find
+from benchmark.models.watch import as_written, once
 from benchmark.models.wrap import Model
 
 
-def spatial_layer(model: Model, inputs: torch.Tensor, name: str) -> tuple[str, nn.Module]:
-    """Name and module of the layer that class activation maps are made from (see ``find_gradcam_layer``).
+def checked(model: Model, prepared_shape: Sequence[int]) -> Spatial | str:
+    """The layer of class activation maps, or the reason why there is none, found once a model on seeded noise.
+
+    Args:
+        prepared_shape: (C, H, W) of the bare network's input.
+    """
+
+    def search() -> Spatial | str:
+        noise = torch.rand(2, *prepared_shape, generator=torch.Generator().manual_seed(0))
+        return find(model, noise.to(model.device))
+
+    return once(model, f"spatial layer {tuple(prepared_shape)}", search)
+
+
+def no_layer(model: Model, entry: Any, name: str) -> str | None:
+    """A reason for ``skip``; None where the shape of the network's input is not known."""
+    black = network_input(model, entry)
+    found = None if black is None else checked(model, black.shape[1:])
+    if not isinstance(found, str):
+        return None
+    return f"{name} {found}" if found == NO_LAYER else f"{name}: {found}"
+
+
+def spatial_layer(model: Model, inputs: torch.Tensor, name: str) -> Spatial:
+    """The layer that class activation maps are made from (see :func:`benchmark.explainers._layout.find`).
 
     Raises:
-        ExplainerError: the network has none; ``name`` is the explainer's.
+        RefusedError: the network has none, or does not say how it lies; ``name`` is the explainer's.
     """
-    layer = find_gradcam_layer(model, model.prepared(inputs[:1]).detach())
-    if layer is None:
-        raise ExplainerError(
-            f"{name}: the network has no convolutional layer with an output larger than 1x1;"
-            f" name one as `gradcam_layer` in entry.toml, or leave {name} out for this entry"
-        )
-    return layer
+    found = checked(model, model.prepared(inputs[:1]).shape[1:])
+    if found == NO_LAYER:
+        raise RefusedError(f"{name} {found}; name one as `gradcam_layer` in entry.toml, or leave {name} out")
+    if isinstance(found, str):
+        raise RefusedError(f"{name}: {found}")
+    return found
 
 
 def activations_and_gradients(
     model: Model, inputs: torch.Tensor, targets: torch.Tensor, name: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The layer's output A (N, K, h, w) and d logit / d A, both detached.
+    """The layer's output A as maps (N, K, h, w) and d logit / d A, both detached.
 
     Raises:
-        ExplainerError: no such layer, or its output is not spatial.
+        RefusedError: no such layer, or its hook fired another number of times than once.
     """
-    label, layer = spatial_layer(model, inputs, name)
+    layer = spatial_layer(model, inputs, name)
     kept: list[torch.Tensor] = []
 
     def keep(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
@@ -44,20 +69,16 @@ def activations_and_gradients(
         kept.append(output)
         return output.clone()
 
-    handle = layer.register_forward_hook(keep)
+    handle = layer.module.register_forward_hook(keep)
     try:
-        with torch.enable_grad():
+        with torch.enable_grad(), as_written():
             chosen = model(leaf(inputs)).gather(1, targets.view(-1, 1)).sum()
     finally:
         handle.remove()
-    if len(kept) != 1 or kept[0].ndim != 4:
-        shape = tuple(kept[0].shape) if kept else None
-        raise ExplainerError(
-            f"{name}: layer {label!r} must give one spatial map (N, K, h, w); it was called {len(kept)} times with"
-            f" outputs of shape {shape}; name another as `gradcam_layer` in entry.toml"
-        )
+    if len(kept) != 1:
+        raise RefusedError(f"{name}: the hook on layer {layer.name!r} fired {len(kept)} times, once expected")
     (gradients,) = torch.autograd.grad(chosen, kept[0])
-    return kept[0].detach(), gradients
+    return layer.maps(kept[0].detach()), layer.maps(gradients)
 
 
 def on_grid(maps: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
@@ -65,6 +86,11 @@ def on_grid(maps: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
     size = tuple(inputs.shape[2:])
     wide = F.interpolate(maps.detach(), size=size, mode="bilinear", align_corners=False)
     return wide.expand(inputs.shape).clone()
+
+
+def gradcam(activations: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+    """(N, 1, h, w) before the rectifier: sum_k w_k A_k, w_k the mean of g_k (eq. 1 and 2)."""
+    return (gradients.mean((2, 3), keepdim=True) * activations).sum(1, keepdim=True)
 
 
 def gradcam_plus_plus(activations: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
-from benchmark.errors import ExplainerError
+from benchmark.errors import RefusedError
+from benchmark.models.watch import as_written, once, scripted
 from benchmark.models.wrap import Geometry, Model
 
 INPUT_ELEMENTS = 2**18  # elements of input a forward may hold: 4,096 images of 8x8, 64 of 64x64, 1 of 3x224x224
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)
 
 
 def leaf(inputs: torch.Tensor) -> torch.Tensor:
@@ -54,53 +54,13 @@ def network_input(model: Model, entry: Any) -> torch.Tensor | None:
     return torch.zeros(1, *shape, device=model.device) if shape else None
 
 
-def find_gradcam_layer(model: Model, prepared: torch.Tensor) -> tuple[str, nn.Module] | None:
-    """Name and module that GradCAM looks at, inside ``model.network``.
-
-    The entry's ``gradcam_layer``; else the last module to finish whose output is (N, C, h, w) with h * w > 1, among
-    those called once and not before the first convolution.
-
-    Args:
-        prepared: one input of the bare network, (1, C, H, W).
-
-    Returns:
-        None where the network has no such layer.
-
-    Raises:
-        ExplainerError: the entry names a layer that the network does not have.
-    """
-    if model.gradcam_layer:
-        known = dict(model.network.named_modules())
-        if model.gradcam_layer not in known:
-            raise ExplainerError(
-                f"gradcam_layer {model.gradcam_layer!r}: the network has no such module;"
-                f" it has {', '.join(list(known)[1:13])}; correct it in entry.toml"
-            )
-        return model.gradcam_layer, known[model.gradcam_layer]
-    calls: dict[str, int] = {}
-    last: list[str] = []
-    convolved = False
-
-    def watch(name: str) -> Any:
-        def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
-            nonlocal convolved
-            calls[name] = calls.get(name, 0) + 1
-            convolved = convolved or isinstance(module, _CONVOLUTIONS)
-            spatial = isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1
-            if convolved and spatial:
-                last.append(name)
-
-        return hook
-
-    handles = [module.register_forward_hook(watch(name)) for name, module in model.network.named_modules() if name]
-    try:
-        with torch.no_grad():
-            model.network(prepared)
-    finally:
-        for handle in handles:
-            handle.remove()
-    chosen = next((name for name in reversed(last) if calls[name] == 1), None)
-    return None if chosen is None else (chosen, model.network.get_submodule(chosen))
+def random_input(model: Model, entry: Any, count: int = 2) -> torch.Tensor | None:
+    """Seeded noise in [0, 1] of the network's own shape (see :func:`network_input`), for a method's check of itself."""
+    black = network_input(model, entry)
+    if black is None:
+        return None
+    drawn = torch.rand(count, *black.shape[1:], generator=torch.Generator().manual_seed(0))
+    return drawn.to(black)
 
 
 def deeplift(
@@ -113,7 +73,7 @@ def deeplift(
     ReLUs, and in max pooling where input and baseline have their maximum at different places (captum#1276).
 
     Raises:
-        ExplainerError: captum refuses the network, or completeness fails.
+        RefusedError: captum refuses the network, or completeness fails.
     """
     from captum.attr import DeepLift
 
@@ -121,15 +81,17 @@ def deeplift(
         "DeepLift needs every non-linearity to be its own nn.Module (not F.relu, not one nn.ReLU used twice, not"
         " in place) and average instead of max pooling: write it so, or leave deeplift out for this entry"
     )
+    if reason := scripted(model.network):
+        raise RefusedError(f"deeplift: {reason}; {advice}")
     x, reference = leaf(inputs), torch.full_like(inputs, baseline)
     own = {name for name, module in model.named_modules() if {"input", "output", "input_ref"} & set(vars(module))}
     try:
-        with captum_quiet():
+        with captum_quiet(), as_written():
             # one path to every module: a one-logit Model holds its network twice, and captum would hook it twice
             chain = nn.Sequential(model.geometry, model.normalise, model.core)
             found = DeepLift(chain).attribute(x, baselines=reference, target=targets)
     except (RuntimeError, AssertionError) as error:
-        raise ExplainerError(f"deeplift: captum refuses this network: {str(error)[:300]}; {advice}") from error
+        raise RefusedError(f"deeplift: captum refuses this network: {str(error)[:300]}; {advice}") from error
     finally:
         for name, module in model.named_modules():
             if name not in own:  # captum leaves its stored activations behind where it fails half-way
@@ -145,10 +107,29 @@ def deeplift(
     scale = change.abs().amax(1).clamp_min(1e-12)
     worst = int((error_ / scale).nan_to_num(nan=torch.inf).argmax())
     if not bool((error_ <= tolerance * scale).all()):
-        raise ExplainerError(
+        raise RefusedError(
             f"deeplift: completeness fails by {float(error_[worst] / scale[worst]):.1%} of the output's change"
             f" (sum of attributions {float(attributions[worst].sum()):.4g}, change of the logit"
             f" {float(wanted[worst]):.4g}, allowed {tolerance:.1%}): shared or functional ReLUs and max pooling"
             f" make captum's DeepLift silently wrong; {advice}"
         )
     return attributions
+
+
+def incomplete(model: Model, entry: Any, baselines: Sequence[float], tolerance: float) -> str | None:
+    """A reason where DeepLift refuses a network on seeded noise, found once; None where its shape is unknown."""
+    probe = random_input(model, entry)
+    if probe is None:
+        return None
+
+    def find() -> str | None:
+        with model.counter.paused():
+            targets = model(probe).argmax(1)
+            try:
+                for baseline in baselines:
+                    deeplift(model, probe, targets, baseline, tolerance)
+            except RefusedError as error:
+                return str(error)
+        return None
+
+    return once(model, f"deeplift from {tuple(baselines)} within {tolerance}", find)

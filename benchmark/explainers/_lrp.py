@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +15,11 @@ from zennit import composites, rules, types
 from zennit.attribution import Gradient
 from zennit.torchvision import ResNetCanonizer
 
-from benchmark.errors import ExplainerError
+from benchmark.errors import ExplainerError, RefusedError
+from benchmark.explainers import _conserved
+from benchmark.explainers._captum import random_input
+from benchmark.explainers._conserved import ADVICE
+from benchmark.models.watch import as_written, once, scripted
 from benchmark.models.wrap import Model
 
 
@@ -116,53 +121,144 @@ def two_headed(model: Model, inputs: torch.Tensor, name: str) -> nn.Module:
             prepared = model.prepared(inputs)
             torch.testing.assert_close(network(prepared), model.core(prepared), atol=1e-4, rtol=1e-3)
     except (IndexError, RuntimeError, AssertionError) as error:
-        raise ExplainerError(
+        raise RefusedError(
             f"{name}: a network of one logit must return what its last torch.nn.Linear makes, so that each class can"
             f" have a logit of its own; this one does not; leave {name} out for this entry"
         ) from error
     return network
 
 
-def relevance(
-    model: Model,
-    inputs: torch.Tensor,
+@dataclass(frozen=True)
+class Rules:
+    """Which rules go where, and where relevance starts.
+
+    Attributes:
+        name: of the explainer.
+        key: the explainer with its parameters: what is found out about a network is kept under it.
+        composite: (model, inputs on any grid) to zennit's composite.
+        unit: it starts at 1, whatever the logit.
+        own_heads: each class needs a logit of its own (see :func:`two_headed`).
+    """
+
+    name: str
+    key: str
+    composite: Callable[[Model, torch.Tensor], Any]
+    unit: bool = False
+    own_heads: bool = False
+
+    def core(self, model: Model, inputs: torch.Tensor) -> nn.Module:
+        """The network that relevance goes through."""
+        return two_headed(model, inputs, self.name) if self.own_heads else model.core
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the check found: why the rules do not fit a network, or how many hooks fire on it."""
+
+    reason: str | None
+    fired: int = 0
+
+
+def checked(model: Model, rules: Rules, probe: torch.Tensor) -> Verdict:
+    """Whether the rules fit the network, found out once a model on a few samples (see ``_conserved``) and kept.
+
+    Args:
+        probe: images in [0, 1].
+    """
+    with model.counter.paused():
+        return once(model, rules.key, lambda: _check(model, rules, probe))
+
+
+def _check(model: Model, rules: Rules, probe: torch.Tensor) -> Verdict:
+    reason = scripted(model.network) or _conserved.misfit(model.network)
+    if reason:
+        return Verdict(f"{rules.name}: {reason}; {ADVICE}")
+    try:
+        core, prepared = rules.core(model, probe), model.prepared(probe).detach().contiguous()
+        reason = _conserved.unmerged(core, prepared)
+        if not reason:
+            with left_as_it_was(core), rules.composite(model, probe).context(core):
+                reason = _conserved.without_rule(core, prepared)
+        if not reason:
+            with torch.no_grad(), as_written():
+                targets = core(prepared).argmax(1)
+            done = propagate(core, prepared, targets, rules.composite(model, probe), rules, follow=True)
+            reason = _conserved.leak(done.passages, done.start, done.found)
+    except ExplainerError as error:
+        return Verdict(str(error))
+    return Verdict(f"{rules.name}: {reason}; {ADVICE}") if reason else Verdict(None, done.fired)
+
+
+@dataclass
+class Propagated:
+    """Relevance through a network: what started at the logits, what reached the input, what the layers passed on."""
+
+    start: torch.Tensor
+    found: torch.Tensor
+    fired: int
+    passages: list[_conserved.Passage]
+
+
+def propagate(
+    core: nn.Module,
+    prepared: torch.Tensor,
     targets: torch.Tensor,
     composite: Any,
+    rules: Rules,
     *,
-    name: str = "lrp",
-    unit: bool = False,
-    core: nn.Module | None = None,
-) -> torch.Tensor:
-    """Relevance of the target's logit on the suite's grid, (N, C, H, W).
-
-    With ``unit`` it starts at 1, whatever the logit. It is computed on ``core`` (default: the model's) at the
-    normalised input, exactly as for the bare network. Normalisation passes it through unchanged; the geometry by
-    :func:`through_geometry`.
+    follow: bool = False,
+) -> Propagated:
+    """Relevance of the target's logit at the network's input, exactly as zennit gives it for the bare network.
 
     Raises:
         ExplainerError: canonizing changed what the network computes.
     """
-    core = model.core if core is None else core
-    prepared = model.prepared(inputs.detach()).detach().contiguous()
-    with torch.no_grad():
-        plain = core(prepared)
+    started: list[torch.Tensor] = []
 
     def start(output: torch.Tensor) -> torch.Tensor:
         chosen = F.one_hot(targets, output.shape[1]).to(output)
-        return chosen if unit else output * chosen
+        started.append((chosen if rules.unit else output * chosen).detach())
+        return started[-1]
 
-    with left_as_it_was(core), Gradient(model=core, composite=composite, attr_output=start) as attributor:
-        output, found = attributor(prepared)
-    model.counter.forwards += 2 * len(inputs)
-    model.counter.backwards += len(inputs)
+    with as_written():
+        with torch.no_grad():
+            plain = core(prepared)
+        with left_as_it_was(core), Gradient(model=core, composite=composite, attr_output=start) as attributor:
+            with _conserved.Follow(core) if follow else nullcontext([]) as passages:
+                output, found = attributor(prepared)
+            fired = sum("grad_output" in hook.stored_tensors for hook in composite.hook_refs)
     drift = float((output.detach() - plain).abs().max())
     if not drift <= 1e-3 * (1 + float(plain.abs().max())):
-        raise ExplainerError(
-            f"{name}: merging batch normalisation into the layer registered before it changed the logits by"
+        raise RefusedError(
+            f"{rules.name}: merging batch normalisation into the layer registered before it changed the logits by"
             f" {drift:.3g}: the network registers its layers in another order than it calls them; register each"
             " BatchNorm directly after its convolution, or leave it out for this entry"
         )
-    return through_geometry(model.geometry, inputs, found.detach())
+    return Propagated(started[-1], found.detach(), fired, passages)
+
+
+def relevance(model: Model, inputs: torch.Tensor, targets: torch.Tensor, rules: Rules) -> torch.Tensor:
+    """Relevance of the target's logit on the suite's grid, (N, C, H, W).
+
+    It is computed at the normalised input. Normalisation passes it through unchanged; the geometry by
+    :func:`through_geometry`.
+
+    Raises:
+        RefusedError: the rules do not fit the network, or a hook that should fire did not.
+        ExplainerError: a one-logit network that has no last linear layer.
+    """
+    probe = random_input(model, None)
+    verdict = checked(model, rules, torch.rand_like(inputs[:2]) if probe is None else probe)
+    if verdict.reason:
+        raise RefusedError(verdict.reason)
+    core = rules.core(model, inputs)
+    prepared = model.prepared(inputs.detach()).detach().contiguous()
+    done = propagate(core, prepared, targets, rules.composite(model, inputs.detach()), rules)
+    model.counter.forwards += 2 * len(inputs)
+    model.counter.backwards += len(inputs)
+    if done.fired != verdict.fired:
+        raise RefusedError(f"{rules.name}: {done.fired} hooks of its rules fired, {verdict.fired} should; {ADVICE}")
+    return through_geometry(model.geometry, inputs, done.found)
 
 
 @contextmanager

@@ -23,12 +23,12 @@ class ReluExplainer(Explainer):
     """What changes ReLUs says so where there is none."""
 
     def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
-        """A reason where the network runs no ReLU."""
+        """A reason where the network runs no ReLU, hides some, or has other activations too."""
         if model is None:
             return None
-        from benchmark.explainers._backprop import no_relu
+        from benchmark.explainers._backprop import unfit
 
-        return no_relu(model, entry, self.name)
+        return unfit(model, entry, self.name)
 
 
 @explainers.register("guided-backprop")
@@ -44,7 +44,7 @@ class GuidedBackprop(ReluExplainer):
         """(N, C, H, W), signed.
 
         Raises:
-            ExplainerError: the network runs no ReLU: this would be the plain gradient.
+            RefusedError: the network runs no ReLU (this would be the plain gradient), hides some, or has others too.
         """
         from benchmark.explainers._backprop import guided, modified_gradient
 
@@ -61,7 +61,7 @@ class Deconvolution(ReluExplainer):
         """(N, C, H, W), signed.
 
         Raises:
-            ExplainerError: the network runs no ReLU: this would be the plain gradient.
+            RefusedError: the network runs no ReLU (this would be the plain gradient), hides some, or has others too.
         """
         from benchmark.explainers._backprop import deconvolution, modified_gradient
 
@@ -86,7 +86,7 @@ class BetaSmooth(ReluExplainer):
         """(N, C, H, W), signed.
 
         Raises:
-            ExplainerError: the network runs no ReLU: this would be the plain gradient.
+            RefusedError: the network runs no ReLU (this would be the plain gradient), hides some, or has others too.
         """
         from benchmark.explainers._backprop import modified_gradient, smooth
 

@@ -22,15 +22,12 @@ class SpatialExplainer(Explainer):
     """What needs a spatial layer says so where there is none."""
 
     def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
-        """A reason where no layer has a spatial output after a convolution."""
+        """A reason where no layer has a spatial output, or the network does not say which axes are spatial."""
         if model is None:
             return None
-        from benchmark.explainers._captum import find_gradcam_layer, network_input
+        from benchmark.explainers._cam import no_layer
 
-        black = network_input(model, entry)
-        if black is None or find_gradcam_layer(model, black) is not None:
-            return None
-        return f"{self.name} needs a convolutional layer with an output larger than 1x1; this network has none"
+        return no_layer(model, entry, self.name)
 
 
 @explainers.register("gradcam")
@@ -53,21 +50,22 @@ class GradCam(SpatialExplainer):
         """(N, C, H, W).
 
         Raises:
-            ExplainerError: the network has no such layer, or the entry's name is not in it.
+            RefusedError: the network has no such layer, or does not say how it lies.
         """
         from captum import attr
 
-        from benchmark.errors import ExplainerError
-        from benchmark.explainers._cam import on_grid, spatial_layer
+        from benchmark.explainers._cam import activations_and_gradients, gradcam, on_grid, spatial_layer
         from benchmark.explainers._captum import captum_quiet, leaf
+        from benchmark.models.watch import as_written
 
         layer = spatial_layer(model, inputs, self.name)
-        with captum_quiet():
-            cam = attr.LayerGradCam(model, layer[1]).attribute(
+        if layer.layout != "channels-first":  # captum knows that one alone
+            maps = gradcam(*activations_and_gradients(model, inputs, targets, self.name))
+            return on_grid(maps.relu() if self.relu else maps, inputs)
+        with captum_quiet(), as_written():
+            cam = attr.LayerGradCam(model, layer.module).attribute(
                 leaf(inputs), target=targets, relu_attributions=self.relu
             )
-        if cam.ndim != 4:
-            raise ExplainerError(f"gradcam: layer {layer[0]!r} is not spatial: its map has shape {tuple(cam.shape)}")
         return on_grid(cam, inputs)
 
 
@@ -87,7 +85,7 @@ class GradCamPlusPlus(SpatialExplainer):
         """(N, C, H, W).
 
         Raises:
-            ExplainerError: the network has no spatial layer, or the entry's name is not in it.
+            RefusedError: the network has no such layer, or does not say how it lies.
         """
         from benchmark.explainers._cam import activations_and_gradients, gradcam_plus_plus, on_grid
 
@@ -111,7 +109,7 @@ class LayerCam(SpatialExplainer):
         """(N, C, H, W).
 
         Raises:
-            ExplainerError: the network has no spatial layer, or the entry's name is not in it.
+            RefusedError: the network has no such layer, or does not say how it lies.
         """
         from benchmark.explainers._cam import activations_and_gradients, on_grid
 
@@ -138,7 +136,7 @@ class HiResCam(SpatialExplainer):
         """(N, C, H, W).
 
         Raises:
-            ExplainerError: the network has no spatial layer, or the entry's name is not in it.
+            RefusedError: the network has no such layer, or does not say how it lies.
         """
         from benchmark.explainers._cam import activations_and_gradients, on_grid
 
@@ -158,15 +156,15 @@ class GuidedGradCam(SpatialExplainer):
         reason = super().skip(model, entry, dataset)
         if model is None or reason:
             return reason
-        from benchmark.explainers._backprop import no_relu
+        from benchmark.explainers._backprop import unfit
 
-        return no_relu(model, entry, self.name)
+        return unfit(model, entry, self.name)
 
     def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
         """(N, C, H, W).
 
         Raises:
-            ExplainerError: the network has no spatial layer, or no ReLU that guided backpropagation could change.
+            RefusedError: the network has no spatial layer, or no ReLU that guided backpropagation could change.
         """
         from benchmark.explainers._backprop import guided, modified_gradient
         from benchmark.explainers._cam import spatial_layer

@@ -6,7 +6,7 @@ Every attribution is signed and belongs to the target's logit (not its probabili
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -141,11 +141,19 @@ class DeepLift(Explainer):
     baseline: float = 0.0
     tolerance: float = Field(default=0.01, gt=0)
 
+    def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
+        """A reason where captum refuses the network, or completeness fails on seeded noise."""
+        if model is None:
+            return None
+        from benchmark.explainers._captum import incomplete
+
+        return incomplete(model, entry, (self.baseline,), self.tolerance)
+
     def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
         """(N, C, H, W), in logits.
 
         Raises:
-            ExplainerError: captum refuses the network, or the completeness check fails.
+            RefusedError: captum refuses the network, or the completeness check fails.
         """
         from benchmark.explainers._captum import deeplift
 
@@ -169,11 +177,19 @@ class DeepLiftShap(Explainer):
     baselines: tuple[float, ...] = Field(default=(0.0, 0.5, 1.0), min_length=1)
     tolerance: float = Field(default=0.01, gt=0)
 
+    def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
+        """A reason where captum refuses the network, or completeness fails on seeded noise."""
+        if model is None:
+            return None
+        from benchmark.explainers._captum import incomplete
+
+        return incomplete(model, entry, self.baselines, self.tolerance)
+
     def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
         """(N, C, H, W), in logits; sums to the logit less its mean over the references.
 
         Raises:
-            ExplainerError: captum refuses the network, or the completeness check fails.
+            RefusedError: captum refuses the network, or the completeness check fails.
         """
         import torch
 

@@ -114,7 +114,8 @@ def _number(value: Any) -> str:
 
 
 def _better(metric: Metric) -> str:
-    return {True: "higher", False: "lower", None: "–"}[metric.higher_is_better]
+    better = None if verdict(metric) == "descriptive only" else metric.higher_is_better
+    return {True: "higher", False: "lower", None: "–"}[better]
 
 
 def needs(metric: Metric) -> str:

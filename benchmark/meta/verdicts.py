@@ -154,7 +154,7 @@ def control_gap(scores: pd.DataFrame, metric: Metric, control: str, held_by: str
 def _lower(parts: Sequence[Any]) -> float:
     """Lower end of the bootstrap interval of the mean over models of the mean gap, over the gaps' spread."""
     known = [values[np.isfinite(values)] for values in (np.asarray(part, dtype=np.float64) for part in parts)]
-    known = [values for values in known if len(values)]
+    known = [values for values in known if len(values) > 1]  # one sample says nothing of what others would say
     if not known:
         return -float("inf")
     generator = np.random.default_rng(0)

@@ -149,37 +149,3 @@ def tsne(flat: Floats) -> Floats:
     perplexity = min(30.0, max(1.0, (len(flat) - 1) / 3))
     started: Floats = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(flat).astype(np.float64)
     return started
-
-
-def auc(values: Floats, positive: NDArray[np.bool_]) -> tuple[float, float, float]:
-    """Area under the ROC curve, and its 95 % interval (Newcombe 2006, Stat. Med. 25:559, method 5).
-
-    The interval solves |estimate - t| = 1.96 sqrt(V(t)) with the Hanley-McNeil variance, in which both sizes are
-    replaced by their mean: it does not shrink to a point at 0 or 1.
-
-    Args:
-        values: (N,) scores, NaN left out; ties count one half.
-        positive: (N,) what is to be found.
-
-    Returns:
-        estimate, low, high; NaN where one of the two kinds is absent.
-    """
-    from scipy.optimize import brentq
-    from scipy.stats import rankdata
-
-    known = np.isfinite(values)
-    values, positive = values[known], positive[known]
-    m, n = int(positive.sum()), int((~positive).sum())
-    if not m or not n:
-        return float("nan"), float("nan"), float("nan")
-    estimate = float((rankdata(values)[positive].sum() - m * (m + 1) / 2) / (m * n))
-    mean = (m + n) / 2 - 1
-
-    def beyond(t: float) -> float:
-        variance = t * (1 - t) / (m * n) * (1 + mean * (1 - t) / (2 - t) + mean * t / (1 + t))
-        return float((estimate - t) ** 2 - 1.959963984540054**2 * variance)
-
-    inner = min(max(estimate, 1e-9), 1 - 1e-9)  # at 0 and 1 the variance is 0, and they solve the equation as well
-    low = 0.0 if estimate == 0 else float(brentq(beyond, 0, inner))
-    high = 1.0 if estimate == 1 else float(brentq(beyond, inner, 1))
-    return estimate, low, high

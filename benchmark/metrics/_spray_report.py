@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.attacks.base import Extras
-from benchmark.metrics._spray import auc
+from benchmark.intervals import auc_interval
 from benchmark.metrics._spray_picture import draw, of_class
 from benchmark.metrics.base import ExplainedResults
 
@@ -69,7 +69,7 @@ def table(probe: ExplainedResults, model: str) -> pd.DataFrame:
         }
         carries = part["own_carries"].to_numpy(dtype=float) == 1 if "own_carries" in part else np.zeros(len(part), bool)
         line["carriers"] = int(carries.sum())
-        estimate, low, high = auc(values, carries)
+        estimate, low, high = auc_interval(values, carries)
         means = part.groupby("own_cluster")["value"].mean()
         numbers = [means.max(), estimate, low, high, len(means)]
         numbers += [part[f"own_{name}"].iloc[0] if f"own_{name}" in part else np.nan for name in NUMBERS[-2:]]

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from benchmark.errors import AssayError, EntryError
+from benchmark.files import reading
 from benchmark.models.entries import Entry
 from benchmark.models.weights import check_is_weights, check_sha256
 from benchmark.models.wrap import Model, Reconstructor
@@ -58,6 +59,7 @@ def wrap(entry: Entry, network: nn.Module) -> Model:
         grey=spec.preprocessing.grey,
         one_logit=spec.output == "logit1",
         gradcam_layer=spec.gradcam_layer,
+        gradcam_layout=spec.gradcam_layout,
     )
 
 
@@ -165,7 +167,7 @@ def read_state(entry: Entry, path: Path) -> dict[str, torch.Tensor]:
     Raises:
         EntryError: truncated or unreadable, or no state dict where ``key`` says.
     """
-    with path.open("rb") as stream:
+    with reading(path, EntryError), path.open("rb") as stream:
         start = stream.read(9)
     try:
         if start[8:9] == b"{":  # safetensors: 8 bytes of header length, then JSON

@@ -13,10 +13,12 @@ from torch import nn
 
 from benchmark.data.base import Batch
 from benchmark.errors import AssayError
+from benchmark.files import file_sha256
 from benchmark.models.build import build_model, last_line
-from benchmark.models.entries import Entry, file_sha256
+from benchmark.models.entries import Entry
 from benchmark.models.template import sample_inputs
 from benchmark.models.tried import above, best_of, predictions, right_in_order, right_with_usual, usual_orders
+from benchmark.models.watch import as_written
 from benchmark.models.wrap import Model, Reconstructor
 
 Status = Literal["ok", "note", "fail", "skip"]
@@ -48,6 +50,7 @@ def check_entry(
     *,
     classes: Sequence[str] = (),
     outputs: Sequence[int] = (),
+    effort: Effort | None = None,
 ) -> list[Result]:
     """Load an entry and look for faults.
 
@@ -58,6 +61,7 @@ def check_entry(
         chance: accuracy of always naming the commonest class; default: from the batch.
         classes: names of the data's classes; default: their numbers.
         outputs: where the entry names its classes in another order than the data: which output each of theirs is.
+        effort: how long it may take, and who is told what is looked at.
 
     Returns:
         One result a question, in the order of the table; after a failed build only that one.
@@ -68,10 +72,37 @@ def check_entry(
     except AssayError as error:
         return [Result("builds and loads", "fail", str(error), "correct what the message names, then check again")]
     results = [Result("builds and loads", "ok", f"{entry.spec.factory}, {parameters(model.network):,} parameters")]
-    results.append(check_weights(entry))
+    return [
+        *results,
+        check_weights(entry),
+        *check_model(entry, model, batch, device, chance, classes=classes, effort=effort),
+    ]
+
+
+def check_model(
+    entry: Entry,
+    model: Model,
+    batch: Batch | None = None,
+    device: str = "cpu",
+    chance: float | None = None,
+    *,
+    classes: Sequence[str] = (),
+    effort: Effort | None = None,
+) -> list[Result]:
+    """Look for faults of a network that is built: of an entry's, or of a module in memory.
+
+    Args and returns: see :func:`check_entry`.
+    """
+    results: list[Result] = []
+    effort = effort or Effort()
     inputs = torch.from_numpy(batch.inputs) if batch is not None else sample_inputs(entry, 32)
     inputs = inputs.to(device)
     image = entry.spec.output == "image"
+    if (few := effort.affordable(model, inputs)) < len(inputs):
+        found = f"{few} of {len(inputs)} samples are tried: {effort.cost:.2g} s a forward of one"
+        results.append(Result("samples", "note", found, f"all would take more than {effort.budget:g} s: --budget"))
+        inputs = inputs[:few]
+        batch = batch and Batch(batch.ids[:few], batch.inputs[:few], batch.labels[:few])
     try:
         with torch.no_grad():
             output = model(inputs) if image else model.core(model.prepared(inputs))
@@ -83,18 +114,57 @@ def check_entry(
     results.append(shape)
     if shape.status == "fail":
         return results
-    for check in (
-        lambda: check_logits(entry, raw),
-        lambda: check_eval(model),
-        lambda: check_repeats(model, inputs, output),
-        lambda: check_batches(model, inputs, output),
-        lambda: check_gradient(model, inputs),
-        lambda: check_error(model, inputs, batch) if image else check_accuracy(entry, model, inputs, batch, chance),
-        *([] if image else [lambda: check_order(entry, model, inputs, batch, classes, chance)]),
-        lambda: check_cost(model, inputs),
+    for what, check in (
+        ("logits", lambda: check_logits(entry, raw)),
+        ("eval mode", lambda: check_eval(model)),
+        ("the same twice", lambda: check_repeats(model, inputs, output)),
+        ("any batch", lambda: check_batches(model, inputs, output)),
+        ("the input gradient", lambda: check_gradient(model, inputs)),
+        *(
+            [("error", lambda: check_error(model, inputs, batch))]
+            if image
+            else [
+                ("preprocessing", lambda: check_accuracy(entry, model, inputs, batch, chance)),
+                ("the order of classes", lambda: check_order(entry, model, inputs, batch, classes, chance)),
+            ]
+        ),
+        ("cost", lambda: check_cost(model, inputs)),
     ):
+        effort.said(what, len(inputs))
         results.append(guarded(check))
     return results
+
+
+CALLS = 25  # forwards of a sample that all questions need together, a backward for two
+
+
+@dataclass
+class Effort:
+    """How long a check may take.
+
+    Attributes:
+        budget: seconds; of a network that would need more, fewer samples are tried, but at least two.
+        said: told of each question before it is looked into, with the number of samples.
+        cost: seconds of a forward of one sample, once measured.
+    """
+
+    budget: float = float("inf")
+    said: Callable[[str, int], None] = lambda *_: None
+    cost: float = 0.0
+
+    def affordable(self, model: Model, inputs: torch.Tensor) -> int:
+        """How many of the inputs fit the budget, by the time that two of them take; all where they cannot be run."""
+        if self.budget == float("inf"):
+            return len(inputs)
+        try:
+            with torch.no_grad():
+                for _ in range(2):  # the first warms up
+                    start = time.perf_counter()
+                    model(inputs[:2])
+                    self.cost = (time.perf_counter() - start) / len(inputs[:2])
+        except Exception:  # what is wrong is said where the output is looked at
+            return len(inputs)
+        return min(len(inputs), max(2, int(self.budget / (CALLS * max(self.cost, 1e-9)))))
 
 
 def guarded(check: Callable[[], Result]) -> Result:
@@ -121,7 +191,7 @@ def check_weights(entry: Entry) -> Result:
     size, digest = path.stat().st_size, file_sha256(path)
     pinned = bool(weights and weights.sha256)
     todo = "" if pinned or (weights and weights.file) else f'pin it: sha256 = "{digest}" under [weights]'
-    return Result("weights", "ok", f"sha256 {digest[:16]}… ({size:,} bytes){', as pinned' if pinned else ''}", todo)
+    return Result("weights", "ok", f"sha256 {digest} ({size:,} bytes){', as pinned' if pinned else ''}", todo)
 
 
 def check_shape(entry: Entry, raw: Any, count: int) -> Result:
@@ -310,7 +380,7 @@ def check_cost(model: Model, inputs: torch.Tensor) -> Result:
 
     hooks = [m.register_forward_hook(note) for m in model.modules() if not list(m.children())]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), as_written():
             model(inputs)
     finally:
         for hook in hooks:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import json
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.data.base import cache_folder
+from benchmark.code import code_of, code_of_files, files_in, neighbours, sha256_or_absent
 from benchmark.errors import SpecError, UnknownNameError, UsageError
+from benchmark.files import cache_folder, file_sha256
 from benchmark.mri import VERSION as MRI_VERSION
 from benchmark.registry import digest
 from benchmark.resources import folders
@@ -21,6 +18,8 @@ from benchmark.spec.toml import read_toml
 
 ENTRY_FILE = "entry.toml"
 RECONSTRUCTION_RECIPE = "benchmark.mri.training:train"
+CURVE_FILE = "training.csv"  # beside the weights, where those lie in the entry's folder
+WORDS = ("README", "LICENCE", "LICENSE", "NOTICE", "COPYING", "CITATION")
 LABELS = {"dataset", "description", "licence", "paper", "author", "classes", "weights", "recipe", "facts"}
 
 
@@ -44,30 +43,68 @@ class Entry:
 
     def code(self) -> dict[str, str]:
         """sha256 of every .py in the folder, by relative path."""
-        files = sorted(f for f in self.folder.rglob("*.py") if "__pycache__" not in f.parts)
-        return {f.relative_to(self.folder).as_posix(): file_sha256(f) for f in files}
+        return {name: file_sha256(file) for name, file in self._files().items() if name.endswith(".py")}
+
+    def helpers(self) -> dict[str, str]:
+        """sha256 of what lies in the folder besides code, weights and words: whatever code may read there."""
+        weights = self.spec.weights
+        apart = {ENTRY_FILE, CURVE_FILE, weights.file if weights is not None else ""}
+        return {
+            name: sha256_or_absent(file)
+            for name, file in self._files().items()
+            if name not in apart and not name.endswith((".py", ".md")) and not file.name.upper().startswith(WORDS)
+        }
+
+    def _files(self) -> dict[str, Path]:
+        return {file.relative_to(self.folder).as_posix(): file for file in files_in(self.folder)}
 
     def digest(self) -> str:
         """sha256 over everything that decides what the model computes.
 
         The model's fields of entry.toml (labels such as description, licence, paper, author, dataset and class names
-        are left out), every .py in the folder, the content of the weights, and for an importable factory the version of
-        its package (of a factory of ours its source). Where weights lie is no part of it. Weights that do not exist yet
-        enter as their recipe (or as absent), so the digest changes once they are there: call ``ensure_weights`` first.
+        are left out), every .py in the folder and the other files there (but words and the curve of a training), the
+        content of the weights and of files that ``kwargs`` name, what the factory's code consists of and imports
+        (:mod:`benchmark.code`), and for a factory of ours its source. Where weights lie is no part of it. Weights that
+        do not exist yet enter as their recipe (or as absent), so the digest changes once they are there: call
+        ``ensure_weights`` first.
+
+        Raises:
+            DataError: a file that cannot be read.
         """
         fields = self.spec.model_dump(mode="json", exclude=LABELS)
         fields["class_count"] = self.spec.class_count
         module = self.spec.factory.partition(":")[0]
-        own = self.is_local or module.split(".", maxsplit=1)[0] == "benchmark"  # MRI_VERSION stands for code of ours
-        factory = "" if own else package_version(module)
-        parts: dict[str, Any] = {"fields": fields, "code": self.code(), "weights": self._weights(), "package": factory}
+        ours = module.partition(".")[0] == "benchmark" and not self.is_local  # MRI_VERSION stands for code of ours
+        package = "" if self.is_local or ours else code_of(module)
+        parts: dict[str, Any] = {"fields": fields, "code": self.code(), "weights": self._weights(), "package": package}
         if self.spec.output == "image":  # such networks are built from the physics and solvers here
             parts["mri"] = MRI_VERSION
-        elif own and not self.is_local:  # a network that several entries share
+        elif ours:  # a network that several entries share
             parts["factory"] = file_sha256(
                 Path(__file__).parents[1].joinpath(*module.split(".")[1:]).with_suffix(".py")
             )
-        return digest(parts)
+        further = {"helpers": self.helpers(), "imports": self._imports(module), "named": self._named(ours=ours)}
+        return digest(parts | {key: found for key, found in further.items() if found})
+
+    def _imports(self, module: str) -> dict[str, str]:
+        """What a factory in the folder imports from elsewhere, itself and by the files that it imports relatively."""
+        if not self.is_local:
+            return {}
+        base = self.folder.joinpath(*module.split("."))
+        first = base.with_suffix(".py")
+        return code_of_files(neighbours(first if first.is_file() else base / "__init__.py", self.folder))
+
+    def _named(self, *, ours: bool) -> dict[str, str]:
+        """Content of the files and folders that ``kwargs`` name; of a factory of ours also the entries."""
+        found: dict[str, str] = {}
+        for text in _strings(self.spec.kwargs):
+            for place in (Path(text).expanduser(), self.folder / text):
+                if ("." in text or "/" in text) and place.exists() and text not in found:
+                    files = files_in(place) if place.is_dir() else [place]
+                    found[text] = digest([[str(file.relative_to(place)), sha256_or_absent(file)] for file in files])
+            if ours and text != self.name and (folder := find_entries().get(text)) is not None:
+                found[text] = read_entry(folder).digest()
+        return found
 
     def _weights(self) -> dict[str, str] | None:
         path, weights = self.weights_path(), self.spec.weights
@@ -99,7 +136,7 @@ class Entry:
     def recipe_digest(self) -> str:
         """sha256 over what the recipe depends on: its settings, the network's, every .py in the folder.
 
-        An importable recipe enters with its package's version; code of ours, and every network of images, with
+        An importable recipe enters with what its code consists of; code of ours, and every network of images, with
         MRI_VERSION.
         """
         recipe = self.spec.recipe
@@ -110,8 +147,10 @@ class Entry:
             "code": self.code(),
         }
         if recipe is not None and recipe.is_importable:
-            package = recipe.file.split(".", maxsplit=1)[0]
-            depends["package"] = MRI_VERSION if package == "benchmark" else package_version(package)
+            ours = recipe.file.partition(".")[0] == "benchmark"
+            depends["package"] = MRI_VERSION if ours else code_of(recipe.file.partition(":")[0])
+        elif recipe is not None and (self.folder / recipe.file).is_file():
+            depends["imports"] = code_of_files(neighbours(self.folder / recipe.file, self.folder))
         if self.spec.output == "image":
             depends["mri"] = MRI_VERSION
         return digest(depends)
@@ -196,39 +235,13 @@ def read_entry(folder: Path) -> Entry:
     return Entry(spec, folder)
 
 
-def package_version(module: str) -> str:
-    """``"distribution==version"`` of the top-level package of a module, ``"absent"`` where it is not installed."""
-    top = module.split(".", maxsplit=1)[0]
-    try:
-        return f"{top}=={importlib.metadata.version(top)}"
-    except importlib.metadata.PackageNotFoundError:
-        pass
-    owners = importlib.metadata.packages_distributions().get(top, [])
-    return ",".join(f"{owner}=={importlib.metadata.version(owner)}" for owner in sorted(set(owners))) or "absent"
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 (hex) of a file; large files are remembered in the cache folder by path, size and time."""
-    stat = path.stat()
-    if stat.st_size < 1 << 20:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    key = digest([str(path.resolve()), stat.st_size, stat.st_mtime_ns])
-    file = cache_folder() / "sha256" / key
-    try:
-        return str(json.loads(file.read_text())["sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    with path.open("rb") as stream:
-        value = hashlib.file_digest(stream, "sha256").hexdigest()
-    _remember(file, {"sha256": value, "path": str(path)})
-    return value
-
-
-def _remember(file: Path, value: dict[str, Any]) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(value))
-        temporary.replace(file)
-    except OSError:
-        pass  # a cache that cannot be written only costs time
+def _strings(value: object) -> Iterator[str]:
+    """Every string in nested lists and tables."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _strings(inner)

@@ -13,15 +13,14 @@ import torch
 from torch import nn
 
 from benchmark.errors import EntryError, UsageError
+from benchmark.files import file_sha256
 from benchmark.models.build import build_network, entry_errors, find_importable, import_local, load_weights, wrap
-from benchmark.models.entries import Entry, file_sha256
+from benchmark.models.entries import CURVE_FILE, Entry
 from benchmark.models.recipe import Curve, Train, TrainingData, judge
 from benchmark.models.weights import Progress
 from benchmark.models.wrap import Model
 from benchmark.seeds import derive, global_seed
 from benchmark.spec.entry import Recipe
-
-CURVE_FILE = "training.csv"  # beside the weights, where those lie in the entry's folder
 
 
 class Judgement(Protocol):

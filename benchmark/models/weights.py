@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
+import http.client
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 
 from benchmark.errors import EntryError
+from benchmark.files import reading
 from benchmark.models.entries import Entry
 
 Progress = Callable[[str], None]
 TIMEOUT = 30.0  # seconds without a byte
+TRIES = 3  # in a row, without a byte more
+PAUSE = 1.0  # seconds before the second of them, twice that before the third
 
 
 def ensure_weights(
@@ -37,21 +43,43 @@ def ensure_weights(
     if path is None or path.is_file():
         return path
     weights = entry.spec.weights
-    if weights is not None and weights.url:
-        download(entry, weights.url, weights.sha256, path, progress)
-    elif entry.from_recipe:
-        from benchmark.models.training import train_entry
-
-        train_entry(entry, path, progress=progress, data=data)
-    else:
+    url = weights.url if weights is not None else ""
+    if not url and not entry.from_recipe:
         raise missing(entry, path)
+    try:
+        if weights is not None and url:
+            download(entry, url, weights.sha256, path, progress)
+        else:
+            from benchmark.models.training import train_entry
+
+            train_entry(entry, path, progress=progress, data=data)
+    except Exception as error:
+        _note(path, f"{'download' if url else 'training'} failed: {error}")
+        raise
+    _note(path, "")
     return path
 
 
+def _note(path: Path, text: str) -> None:
+    """Leave beside where weights should lie why they do not; an empty text takes it away."""
+    note = path.with_name(f"{path.name}.failed")
+    with contextlib.suppress(OSError):
+        if text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(text, encoding="utf-8")
+        else:
+            note.unlink(missing_ok=True)
+
+
 def missing(entry: Entry, path: Path) -> EntryError:
-    """The error for weights that are not where entry.toml says."""
+    """The error for weights that are not where entry.toml says: why their download or training failed, where it did."""
+    with contextlib.suppress(OSError, UnicodeError):
+        return EntryError(path.with_name(f"{path.name}.failed").read_text(encoding="utf-8"))
     again = f"; `assay train {entry.name}` makes them again" if entry.spec.recipe else "; put the file there"
-    return EntryError(f"entry {entry.name!r}: its weights are missing: expected the file {path}{again}")
+    found = f"{path} is a folder, expected a file" if path.is_dir() else f"expected the file {path}"
+    if path.is_symlink() and not path.exists():
+        found = f"{path} is a link to {path.readlink()}, which does not exist"
+    return EntryError(f"entry {entry.name!r}: its weights are missing: {found}{again}")
 
 
 def check_sha256(entry: Entry, path: Path, expected: str) -> None:
@@ -62,7 +90,7 @@ def check_sha256(entry: Entry, path: Path, expected: str) -> None:
     """
     if not expected:
         return
-    with path.open("rb") as stream:
+    with reading(path, EntryError), path.open("rb") as stream:
         got = hashlib.file_digest(stream, "sha256").hexdigest()
     if got != expected:
         raise EntryError(
@@ -79,7 +107,7 @@ def check_is_weights(entry: Entry, path: Path) -> None:
     """
     if not path.is_file():
         raise missing(entry, path)
-    with path.open("rb") as stream:
+    with reading(path, EntryError), path.open("rb") as stream:
         start = stream.read(512).lstrip().lower()
     found = ""
     if not start:
@@ -95,28 +123,88 @@ def check_is_weights(entry: Entry, path: Path) -> None:
 def download(entry: Entry, url: str, sha256: str, path: Path, progress: Progress | None = None) -> None:
     """Download into ``path``: under a temporary name, checked, then moved in one step.
 
+    An answer that is cut off is asked for again from where it ended; after three tries in a row without a byte more it
+    is given up, and what came is kept for the next time.
+
     Raises:
-        EntryError: no network, an HTTP error, or another content than its sha256 says.
+        EntryError: no network, an HTTP error, a cut-off answer, or another content than its sha256 says.
     """
+    from filelock import FileLock
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    say = progress or (lambda _: None)
+    with FileLock(path.with_name(f"{path.name}.lock")):  # of two runs the second finds what the first has fetched
+        if not path.is_file():
+            _download(entry, url, sha256, path, progress or (lambda _: None))
+
+
+def _download(entry: Entry, url: str, sha256: str, path: Path, say: Progress) -> None:
+    partial = path.with_name(f"{path.name}.part")
     say(f"{entry.name}: downloading {url}")
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as response, temporary.open("wb") as stream:
-            while chunk := response.read(1 << 20):
-                stream.write(chunk)
-        check_is_weights(entry, temporary)
-        check_sha256(entry, temporary, sha256)
-        temporary.replace(path)
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        if isinstance(error, urllib.error.HTTPError):
-            reason = f"{error}"
-            error.close()  # it holds the connection
+    tries, reason = 0, ""
+    while tries < TRIES:
+        before = partial.stat().st_size if partial.is_file() else 0
+        try:
+            reason = _fetch(url, partial)
+        except OSError as error:
+            reason = _refused(error)
+        if not reason:
+            break
+        came = partial.stat().st_size if partial.is_file() else 0
+        tries = 1 if came > before else tries + 1
+        if "HTTP Error 4" in reason:  # the server will say the same again
+            break
+        say(f"{entry.name}: {reason}; {came:,} bytes so far")
+        time.sleep(PAUSE * (tries - 1))
+    if reason:
+        came = partial.stat().st_size if partial.is_file() else 0
         raise EntryError(
-            f"entry {entry.name!r}: its weights could not be downloaded from {url}: {reason};"
+            f"entry {entry.name!r}: its weights could not be downloaded from {url}: {reason} ({came:,} bytes came);"
             f" without a network, fetch the file elsewhere and put it at {path}"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        )
+    try:
+        check_is_weights(entry, partial)
+        check_sha256(entry, partial, sha256)
+    except EntryError as error:
+        size = partial.stat().st_size
+        partial.unlink(missing_ok=True)
+        raise EntryError(f"{error} (downloaded from {url}, {size:,} bytes)") from None
+    partial.replace(path)
+
+
+def _fetch(url: str, partial: Path) -> str:
+    """Append to a file what it lacks; returns why it is not whole, empty where it is.
+
+    Raises:
+        OSError: no connection, or an answer that is an error.
+    """
+    have = partial.stat().st_size if partial.is_file() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
+        if have and error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            partial.unlink()  # it is whole, or another file's: begin again
+            return "the file on the server is not longer than what came"
+        raise
+    except ValueError as error:
+        raise OSError(str(error)) from error
+    with response:
+        resumed = getattr(response, "status", None) == HTTPStatus.PARTIAL_CONTENT
+        length = response.headers.get("Content-Length")
+        expected = (have if resumed else 0) + int(length) if length and length.isdecimal() else None
+        try:
+            with partial.open("ab" if resumed else "wb") as stream:
+                while chunk := response.read(1 << 20):
+                    stream.write(chunk)
+        except http.client.HTTPException as error:
+            return f"the answer was cut off ({type(error).__name__})"
+    size = partial.stat().st_size
+    if expected is not None and size < expected:
+        return f"the answer was cut off after {size:,} of {expected:,} bytes"
+    return ""
+
+
+def _refused(error: OSError) -> str:
+    reason = getattr(error, "reason", None)
+    return str(error if isinstance(error, urllib.error.HTTPError) or not reason else reason)

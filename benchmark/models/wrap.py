@@ -120,6 +120,7 @@ class Model(nn.Module):
         grey: see :class:`Geometry`.
         one_logit: the network returns one logit of class 1, shape (N,) or (N, 1).
         gradcam_layer: dotted name of a module inside the network, or "".
+        gradcam_layout: how its output lies (``EntrySpec.gradcam_layout``), or "".
 
     Attributes:
         counter: forward and backward calls, counted in samples.
@@ -135,20 +136,22 @@ class Model(nn.Module):
         grey: bool = False,
         one_logit: bool = False,
         gradcam_layer: str = "",
+        gradcam_layout: str = "",
     ) -> None:
         super().__init__()
         self.network = network
         self.geometry: nn.Module = Geometry(input_shape, grey) if input_shape is not None else nn.Identity()
         self.normalise: nn.Module = Normalise(mean, std) if len(mean) else nn.Identity()
         self.core: nn.Module = nn.Sequential(network, TwoLogits()) if one_logit else network
-        self.one_logit, self.gradcam_layer = one_logit, gradcam_layer
+        self.one_logit = one_logit
+        self.gradcam_layer, self.gradcam_layout = gradcam_layer, gradcam_layout
         self.counter = Counter()
         self.eval()
         self.requires_grad_(False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Inputs in [0, 1], (N, C, H, W), to logits (N, K)."""
-        return self.counted(self.core(self.normalise(self.geometry(x))))
+        return self.counted(self.core(self.prepared(x)))
 
     def reordered(self, order: Sequence[int]) -> Model:
         """This model with its outputs in another order: class ``k`` is read from output ``order[k]``.
@@ -175,9 +178,9 @@ class Model(nn.Module):
         return torch.device("cpu")
 
     def prepared(self, x: torch.Tensor) -> torch.Tensor:
-        """The normalised input that ``core`` sees."""
+        """The normalised input that ``core`` sees: never ``x`` itself, which a network may write into."""
         prepared: torch.Tensor = self.normalise(self.geometry(x))
-        return prepared
+        return prepared.clone() if prepared is x else prepared
 
 
 class Reconstructor(Model):

@@ -17,6 +17,7 @@ from benchmark.report.flags import MEANS, flags
 from benchmark.report.leaderboard import COUNTS, headline_column, leaderboard, pair_words, verified_words
 from benchmark.report.places import place_words
 from benchmark.report.probes import declared
+from benchmark.report.remarks import denominators, remarks
 from benchmark.report.results import Results
 from benchmark.report.scores import score_budgets, score_name
 from benchmark.report.settings import Settings, settings
@@ -69,6 +70,8 @@ class Leaderboard:
         places: in words, which places the data decide.
         pairs: a line a pair of models, what the data decide between them.
         checks: what must be said of the data, what was verified, and which records are of older versions.
+        remarks: numbers without an interval, numbers over fewer samples, what a table must not be read as.
+        denominators: column to the one that holds its n, where that is not the table's.
         notes: footnotes of the flags.
         about: facts for people, such as the threat model and the number of samples.
         settings: by suite, every setting needed to repeat the table.
@@ -84,6 +87,8 @@ class Leaderboard:
     places: Sequence[str] = ()
     pairs: Sequence[str] = ()
     checks: Sequence[str] = ()
+    remarks: Sequence[str] = ()
+    denominators: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[Note] = ()
     about: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Settings] = field(default_factory=dict)
@@ -113,6 +118,8 @@ class Leaderboard:
                 *verified_words(results),
                 *(each.words for each in outdated(results.plan) if each.own),
             ],
+            remarks=remarks(results, frame),
+            denominators=denominators(results, frame),
             notes=flag_notes(results),
             about={name: text for name, text in about.items() if text},
             settings={suite.name: settings(results)},

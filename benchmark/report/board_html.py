@@ -26,7 +26,7 @@ SCROLL = '<div style="overflow-x:auto">'
 def html(board: Leaderboard) -> str:
     """The table, what stands under it, and its settings."""
     parts = [f"<strong>{escape(board.title)}</strong>", f'<div style="opacity:.8">{escape(about(board))}</div>']
-    parts += [_table(board), _list([*board.places, *board.checks])]
+    parts += [_table(board), _list([*board.places, *board.remarks, *board.checks])]
     if board.pairs:
         parts.append(f"<details><summary>Every pair</summary>{_list(board.pairs)}</details>")
     for note in board.notes:
@@ -43,16 +43,20 @@ def html(board: Leaderboard) -> str:
 
 
 def run_html(
-    board: Leaderboard, explanations: pd.DataFrame, counts: Mapping[str, int], parts: Sequence[Leaderboard] = ()
+    board: Leaderboard,
+    explanations: pd.DataFrame,
+    counts: Mapping[str, int],
+    parts: Sequence[Leaderboard] = (),
+    remarks: Sequence[str] = (),
 ) -> str:
-    """A run: its cells, its leaderboard, its explanations, and those of its suite's parts folded away."""
+    """A run: its cells, its leaderboard, its explanations with their remarks, and its suite's parts folded away."""
     told = escape(", ".join(f"{name} {n}" for name, n in counts.items()))
     texts_ = [html(board)]
     if len(explanations):
         names = [str(name) for name in explanations if not str(name).endswith(("_low", "_high"))]
         names = [name for name in names if not name.startswith(("nan_", "n_"))]
         rows = [[cell_text(row, name) for name in names] for _, row in explanations.iterrows()]
-        texts_.append(f"<details><summary>Explanations</summary>{_plain_table(names, rows)}</details>")
+        texts_.append(f"<details><summary>Explanations</summary>{_plain_table(names, rows)}{_list(remarks)}</details>")
     texts_ += [f"<details><summary>{escape(part.title)}</summary>{html(part)}</details>" for part in parts]
     return f'<div>{"".join(texts_)}<div style="opacity:.8">cells: {told}</div></div>'
 

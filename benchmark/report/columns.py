@@ -7,6 +7,7 @@ import pandas as pd
 from benchmark.report.probes import declared, unshown
 from benchmark.report.results import Results
 from benchmark.report.scores import score_budgets, score_name
+from benchmark.report.worth import direction
 
 
 def shown_columns(results: Results, board: pd.DataFrame) -> list[str]:
@@ -15,7 +16,9 @@ def shown_columns(results: Results, board: pd.DataFrame) -> list[str]:
     if not results.task.verdicts:
         return score_names(results, board)
     names = [name for name in board.columns if f"{name}_low" in board.columns and not name.startswith("asr_")]
-    names = [name for name in names if not name.startswith(("precision_", "recall_")) and f"n_{name}" not in board]
+    own = {name for name, _, _, _ in declared(results)}
+    names = [name for name in names if not name.startswith(("precision_", "recall_", "queries_", "median_"))]
+    names = [name for name in names if name not in own]
     names += [name for name in board.columns if name.startswith("median_") and f"{name}_low" in board.columns]
     names = [name for name in names if name not in hidden]
     counts = [name for name in ("failed", "skipped", "missing", "nan", "out_of_budget") if board[name].sum()]
@@ -63,6 +66,6 @@ def arrows(results: Results) -> dict[str, str]:
     """Metric column to its heading with the direction that is better."""
     marks = {True: " ↑", False: " ↓", None: ""}
     return {
-        name.replace("-", "_"): name.replace("-", "_") + marks[metric["higher_is_better"]]
-        for name, metric in results.plan["metrics"].items()
+        name.replace("-", "_"): name.replace("-", "_") + marks[direction(results.suite, results.plan["metrics"], name)]
+        for name in results.plan["metrics"]
     }

@@ -6,7 +6,7 @@ Made from the tables that other parts of a report wrote, of one suite's folders 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ import pandas as pd
 from benchmark.report.correlation import FEW, correlations
 from benchmark.report.tables import to_csv
 from benchmark.report.text import PAGE, cell_text
-from benchmark.report.worth import family_of
+from benchmark.report.worth import confounded, direction
 from benchmark.report.written import Written, read_written
 from benchmark.spec.suite import show_eps
 from benchmark.store.atomic import write_atomic
 
-ROBUST = "robust_acc_worst"
+ROBUST, N_ROBUST = "robust_acc_worst", "n_robust_acc_worst"
 KEPT, NOISE = "attacked_spearman", "noise_spearman"
 _SIDES = ("", "_low", "_high")
 FILES = ("combined.csv", "combined_correlation.csv", "combined.md")
@@ -48,11 +48,13 @@ class Combined:
         correlation: a row a group of models (each suite; ``all``: all suites, ranks within each) and quality, see
             :func:`benchmark.report.correlation.correlations`.
         directions: quality column to whether higher is better.
+        remarks: what the table must not be read as.
     """
 
     table: pd.DataFrame
     correlation: pd.DataFrame
     directions: dict[str, bool]
+    remarks: list[str] = field(default_factory=list)
 
 
 def combined(folders: Sequence[Path]) -> Combined | None:
@@ -67,18 +69,36 @@ def combined(folders: Sequence[Path]) -> Combined | None:
     """
     rows: list[dict[str, Any]] = []
     directions: dict[str, bool] = {}
-    for folder in dict.fromkeys(folders):
-        written = read_written(folder)
-        if written is not None and written.task.verdicts:
-            rows += suite_rows(written, directions)
+    suites = [found for folder in dict.fromkeys(folders) if (found := read_written(folder)) and found.task.verdicts]
+    for written in suites:
+        rows += suite_rows(written, directions)
     table = pd.DataFrame(rows)
     if not directions or not len(table) or (len(set(table["suite"])) == 1 and table[ROBUST].isna().all()):
         return None
-    heads = ["suite", "model", "n", "threat", *(f"{name}{side}" for name in ("clean_acc", ROBUST) for side in _SIDES)]
+    own = [N_ROBUST] if N_ROBUST in table and (table[N_ROBUST] != table["n"]).any() else []
+    heads = [
+        "suite",
+        "model",
+        "n",
+        *own,
+        "threat",
+        *(f"{name}{side}" for name in ("clean_acc", ROBUST) for side in _SIDES),
+    ]
     qualities = [name for name in directions if name in table]
     best = [f"best_{name}" for name in qualities if f"best_{name}" in table]
     table = table.reindex(columns=[*heads, *qualities, *([NOISE] if NOISE in table else []), *best])
-    return Combined(table, correlations(table, ROBUST, {name: directions[name] for name in qualities}), directions)
+    correlation = correlations(table, ROBUST, {name: directions[name] for name in qualities})
+    notes = [*confounded([each.suite for each in suites], len(table)), *_fewer(table)]
+    return Combined(table, correlation, directions, notes)
+
+
+def _fewer(table: pd.DataFrame) -> list[str]:
+    """Whose robust accuracy is over fewer samples than the rest of its row."""
+    if N_ROBUST not in table:
+        return []
+    rows = table[table[N_ROBUST] != table["n"]]
+    sizes = [f"{int(row[N_ROBUST])} of {int(row['n'])} on {row['suite']}" for _, row in rows.iterrows()]
+    return [f"{ROBUST} is over fewer samples than the rest: {', '.join(dict.fromkeys(sizes))}."] if sizes else []
 
 
 def suite_rows(written: Written, directions: dict[str, bool]) -> list[dict[str, Any]]:
@@ -87,9 +107,9 @@ def suite_rows(written: Written, directions: dict[str, bool]) -> list[dict[str, 
     tables = ("explanations", "explanations_attacked", "explainer_ranks")
     explained, attacked, methods = (written.table(name) for name in tables)
     known = {
-        name.replace("-", "_"): bool(metric["higher_is_better"])
-        for name, metric in plan["metrics"].items()
-        if metric["higher_is_better"] is not None and family_of(suite, name) != "complexity"
+        name.replace("-", "_"): better
+        for name in plan["metrics"]
+        if (better := direction(suite, plan["metrics"], name)) is not None
     }
     directions |= known | ({KEPT: True} if len(attacked) else {})
     controls = {
@@ -104,6 +124,8 @@ def suite_rows(written: Written, directions: dict[str, bool]) -> list[dict[str, 
         row = {"suite": written.name, "model": line["model"], "n": line["n"], "threat": threat}
         for ours, theirs in (("clean_acc", first), (ROBUST, f"{task.robust_name}_worst")):
             row |= {f"{ours}{side}": line.get(f"{theirs}{side}", nan) for side in _SIDES}
+        of_robust = line.get(f"n_{task.robust_name}_worst", nan)
+        row[N_ROBUST] = line["n"] if pd.isna(of_robust) else int(of_robust)
         twice = _twice(methods, line["model"])
         row |= _quality(_without(explained, twice), line["model"], known)
         if not _refused(explained, line["model"]):
@@ -175,6 +197,12 @@ def main_columns(found: Combined, most: int = 7) -> dict[str, str]:
     return {name: heads[name] for name in [*keys, *(name for name in names if name in first)]}
 
 
+def cell(row: pd.Series, name: str) -> str:
+    """A cell with its interval, and with its n where that is not the row's."""
+    fewer = name == ROBUST and N_ROBUST in row.index and row[N_ROBUST] != row["n"]
+    return cell_text(row, name) + (f" (n {int(row[N_ROBUST])})" if fewer and not pd.isna(row[name]) else "")
+
+
 def combined_markdown(found: Combined) -> str:
     """combined.md: the table and what the correlations allow to say."""
     heads = shown_columns(found)
@@ -183,6 +211,7 @@ def combined_markdown(found: Combined) -> str:
     names = [name for name in heads if name not in keys]
     for start in range(0, len(names), PAGE):
         lines += [*_table(found, keys, names[start : start + PAGE], heads), ""]
+    lines += [f"{line}\n" for line in found.remarks]
     best = [str(name) for name in found.table if str(name).startswith("best_")]
     if best:
         lines += ["## The best explainer of each metric", ""]
@@ -193,7 +222,7 @@ def combined_markdown(found: Combined) -> str:
     lines += [
         "Spearman's correlation over models, turned so that positive means: the more robust, the better explained."
     ]
-    lines += ["", *[f"- {line}" for line in words(found)]]
+    lines += ["", *[f"- {line}" for line in words(found)], *[f"- {line}" for line in found.remarks]]
     return "\n".join(lines) + "\n"
 
 
@@ -203,7 +232,7 @@ def _table(found: Combined, keys: Sequence[str], names: Sequence[str], heads: di
     lines = ["| " + " | ".join(heads.get(name, name) for name in shown) + " |", "|" + "---|" * len(shown)]
     for _, row in found.table.iterrows():
         if row[list(names)].replace("", None).notna().any():
-            lines.append("| " + " | ".join(cell_text(row, name) for name in shown) + " |")
+            lines.append("| " + " | ".join(cell(row, name) for name in shown) + " |")
     return lines
 
 

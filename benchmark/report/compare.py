@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import nan
+from typing import Any
 
 import pandas as pd
 
 from benchmark.errors import UnknownNameError
+from benchmark.intervals import FEW
 from benchmark.report import stats
 from benchmark.report.explanations import score_rows
 from benchmark.report.leaderboard import headline_column, headline_outcomes
 from benchmark.report.results import Results
 from benchmark.report.scores import score_budgets, score_name, scored
+from benchmark.report.worth import direction
 from benchmark.seeds import derive
+
+OfSamples = Callable[[Any], Any]  # samples to the name of each one's group, or None
+
+
+def no_groups(_: Any) -> None:
+    """Samples without groups."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +32,8 @@ class Comparison:
     """One compared quantity; ``difference`` is A minus B, the interval and p are paired.
 
     ``only_a`` and ``only_b`` count the samples that only one of the two gets right. A rate for which any sample lacks a
-    verdict is not compared: its numbers are NaN, and ``words`` says so.
+    verdict is not compared: its numbers are NaN, and ``words`` says so. ``low`` and ``high`` are NaN where there is no
+    interval.
     """
 
     quantity: str
@@ -49,17 +61,17 @@ def compare(results: Results, a: str, b: str) -> list[Comparison]:
     columns = results.task.columns(results.plan["dataset"]["classes"])
     if not results.task.verdicts:
         return _scores(results, a, b)
-    robust = results.task.robust_name
-    found = [_rates(columns[0].name, a, b, results.correct(a), results.correct(b))]
+    robust, groups = results.task.robust_name, partial(results.groups, a)
+    found = [_rates(columns[0].name, a, b, results.correct(a), results.correct(b), groups)]
     for condition in results.conditions():
         if condition.eps is None and results.threat(condition.probe).get("kind") == "minimal":
             found += _norms(results, condition.probe, a, b)
             continue
         name = f"{robust}_{condition.suffix}"
-        found.append(_rates(name, a, b, results.outcome(a, condition), results.outcome(b, condition)))
+        found.append(_rates(name, a, b, results.outcome(a, condition), results.outcome(b, condition), groups))
     if results.suite.threat is not None and results.suite.attacks:
         outcomes = [headline_outcomes(results, name) for name in (a, b)]
-        found.append(_rates(headline_column(results), a, b, *outcomes))
+        found.append(_rates(headline_column(results), a, b, outcomes[0], outcomes[1], groups))
     return found + _metrics(results, a, b)
 
 
@@ -76,9 +88,9 @@ def _scores(results: Results, a: str, b: str) -> list[Comparison]:
     return found
 
 
-def _rates(quantity: str, a: str, b: str, x: pd.Series, y: pd.Series) -> Comparison:
+def _rates(quantity: str, a: str, b: str, x: pd.Series, y: pd.Series, groups: OfSamples = no_groups) -> Comparison:
     first, second = x.to_numpy(dtype=float), y.reindex(x.index).to_numpy(dtype=float)
-    test = stats.paired_rates(first, second)
+    test = stats.paired_rates(first, second, groups(x.index))
     if test.n < len(first) or not len(first):
         # what is decided without every verdict are the wrong and the broken ones: no fair sample of the pairs
         words = f"not compared: {len(first) - test.n} of {len(first)} samples lack a verdict"
@@ -101,7 +113,11 @@ def _norms(results: Results, probe: str, a: str, b: str) -> list[Comparison]:
             return []
         won = rows[(rows["status"] == "ok") & rows["success"].fillna(False).astype(bool)]
         columns.append(won.set_index("sample")[norm].astype(float))
-    return _paired_values(results, f"{probe} · {norm}", a, b, columns, True)
+    quantity, both = f"{probe} · {norm}", len(columns[0].index.intersection(columns[1].index))
+    if 0 < both < FEW:
+        words = f"not compared: the attack breaks both on {both} samples, fewer than {FEW}"
+        return [Comparison(quantity, nan, nan, nan, nan, nan, nan, both, words)]
+    return _paired_values(results, quantity, a, b, columns, True)
 
 
 def _metrics(results: Results, a: str, b: str) -> list[Comparison]:
@@ -114,7 +130,7 @@ def _metrics(results: Results, a: str, b: str) -> list[Comparison]:
             if part.empty:  # nothing scored yet: then there may be no column to read either
                 continue
             x, y = (part[part["model"] == name].set_index("sample")["value"].astype(float) for name in (a, b))
-            better = results.plan["metrics"][metric.name]["higher_is_better"]
+            better = direction(results.suite, results.plan["metrics"], metric.name)
             found += _paired_values(results, f"{probe.name} · {metric.name}", a, b, [x, y], better)
     return found
 
@@ -122,7 +138,7 @@ def _metrics(results: Results, a: str, b: str) -> list[Comparison]:
 def _paired_values(
     results: Results, quantity: str, a: str, b: str, columns: list[pd.Series], better_is_higher: bool | None
 ) -> list[Comparison]:
-    """The mean difference on the samples that both have, if there are any; groups are resampled where known."""
+    """The mean difference on the samples that both have, if there are any; over groups where known."""
     both = pd.concat(columns, axis=1, join="inner").dropna()
     if both.empty:
         return []

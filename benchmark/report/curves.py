@@ -37,17 +37,19 @@ class Distances:
         values: (N,) in input units: 0 where the clean prediction is wrong, inf where nothing broke the sample, NaN
             where the clean prediction is not known.
         open: (N,) True where a verdict is missing: the value is then an upper bound.
+        groups: name of each sample's group, where known.
     """
 
     samples: list[str]
     values: Floats
     open: NDArray[np.bool_]
+    groups: NDArray[Any] | None = None
 
     def robust(self, eps: float) -> stats.Estimate:
         """Share of samples right and not broken within eps, with Wilson's interval; blank with bounds where open."""
         held = (self.values > eps).astype(float)
         held[np.isnan(self.values) | (self.open & (held == 1))] = np.nan
-        return stats.rate(held)
+        return stats.rate(held, self.groups)
 
     def reach(self, d_max: float) -> Floats:
         """(N,) norm up to which a sample holds, at most ``d_max``: its mean is the area under the curve."""
@@ -91,7 +93,7 @@ def curves(results: Results) -> Curves:
             for name, found in of.items():
                 at = {"model": model, "norm": norm, "attack": name}
                 points += [at | _point(eps, found.robust(eps)) for eps in grid]
-                areas.append(at | _area(results, model, found, worst[model], d_max) | {"reference": version})
+                areas.append(at | _area(found, worst[model], d_max) | {"reference": version})
     table = pd.DataFrame(points)
     return Curves(table, pd.DataFrame(areas), {f"curves_{norm}": _Draw(results, table, norm) for norm in norms})
 
@@ -133,7 +135,9 @@ def _distances(
     right = results.correct(model).reindex(samples).to_numpy()
     values = np.where(np.isnan(right), nan, np.where(right == 1, found.to_numpy(), 0.0))
     judged = np.array([sample in valid for sample in samples], dtype=bool)
-    return Distances(samples, values, ~judged & (values != 0))
+    groups = results.groups(model, samples)
+    codes = None if groups is None else np.unique(groups.astype(str), return_inverse=True)[1]
+    return Distances(samples, values, ~judged & (values != 0), codes)
 
 
 def largest_budget(results: Results, norm: str, probes: list[AttackProbe], worst: dict[str, Distances]) -> float | None:
@@ -168,7 +172,7 @@ def _point(eps: float, found: stats.Estimate) -> dict[str, Any]:
     return {"eps": eps, "robust_acc": found.value, "low": found.low, "high": found.high, "n": found.n}
 
 
-def _area(results: Results, model: str, found: Distances, worst: Distances, d_max: float) -> dict[str, Any]:
+def _area(found: Distances, worst: Distances, d_max: float) -> dict[str, Any]:
     """Area under the curve up to d_max with its interval, and the optimality against the best of all attacks.
 
     optimality = 1 - (A - A*) / (clean_acc d_max - A*) (AttackBench, Cina et al. 2025, arXiv:2404.19460): A* is
@@ -183,8 +187,7 @@ def _area(results: Results, model: str, found: Distances, worst: Distances, d_ma
         area = stats.Estimate(nan, float(low), float(high), len(reach))
         optimality = nan
     else:
-        groups = results.groups(model, found.samples)
-        area = stats.bootstrap(reach, "mean", groups, derive("bootstrap", "area"))
+        area = stats.bootstrap(reach, "mean", found.groups, derive("bootstrap", "area"), within=(0, d_max))
         best = pd.Series(worst.reach(d_max), index=worst.samples).reindex(found.samples).to_numpy()
         clean = float((found.values > 0).mean()) * d_max
         same = not (np.isnan(best).any() or worst.open.any()) and clean > best.mean()

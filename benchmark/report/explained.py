@@ -84,10 +84,10 @@ def samples_at_hand(results: Results, samples: Sequence[str], where: Mapping[str
     Args:
         results: of the suite.
         samples: ids.
-        where: paths given by ``--data``, by the dataset's label.
+        where: paths by the dataset's label; default: those that the results were read with.
     """
     spec = results.suite.dataset
-    path = (where or {}).get(spec.label)
+    path = (where or results.where).get(spec.label)
     try:
         dataset = open_dataset(spec.use, spec.params, path=path, classes=spec.classes, order=spec.order)
         if dataset.index(spec.split).digest != results.plan["dataset"]["digest"]:

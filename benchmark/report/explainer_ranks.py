@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from math import nan
 from typing import Any
@@ -21,15 +22,15 @@ from benchmark.report.explanations import (
     similarity,
 )
 from benchmark.report.results import Results
-from benchmark.report.worth import family_of, verdict_on
+from benchmark.report.worth import direction, family_of, verdict_on
 
 PASSING = ("sound", "depends on baseline")  # verdicts of metrics that put every control behind real explainers
 
 
 def directed(results: Results) -> list[str]:
-    """Names of the suite's metrics that have a direction; those of complexity only describe."""
-    known = [name for name, metric in results.plan["metrics"].items() if metric["higher_is_better"] is not None]
-    return [name for name in known if family_of(results.suite, name) != "complexity"]
+    """Names of the suite's metrics that have a direction; the others only describe."""
+    stated = results.plan["metrics"]
+    return [name for name in stated if direction(results.suite, stated, name) is not None]
 
 
 def controls_of(results: Results, metric: str) -> list[str]:
@@ -126,29 +127,30 @@ def control_lines(results: Results) -> tuple[str, ...]:
         return ()
     lines = []
     for metric in directed(results):
-        good, bad = [], []
+        good, bad = dict[tuple[str, ...], list[str]](), []
         for model in results.models:
-            if refused(results, model):
-                continue
-            verdict = separates(results, model, metric)
+            verdict = None if refused(results, model) else separates(results, model, metric)
             if verdict is None:
                 continue
             best, kept, undefined = verdict
             note = f" ({_list(undefined)} undefined)" if undefined else ""
             if kept:
                 bad.append(f"{_list(kept)} from {best} on {model}{note}")
-            else:
-                good.append(f"{model} ({best}){note}")
-        if good or bad:
-            asked = controls_of(results, metric)
-            every = len(asked) == len(controls)
-            which = "every control" if every else f"{_list(asked)}, of the controls,"
-            verb = "is" if every or len(asked) == 1 else "are"
-            said = f"{which} {verb} significantly worse than the best explainer on {', '.join(good)}" if good else ""
-            said += "; " if good and bad else ""
-            said += f"does not separate {'; '.join(bad)}" if bad else ""
-            lines.append(f"{metric}: {said}.")
+            else:  # a control without a value was not shown to be worse than anything
+                shown = tuple(name for name in controls_of(results, metric) if name not in undefined)
+                good.setdefault(shown, []).append(f"{model} ({best}){note}")
+        said = [f"{_worse(shown, controls)} on {', '.join(models)}" for shown, models in good.items()]
+        said += [f"does not separate {'; '.join(bad)}"] if bad else []
+        if said:
+            lines.append(f"{metric}: {'; '.join(said)}.")
     return tuple(lines)
+
+
+def _worse(shown: Sequence[str], controls: Sequence[str]) -> str:
+    """What was found of these controls, by name unless they are all of the suite's."""
+    every = len(shown) == len(controls)
+    which = "every control" if every else f"{_list(shown)}, of the controls,"
+    return f"{which} {'is' if every or len(shown) == 1 else 'are'} significantly worse than the best explainer"
 
 
 def separates(results: Results, model: str, metric: str) -> tuple[str, list[str], list[str]] | None:
@@ -170,5 +172,5 @@ def separates(results: Results, model: str, metric: str) -> tuple[str, list[str]
     return best, kept, undefined
 
 
-def _list(names: list[str]) -> str:
+def _list(names: Sequence[str]) -> str:
     return ", ".join(names)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from math import nan
@@ -14,7 +15,9 @@ import numpy as np
 import pandas as pd
 
 from benchmark.report import stats
+from benchmark.report.remarks import gaps
 from benchmark.report.results import Results
+from benchmark.report.worth import confounded
 from benchmark.seeds import derive
 
 ALIKE = 0.99  # |rho| above which two explainers are one method
@@ -22,8 +25,19 @@ LEVEL = 0.05
 
 
 def explanations(results: Results) -> pd.DataFrame:
-    """One row a model and explainer, controls included: mean of each metric with its bootstrap interval."""
-    rows, by_cell = [], scores_of(results)
+    """One row a model and explainer, controls included: mean of each metric with its interval."""
+    return pd.DataFrame(_explained(results)[0])
+
+
+def explanation_remarks(results: Results) -> list[str]:
+    """In words, which means have no interval and why, and what the table must not be read as."""
+    return [*gaps(_explained(results)[1]), *confounded([results.suite], len(results.models))]
+
+
+@lru_cache(maxsize=4)
+def _explained(results: Results) -> tuple[list[dict[str, Any]], list[tuple[str, str, str]]]:
+    """The rows, and (model, column, why) of each mean without an interval."""
+    rows, by_cell, whys = [], scores_of(results), list[tuple[str, str, str]]()
     for model in results.models:
         for probe in results.suite.explainers:
             planned = results.planned(model, "explain", probe.name)
@@ -39,11 +53,22 @@ def explanations(results: Results) -> pd.DataFrame:
                 estimate = stats.bootstrap(values, "mean", groups, derive("bootstrap", metric.name))
                 row[name], row[f"{name}_low"], row[f"{name}_high"] = estimate.value, estimate.low, estimate.high
                 row[f"nan_{name}"] = estimate.missing
+                if estimate.why:
+                    whys.append((f"{probe.name} on {model}", name, estimate.why))
                 if results.suite.explaining is not None:
                     row[f"n_{name}"] = estimate.n
             row |= _explain_counts(results, model, probe.name)
             rows.append(row)
-    return pd.DataFrame(rows)
+    return rows, _whole(whys, len(results.suite.metrics))
+
+
+def _whole(whys: list[tuple[str, str, str]], metrics: int) -> list[tuple[str, str, str]]:
+    """Of an explainer that lacks every interval for one reason, one entry."""
+    counts = Counter((who, why) for who, _, why in whys)
+    kept = [
+        (who, column if counts[who, why] < metrics or metrics == 1 else "every mean", why) for who, column, why in whys
+    ]
+    return list(dict.fromkeys(kept))
 
 
 def _explain_counts(results: Results, model: str, probe: str) -> dict[str, int]:

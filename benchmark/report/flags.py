@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.attacks._library import LibraryAttack
 from benchmark.report.curves import NORMS
 from benchmark.report.probes import ProbeView, views
 from benchmark.report.results import Condition, Results
@@ -24,16 +25,22 @@ from benchmark.spec.suite import AttackProbe, show_eps
 
 BLACK_BOX = ("score", "decision", "transfer")
 REPEATS = 1e-4  # relative change of a logit between two predictions that rounding does not explain
+BATCHES = 1e-3  # as REPEATS, for another batch, where a GPU may choose another algorithm
 TINY = 1.1754943508222875e-38  # smallest normal float32: a gradient below has underflown
 EFFORT = frozenset({"steps", "n_restarts", "restarts", "n_queries", "queries", "max_iterations", "max_iter"})
 EFFORT |= {"iterations", "num_iter_set", "binary_search_steps", "max_gradient_eval_steps"}
 LEVEL = 0.01
+ROUNDING = 1e-9  # of steps times their length
 MEANS = {
     "black-box-stronger": "black-box attacks break what no white-box attack breaks: a stronger white-box one is needed",
     "zero-gradient": "the gradient that attacks follow is zero, underflown or not finite: they cannot move",
     "randomised": "predicting one input twice gives different logits: a verdict may be luck",
+    "batch-dependent": "a sample's logits depend on the samples beside it: verdicts depend on how they are batched",
+    "changes-input": "a prediction writes into the input that it is given: outside Assay, attacks then go astray",
+    "stateful": "a prediction changes the network itself: a verdict may depend on what was predicted before",
     "softmax-output": "the outputs are probabilities, where attacks expect logits",
     "more-steps-gain": "more steps of an attack still break more: the number is an upper bound of robustness",
+    "cannot-cross": "an attack's steps together are shorter than its budget: it cannot reach the border of the ball",
     "unbounded-fails": "attacks without an effective budget leave samples unbroken: they are stuck",
     "accuracy-gate": "clean error worse than the reference's: the row can show instability, never robustness",
 }
@@ -61,7 +68,7 @@ def flags(results: Results) -> tuple[Flag, ...]:
         return tuple(Flag(*each) for each in score_flags(results))
     for model in results.models:
         found += [*_of_the_model(results, model), *_black_box(results, model)]
-        found += [*_more_steps(results, model), *_unbounded(results, model)]
+        found += [*_more_steps(results, model), *_unbounded(results, model), *_cannot_cross(results, model)]
     return tuple(found)
 
 
@@ -96,9 +103,35 @@ def _of_the_model(results: Results, model: str) -> Iterator[Flag]:
                 f" {moved.max():.2g} of the largest logit): attack it with averaged gradients, and repeat the verdicts"
             )
             yield Flag(model, "randomised", words)
+    yield from _of_the_calls(model, clean)
     if "check_softmax" in clean and n and clean["check_softmax"].astype(bool).all():
         words = f"the outputs of all {n} samples lie in [0, 1] and sum to 1: probabilities, where attacks expect logits"
         yield Flag(model, "softmax-output", words)
+
+
+def _of_the_calls(model: str, clean: pd.DataFrame) -> Iterator[Flag]:
+    """Flags from what a call depends on besides the input, and what it leaves behind."""
+    if {"check_batch", "check_repeat"} <= set(clean):
+        repeats = clean[clean["check_repeat"].astype(float) <= REPEATS]  # of the others nothing can be told
+        moved = repeats["check_batch"].dropna().astype(float)
+        changed = int((moved > BATCHES).sum())
+        if changed and changed >= min(2, len(moved)):
+            raised = int((moved == float("inf")).sum())
+            how = f"raises for {raised}" if raised else f"changes logits by up to {moved.max():.2g} of the largest"
+            words = (
+                f"of {len(moved)} samples, {changed} depend on the batch: predicting them beside another one {how};"
+                " every verdict then depends on the batch size (statistics of the batch in eval mode?)"
+            )
+            yield Flag(model, "batch-dependent", words)
+    if "check_input" in clean and clean["check_input"].dropna().astype(bool).any():
+        words = "a prediction writes into the tensor that it is given (an in-place operation): Assay hands it a copy"
+        yield Flag(model, "changes-input", words)
+    if "check_state" in clean and clean["check_state"].dropna().astype(bool).any():
+        words = (
+            "a prediction changes parameters, buffers or attributes of the network: what it says of a sample may depend"
+            " on what it was asked before, and records of two runs may differ"
+        )
+        yield Flag(model, "stateful", words)
 
 
 def _of_knowledge(results: Results, norm: str, knowledge: Sequence[str]) -> list[AttackProbe]:
@@ -177,7 +210,53 @@ def _only_black(
     return len(only), words
 
 
+def _cannot_cross(results: Results, model: str) -> Iterator[Flag]:
+    """Attacks whose steps together do not reach the border of the ball, at the budgets where that is so."""
+    for view in views(results):
+        if view.attack.threat.kind != "fixed" or view.attack.control or not len(results.attack_rows(model, view.name)):
+            continue
+        short = {eps: share for eps in view.probe.budgets if (share := _reach(view, eps)) is not None and share < 1}
+        if short:
+            eps, share = max(short.items())
+            more = f" (and at {len(short) - 1} smaller budgets)" if len(short) > 1 else ""
+            words = (
+                f"at {view.attack.threat.norm} {show_eps(eps)}{more}, the steps of {view.name} together cover"
+                f" {share:.2g} of the budget: what it leaves unbroken was never attacked at the border"
+            )
+            yield Flag(model, "cannot-cross", words)
+
+
+def _reach(view: ProbeView, eps: Fraction) -> float | None:
+    share = view.attack.reach(float(eps))
+    return None if share is None else share + ROUNDING
+
+
 def _more_steps(results: Results, model: str) -> Iterator[Flag]:
+    """More effort still breaks more: of one attack with two efforts, or with ten steps more on a few samples."""
+    yield from [*_two_efforts(results, model), *_ten_more(results, model)][:1]
+
+
+def _ten_more(results: Results, model: str) -> Iterator[Flag]:
+    """Ten more steps broke some of the unbroken samples on which they were tried (column ``more_steps``)."""
+    for view in views(results):
+        rows = results.attack_rows(model, view.name)
+        if "more_steps" not in rows:
+            continue
+        for eps in sorted(view.probe.budgets, reverse=True):
+            here = rows[rows["eps"] == str(eps)]
+            tried = here["more_steps"].astype(float).dropna()
+            gained, right = int(tried.sum()), here["sample"].isin(_right(results.clean(model)))
+            left = int((right & ~here["success"].astype(bool)).sum())
+            if gained and gained / len(tried) * left >= least(len(here)):
+                words = (
+                    f"at {view.attack.threat.norm} {show_eps(eps)}, ten more steps of {view.name} break {gained} of"
+                    f" {len(tried)} samples that it had left and on which they were tried: more of it breaks more"
+                )
+                yield Flag(model, "more-steps-gain", words)
+                return
+
+
+def _two_efforts(results: Results, model: str) -> Iterator[Flag]:
     """Of one attack with two efforts, the longer still breaks more."""
     for shorter, longer in _pairs(results):
         norm = longer.attack.threat.norm
@@ -215,6 +294,8 @@ def _pairs(results: Results) -> Iterator[tuple[ProbeView, ProbeView]]:
     for view in views(results):
         settings = parameters(view.attack)
         effort = {key: float(value) for key, value in settings.items() if key in EFFORT and _is_number(value)}
+        if isinstance(view.attack, LibraryAttack) and view.attack.usual():
+            settings |= view.attack.step_of(0.0)  # 2.5 / steps of the budget: it goes with the effort
         rest = {key: value for key, value in settings.items() if key not in effort}
         if view.attack.threat.norm in NORMS and not view.attack.control and view.attack.breaks:
             alike.setdefault(f"{view.attack.name} {sorted(rest.items(), key=str)}", []).append((effort, view))

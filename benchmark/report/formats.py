@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from math import isfinite
+from shutil import get_terminal_size
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,8 @@ def csv_of_several(boards: Sequence[Leaderboard]) -> str:
 
 
 def said(board: Leaderboard) -> list[str]:
-    """The lines under a table in a terminal: places, pairs where they are few, what was verified."""
-    return [*board.places, *(board.pairs if len(board.pairs) <= MOST_PAIRS else ()), *board.checks]
+    """The lines under a table in a terminal: places, pairs where they are few, remarks, what was verified."""
+    return [*board.places, *(board.pairs if len(board.pairs) <= MOST_PAIRS else ()), *board.remarks, *board.checks]
 
 
 # -- cells --------------------------------------------------------------------------------------------------------
@@ -47,13 +48,19 @@ def said(board: Leaderboard) -> list[str]:
 def texts(board: Leaderboard, names: Sequence[str]) -> list[list[str]]:
     """Cells as people read them, a list a row: intervals behind their value, flags with their footnotes' numbers."""
     marks = board.marks()
-    return [[_text(row, name, marks) for name in names] for _, row in board.frame.iterrows()]
+    return [[_text(board, row, name, marks) for name in names] for _, row in board.frame.iterrows()]
 
 
-def _text(row: pd.Series, name: str, marks: Mapping[str, int]) -> str:
+def _text(board: Leaderboard, row: pd.Series, name: str, marks: Mapping[str, int]) -> str:
     if name == "flags" and isinstance(row[name], str):
         return flagged(row[name], marks)
-    return " ".join(cell_text(row, name).split())
+    return " ".join(cell_text(row, name).split()) + own_n(board, row, name)
+
+
+def own_n(board: Leaderboard, row: pd.Series, name: str) -> str:
+    """`` (n 40)`` behind a number that is over other samples than the table; else nothing."""
+    n = row[board.denominators[name]] if name in board.denominators else None
+    return "" if n is None or pd.isna(n) or pd.isna(row[name]) else f" (n {int(n)})"
 
 
 def markdown_texts(board: Leaderboard, names: Sequence[str]) -> pd.DataFrame:
@@ -86,10 +93,10 @@ def markdown(board: Leaderboard) -> str:
 
 
 def under(board: Leaderboard) -> list[str]:
-    """What stands under a table, as Markdown: places, pairs, footnotes of the flags."""
+    """What stands under a table, as Markdown: places, pairs, remarks, footnotes of the flags."""
     lines = [f"- {plain_text(line)}" for line in board.places]
     pairs = [f"- {plain_text(line)}" for line in board.pairs]
-    checks = [f"- {plain_text(line)}" for line in board.checks]
+    checks = [f"- {plain_text(line)}" for line in (*board.remarks, *board.checks)]
     if len(pairs) > MOST_PAIRS:
         pairs, checks = [], [*checks, "", "<details><summary>Every pair</summary>", "", *pairs, "", "</details>"]
     return [*lines, *pairs, *checks, "", *footnotes(board)]
@@ -118,11 +125,12 @@ def plain(board: Leaderboard) -> str:
     names = board.page()
     cells = [names, *texts(board, names)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
-    fit = max(1, sum(1 for i in range(len(names)) if sum(widths[: i + 1]) + 2 * i <= 110))
+    room = get_terminal_size((110, 24)).columns
+    fit = max(1, sum(1 for i in range(len(names)) if sum(widths[: i + 1]) + 2 * i <= room))
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row[:fit], widths, strict=False)) for row in cells]
     hidden = len(names) - fit
     head = f"{board.title} ({len(board.frame)} models" + (f"; {hidden} more columns)" if hidden else ")")
-    return "\n".join([head, *[line.rstrip() for line in lines], *board.places])
+    return "\n".join([head, *[line.rstrip() for line in lines], *board.places, *board.remarks])
 
 
 # -- JSON ---------------------------------------------------------------------------------------------------------
@@ -152,6 +160,7 @@ def as_json(board: Leaderboard) -> dict[str, Any]:
         "rows": [{name: _value(board, row, name) for name in names} for row in rows(board)],
         "places": list(board.places),
         "pairs": list(board.pairs),
+        "remarks": list(board.remarks),
         "checks": list(board.checks),
         "flags": [
             {

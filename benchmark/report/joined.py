@@ -19,7 +19,7 @@ from benchmark.report.combined import NOISE, ROBUST, suite_rows
 from benchmark.report.pareto import Axis, dominations, front_words, marks
 from benchmark.report.places import listed
 from benchmark.report.settings import settings_of
-from benchmark.report.worth import verdict_on
+from benchmark.report.worth import confounded, verdict_on
 from benchmark.report.written import Written, read_written
 
 SOUND = "sound"
@@ -140,6 +140,7 @@ def _joined(parts: Sequence[Part]) -> Leaderboard:
         heads=heads,
         shown=_shown(frame, heads),
         places=places,
+        remarks=[*confounded([part.written.suite for part in parts], len(models)), *_fewer(parts)],
         about={part.written.name: _about(part.written) for part in parts},
         settings={part.written.name: settings_of(part.written.plan) for part in parts},
     )
@@ -180,6 +181,18 @@ def _ranks(part: Part) -> str:
     # ranks that are all different count one significant difference for every pair
     sure = "every place is decided" if whole and max(ranks) == len(ranked) else "not every place is decided"
     return f"Ranks in {part.written.name} by {lead}: {'; '.join(told)} ({sure})."
+
+
+def _fewer(parts: Sequence[Part]) -> list[str]:
+    """Suites whose headline is over fewer samples than their other columns."""
+    lines = []
+    for part in parts:
+        name = f"n_{part.written.lead}"
+        own = part.written.board[name].dropna() if name in part.written.board else pd.Series(dtype=float)
+        if len(own):
+            n, whole = int(own.max()), int(part.written.board["n"].max())
+            lines.append(f"{part.written.name}: {part.written.lead} and its ranks are over {n} of the {whole} samples.")
+    return lines
 
 
 def _shown(frame: pd.DataFrame, heads: Mapping[str, Head]) -> list[str]:

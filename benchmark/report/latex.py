@@ -128,7 +128,8 @@ def _notes(board: Leaderboard, *, set_off: bool) -> list[str]:
     """Sentences under the table."""
     bold = f" Bold: rank 1 on {board.lead}, where a model is significantly worse." if set_off else ""
     first = f"Brackets: 95 % intervals; ? with two bounds: samples lack a verdict. n: samples of a model.{bold}"
-    return [escape(first), *[escape(line) for line in board.places], *[_footnote(note) for note in board.notes]]
+    said = [*board.places, *board.remarks]
+    return [escape(first), *[escape(line) for line in said], *[_footnote(note) for note in board.notes]]
 
 
 def _footnote(note: Note) -> str:

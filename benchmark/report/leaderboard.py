@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from math import nan
+from math import inf, isnan, nan
 from typing import Any
 
 import numpy as np
@@ -31,10 +31,31 @@ from benchmark.tasks.base import Task
 COUNTS = ("cells", "failed", "skipped", "missing", "nan", "out_of_budget")
 
 
+class Row(dict[str, Any]):
+    """A model's columns; ``whys`` says of columns why they have no interval, or no number."""
+
+    def __init__(self, **columns: Any) -> None:
+        super().__init__(columns)
+        self.whys: dict[str, str] = {}
+
+    def put(self, name: str, estimate: stats.Estimate, whole: int | None = None) -> None:
+        """A number with its bounds; with its own denominator where that is not ``whole``."""
+        self[name], self[f"{name}_low"], self[f"{name}_high"] = estimate.value, estimate.low, estimate.high
+        if whole is not None and estimate.n + estimate.missing * isnan(estimate.low) != whole:
+            self[f"n_{name}"] = estimate.n
+        if estimate.why:
+            self.whys[name] = estimate.why
+
+
+@lru_cache(maxsize=4)
+def rows_of(results: Results) -> tuple[Row, ...]:
+    """A row a model, in the plan's order."""
+    return tuple(_row(results, model) for model in results.models)
+
+
 def leaderboard(results: Results) -> pd.DataFrame:
     """One row a model, best first: rates and norms with 95 % intervals, rank, counts, digests."""
-    rows = [_row(results, model) for model in results.models]
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame([dict(row) for row in rows_of(results)])
     ranked = stats.ranks_of(*pairs(results))
     names = flag_names(results)
     table.insert(1, "rank", pd.Series([ranked.get(model) for model in table["model"]], dtype="Int64"))
@@ -83,15 +104,14 @@ def pairs(results: Results) -> tuple[list[str], list[stats.Pair]]:
     return list(whole), stats.pairs_of_rates(whole)
 
 
-def _row(results: Results, model: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"model": model, "n": results.planned(model)}
-    row |= results.facts(model)
+def _row(results: Results, model: str) -> Row:
+    row = Row(model=model, n=results.planned(model), **results.facts(model))
     if results.task.verdicts:
         _judged(results, model, row)
     else:
         _scored(results, model, row)
     for name, estimate in own_columns(results, model):
-        _put(row, name, estimate)
+        row.put(name, estimate)
         row[f"n_{name}"] = estimate.n
     row |= results.counts(model)
     row["entry_digest"] = results.plan["entries"][model]
@@ -101,34 +121,36 @@ def _row(results: Results, model: str) -> dict[str, Any]:
     return row
 
 
-def _scored(results: Results, model: str, row: dict[str, Any]) -> None:
+def _scored(results: Results, model: str, row: Row) -> None:
     """Columns of a task that judges by numbers: the headline first, then what is measured clean, then the rest."""
     gate, found, first = gates(results).get(model), score_columns(results, model), headline_name(results)
     row["gate"] = "" if gate is None else "passed" if gate.passed else "failed"
     if first in found:
-        _put(row, first, found[first])
+        row.put(first, found[first], row["n"])
     _clean_columns(results, model, row)
     for name, estimate in found.items():
-        _put(row, name, estimate)
+        row.put(name, estimate, row["n"])
 
 
-def _judged(results: Results, model: str, row: dict[str, Any]) -> None:
+def _judged(results: Results, model: str, row: Row) -> None:
     """Columns of a task with verdicts: clean, robust and attack success rates, queries, norms."""
     correct = results.correct(model)
     _clean_columns(results, model, row)
     robust, suite = results.task.robust_name, results.suite
     if suite.threat is not None and suite.attacks:
-        _put(row, f"{robust}_worst", stats.rate(results.worst(model, suite.threat.norm, suite.threat.eps).to_numpy()))
+        worst = results.rate(model, results.worst(model, suite.threat.norm, suite.threat.eps))
+        row.put(f"{robust}_worst", worst, row["n"])
     outcomes = {condition: results.outcome(model, condition) for condition in results.conditions()}
     for condition, outcome in outcomes.items():
         if condition.eps is not None or results.threat(condition.probe).get("kind") != "minimal":
-            _put(row, f"{robust}_{condition.suffix}", stats.rate(outcome.to_numpy()))
+            row.put(f"{robust}_{condition.suffix}", results.rate(model, outcome), row["n"])
         if len(outcome) != row["n"]:
             row[f"n_{condition.probe}"] = len(outcome)
     row["n_correct"] = int(np.nansum(correct.to_numpy()))
+    asked = int((correct != 0).sum())  # unknown on clean input: missing here too
     for condition, outcome in outcomes.items():
-        attacked = outcome[correct.reindex(outcome.index) != 0]  # unknown on clean input: missing here too
-        _put(row, f"asr_{condition.suffix}", stats.rate(1 - attacked.to_numpy()))
+        attacked = outcome[correct.reindex(outcome.index) != 0]
+        row.put(f"asr_{condition.suffix}", results.rate(model, 1 - attacked), asked)
     _rounded(results, model, correct, row)
     _queries(results, model, correct, row)
     for condition in outcomes:
@@ -136,46 +158,45 @@ def _judged(results: Results, model: str, row: dict[str, Any]) -> None:
             _norms(results, model, condition, row)
 
 
-def _clean_columns(results: Results, model: str, row: dict[str, Any]) -> None:
+def _clean_columns(results: Results, model: str, row: Row) -> None:
     clean, planned = results.clean(model), results.samples(model)
     for column in results.task.columns(results.plan["dataset"]["classes"]):
         if not len(clean):
             bounds = (0.0, 1.0) if column.statistic == "rate" else (nan, nan)
-            _put(row, column.name, stats.Estimate(nan, *bounds, 0, len(planned)))
+            row.put(column.name, stats.Estimate(nan, *bounds, 0, len(planned)))
             continue
-        values = np.asarray(column.values(clean), dtype=float)
+        values = pd.Series(np.asarray(column.values(clean), dtype=float), index=clean.index)
         if column.statistic == "rate":
-            lost = len(planned) - len(clean)
-            kept = values[~np.isnan(values)]
-            estimate = stats.rate(np.concatenate([kept, np.full(lost, np.nan)]) if lost else kept)
+            estimate = results.rate_of_known(model, values)
         else:
             groups = results.groups(model, clean.index)
-            estimate = stats.bootstrap(values, column.statistic, groups, derive("bootstrap", column.name))
-        _put(row, column.name, estimate)
+            estimate = stats.bootstrap(values.to_numpy(), column.statistic, groups, derive("bootstrap", column.name))
+        row.put(column.name, estimate)
 
 
-def _norms(results: Results, model: str, condition: Condition, row: dict[str, Any]) -> None:
+def _norms(results: Results, model: str, condition: Condition, row: Row) -> None:
     norm = results.threat(condition.probe)["norm"]
     rows = results.attack_rows(model, condition.probe)
     won = rows[(rows["status"] == "ok") & rows["success"].fillna(False).astype(bool)] if len(rows) else rows
     values = won[f"norm_{norm}"].to_numpy(dtype=float) if len(won) else np.zeros(0)
     groups = results.groups(model, won["sample"]) if len(won) else None
     name = f"median_{norm}_{condition.probe}"
-    _put(row, name, stats.bootstrap(values, "median", groups, derive("bootstrap", condition.probe)))
+    row.put(name, stats.bootstrap(values, "median", groups, derive("bootstrap", condition.probe), successes=True))
     row[f"n_{name}"] = len(values)
 
 
-def _rounded(results: Results, model: str, correct: pd.Series, row: dict[str, Any]) -> None:
+def _rounded(results: Results, model: str, correct: pd.Series, row: Row) -> None:
     """Success rates after rounding the perturbed inputs to 8 bits; older records and other tasks have none."""
     if "success_8bit" not in results.rows:
         return
+    asked = int((correct != 0).sum())
     for condition in results.conditions():
         outcome = results.outcome(model, condition, "success_8bit")
         attacked = outcome[correct.reindex(outcome.index) != 0]
-        _put(row, f"asr_8bit_{condition.suffix}", stats.rate(1 - attacked.to_numpy()))
+        row.put(f"asr_8bit_{condition.suffix}", results.rate(model, 1 - attacked), asked)
 
 
-def _queries(results: Results, model: str, correct: pd.Series, row: dict[str, Any]) -> None:
+def _queries(results: Results, model: str, correct: pd.Series, row: Row) -> None:
     """Mean forwards a sample of the attacks that only query the model, over the samples right before the attack."""
     for condition in results.conditions():
         threat = results.threat(condition.probe)
@@ -188,14 +209,10 @@ def _queries(results: Results, model: str, correct: pd.Series, row: dict[str, An
         counted = len(rows) > 0 and "forwards" in rows
         spent = rows.groupby("sample", sort=False)["forwards"].sum() if counted else pd.Series(dtype=float)
         groups = results.groups(model, spent.index) if len(spent) else None
-        name = f"queries_{condition.suffix}"
+        name, seed = f"queries_{condition.suffix}", derive("bootstrap", "queries", condition.probe)
         values = spent.to_numpy(dtype=float)
-        _put(row, name, stats.bootstrap(values, "mean", groups, derive("bootstrap", "queries", condition.probe)))
+        row.put(name, stats.bootstrap(values, "mean", groups, seed, within=(0, inf)))
         row[f"n_{name}"] = len(values)
-
-
-def _put(row: dict[str, Any], name: str, estimate: stats.Estimate) -> None:
-    row[name], row[f"{name}_low"], row[f"{name}_high"] = estimate.value, estimate.low, estimate.high
 
 
 def verified_words(results: Results) -> list[str]:

@@ -10,7 +10,7 @@ from benchmark.report.columns import arrows, other_scores, own_names, query_name
 from benchmark.report.curves import WORST, Curves, describe
 from benchmark.report.drift import SAYS, SHOWN, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
-from benchmark.report.explanations import one_method, scoring_lines, similarity
+from benchmark.report.explanations import explanation_remarks, one_method, scoring_lines, similarity
 from benchmark.report.fold import settings_lines
 from benchmark.report.formats import markdown_texts, under
 from benchmark.report.probes import published, unshown
@@ -74,8 +74,9 @@ def markdown(
         if any(name.startswith("asr_8bit_") for name in success):
             lines[-1] += " `asr_8bit`: still broken after the perturbed input is rounded to 8 bits."
         lines += [""]
-        lines += [*board_lines(board, ["model", "n_correct", *success]), ""]
-    lines += _query_part(results, board) + _curve_part(drawn)
+        names = ["model", "n_correct", *success]
+        lines += [*board_lines(markdown_texts(lead, names), names), ""]
+    lines += _query_part(results, lead) + _curve_part(drawn)
     lines += _own_part(results, board, found or Extras())
     lines += [f"- {plain_text(fault)}" for fault in (found.faults if found else [])]
     classes = [name for name in board.columns if name.startswith(("precision_", "recall_")) and f"{name}_low" in board]
@@ -106,12 +107,13 @@ def _drift_part(results: Results) -> list[str]:
     return [*lines, "The whole table: `explanations_attacked.csv`.", ""]
 
 
-def _query_part(results: Results, board: pd.DataFrame) -> list[str]:
-    names = query_names(results, board)
+def _query_part(results: Results, lead: Leaderboard) -> list[str]:
+    names = query_names(results, lead.frame)
     if not names:
         return []
     lines = ["## Queries", "", "Mean forwards a sample of the black-box attacks, over the samples right before.", ""]
-    return [*lines, *board_lines(board, ["model", *names]), ""]
+    names = ["model", *names]
+    return [*lines, *board_lines(markdown_texts(lead, names), names), ""]
 
 
 def _curve_part(drawn: Curves | None) -> list[str]:
@@ -170,6 +172,8 @@ def _explain_part(results: Results, explained: pd.DataFrame) -> list[str]:
     for said in scoring_lines(results):
         lines[2] += f" {said}"
     lines += [*table_lines(explained, ["model", "explainer", "control", *names], arrows(results)), ""]
+    remarks = explanation_remarks(results)
+    lines += [*[f"- {plain_text(line)}" for line in remarks], ""] if remarks else []
     lines += ["What these metrics are worth, as measured on other models (docs/metrics.md says how):", ""]
     lines += [*[f"- {line}" for line in worth(results)], ""]
     alike, ranked, controls = one_method(results), explainer_ranks(results), control_lines(results)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark.attacks._library import LibraryAttack
 from benchmark.attacks.base import Attack, Column, ProbeResults, attacks
 from benchmark.errors import AssayError, StoreError
 from benchmark.report import stats
@@ -100,7 +101,8 @@ class ProbeView:
         """See :class:`benchmark.attacks.base.ProbeResults`."""
         mine, theirs = (self._per_sample(name, probe, model) for probe in (self, other))
         both = mine.index.intersection(theirs.index)
-        found = stats.paired_rates(mine.reindex(both).to_numpy(), theirs.reindex(both).to_numpy())
+        groups = self.results.groups(model, both)
+        found = stats.paired_rates(mine.reindex(both).to_numpy(), theirs.reindex(both).to_numpy(), groups)
         return found.difference, found.low, found.high
 
     @staticmethod
@@ -131,7 +133,7 @@ class ProbeView:
     def robust(self, model: str, eps: str | None = None) -> tuple[float, float, float]:
         """See :class:`benchmark.attacks.base.ProbeResults`."""
         condition = Condition(self.name, None if eps is None else Fraction(eps))
-        found = stats.rate(self.results.outcome(model, condition).to_numpy())
+        found = self.results.rate(model, self.results.outcome(model, condition))
         return found.value, found.low, found.high
 
     def artefact(
@@ -174,7 +176,11 @@ def views(results: Results) -> tuple[ProbeView, ...]:
     for probe in results.suite.attacks:
         stated = {key: value for key, value in (("norm", probe.norm), ("kind", probe.kind)) if value is not None}
         try:
-            found.append(ProbeView(results, probe, attacks.make(probe.use, {**probe.params, **stated})))
+            attack = attacks.make(probe.use, {**probe.params, **stated})
+            recorded = results.recorded(probe.name)
+            if isinstance(attack, LibraryAttack) and recorded is not None:
+                attack = attack.as_recorded(recorded)
+            found.append(ProbeView(results, probe, attack))
         except AssayError:
             continue
     return tuple(found)
@@ -216,15 +222,17 @@ def _estimate(view: ProbeView, model: str, eps: str | None, column: Column) -> s
         return stats.Estimate(np.nan, np.nan, np.nan, 0)
     values = np.asarray(column.values(rows), dtype=float)
     judged = rows["status"].to_numpy() == "ok" if "status" in rows else np.ones(len(rows), bool)
-    if column.statistic == "rate" and "view" not in rows:
-        inside = judged & ~np.isnan(values)
-        return stats.rate(np.concatenate([values[inside], np.full(int((~judged).sum()), np.nan)]))
     groups = view.results.groups(model, rows["sample"]) if column.kind in ("attack", "clean") else None
+    if column.statistic == "rate" and "view" not in rows:
+        counted = ~judged | ~np.isnan(values)
+        return stats.rate(np.where(judged, values, np.nan)[counted], None if groups is None else groups[counted])
     if groups is None and "view" in rows:
         groups = rows["sample"].to_numpy(dtype=object)
     seed = derive("bootstrap", column.name, view.name)
     statistic = "mean" if column.statistic == "rate" else column.statistic  # a rate over several views of a sample
-    return stats.bootstrap(np.where(judged, values, np.nan), statistic, groups, seed)
+    within = (0.0, 1.0) if column.statistic == "rate" else (-np.inf, np.inf)
+    known = np.where(judged, values, np.nan)
+    return stats.bootstrap(known, statistic, groups, seed, within=within, successes=column.of_successes)
 
 
 def artefact(results: Results, cells: Iterable[str], name: str) -> Mapping[str, NDArray[Any]] | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.errors import NoRecordsError
+from benchmark.report import stats
 from benchmark.spec.suite import AttackProbe, SuiteSpec, show_eps
 from benchmark.store.folder import Store
 from benchmark.tasks.base import Task, tasks
@@ -36,22 +38,41 @@ class Condition:
         return self.probe if self.eps is None else f"{self.probe}_{show_eps(self.eps)}"
 
 
+def labels_of(folders: Sequence[Path]) -> list[str]:
+    """Labels of the datasets of these results folders, by which ``--data`` names them."""
+    plans = [plan for folder in folders if (plan := Store(folder).plan()) is not None]
+    return list(dict.fromkeys(SuiteSpec.model_validate(plan["suite"]).dataset.label for plan in plans))
+
+
+def recorded_params(
+    plan: Mapping[str, Any], heads: Mapping[str, Mapping[str, Any]], probe: str
+) -> dict[str, Any] | None:
+    """Parameters of a probe's attack in the first of its records, defaults of our own code among them; or None."""
+    for cell in plan["cells"]:
+        if cell["kind"] == "attack" and cell["probe"] == probe and cell["hash"] in heads:
+            plugin = (heads[cell["hash"]].get("spec") or {}).get("plugin")
+            return None if plugin is None else dict(plugin.get("params") or {})
+    return None
+
+
 class Results:
     """Everything a report needs of one suite.
 
     Args:
         store: the suite's results folder; its records.parquet must have been packed.
+        where: paths by the dataset's label, of ``--data`` or of the suite (a plan has none): where pictures find their
+            inputs.
 
     Raises:
         NoRecordsError: there is no plan, or none of its cells has a record.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, where: Mapping[str, Path] | None = None) -> None:
         plan = store.plan()
         packed = store.packed() if plan is not None else None
         if plan is None or packed is None or not plan["cells"]:
             raise NoRecordsError(f"{store.folder} holds no records; run the suite first: assay run {store.folder.name}")
-        self.store, self.plan = store, plan
+        self.store, self.plan, self.where = store, plan, dict(where or {})
         self.suite = SuiteSpec.model_validate(plan["suite"])
         self.task: Task = tasks.make(self.suite.task, self.suite.task_params)
         self.cells = pd.DataFrame(plan["cells"])
@@ -154,6 +175,10 @@ class Results:
             rows = rows[rows["probe"].isin([each.name for each in self.of_norm(norm)])]
         found: pd.DataFrame = rows
         return found
+
+    def recorded(self, probe: str) -> dict[str, Any] | None:
+        """The parameters with which an attack ran, as its records say; None where there is none yet."""
+        return recorded_params(self.plan, self.heads, probe)
 
     @cached_property
     def _attacked(self) -> dict[str, pd.DataFrame]:
@@ -306,6 +331,18 @@ class Results:
         known = clean["group"].reindex(samples).to_numpy(dtype=object)
         pairs = zip(known, samples, strict=True)  # a sample of no group is one of its own
         return np.asarray([f"={g}" if isinstance(g, str) and g else f"?{s}" for g, s in pairs], dtype=object)
+
+    def rate(self, model: str, outcomes: pd.Series) -> stats.Estimate:
+        """Share of outcomes (1, 0, NaN without a verdict; by sample) with its interval, over groups where known."""
+        return stats.rate(outcomes.to_numpy(dtype=float), self.groups(model, outcomes.index))
+
+    def rate_of_known(self, model: str, values: pd.Series) -> stats.Estimate:
+        """As :meth:`rate`, of values of clean rows: NaN is outside the denominator, a planned sample without a row has
+        no verdict."""
+        kept, lost = values[values.notna()], len(self.samples(model)) - len(values)
+        if lost:
+            return stats.rate(np.concatenate([kept.to_numpy(dtype=float), np.full(lost, np.nan)]))
+        return self.rate(model, kept)
 
     def facts(self, model: str) -> dict[str, Any]:
         """What a table must say of a model and of the data: column to content."""

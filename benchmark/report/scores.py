@@ -157,9 +157,11 @@ def gates(results: Results) -> dict[str, Gate]:
         if not len(clean):
             continue
         own = clean[column].astype(float)
-        both = pd.concat([own, theirs], axis=1, join="inner").dropna().to_numpy()
+        pairs = pd.concat([own, theirs], axis=1, join="inner").dropna()
+        both = pairs.to_numpy()
         worse = (both[:, 1] - both[:, 0]) if better_high else (both[:, 0] - both[:, 1])
-        estimate = stats.bootstrap(worse, "mean", None, derive("gate", column))
+        groups = results.groups(model, pairs.index)
+        estimate = stats.bootstrap(worse, "mean", groups, derive("gate", column))
         passed = not estimate.low > 0
         found[model] = Gate(passed, estimate, float(both[:, 0].mean()), float(both[:, 1].mean()))
     return found

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from benchmark.attacks._library import LibraryAttack, Missing
+from benchmark.attacks._library import Computed, LibraryAttack, Missing
 from benchmark.attacks.base import attacks
 from benchmark.data.base import datasets
 from benchmark.errors import AssayError
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import metrics
 from benchmark.registry import Plugin, Registry, digest
-from benchmark.report.results import Results
+from benchmark.report.results import Results, recorded_params
 from benchmark.spec.suite import SuiteSpec
 from benchmark.tasks.base import tasks
 
@@ -90,6 +90,7 @@ def settings(results: Results) -> Settings:
 def settings_of(plan: Mapping[str, Any], heads: Iterable[Mapping[str, Any]] = ()) -> Settings:
     """Every setting of a plan; what only records know (devices, dates, batch sizes) from their JSON."""
     suite, kept = SuiteSpec.model_validate(plan["suite"]), list(heads)
+    by_hash = {str(head.get("hash")): head for head in kept}
     versions = dict(plan.get("versions", {}))
     for head in kept:  # what the plan does not name, and plans of older versions
         _note_versions(head.get("spec") or {}, versions)
@@ -106,7 +107,9 @@ def settings_of(plan: Mapping[str, Any], heads: Iterable[Mapping[str, Any]] = ()
         for probe in probes:
             told = probe.model_dump(mode="json", exclude={"name", "use", "params", "budgets", "time_limit", "metrics"})
             others = {key: value for key, value in told.items() if value not in (None, "", [], False)}
-            found = _part(kind, probe.name, probe.use, registry, probe.params, versions.get(probe.name, ""), others)
+            ran = recorded_params(plan, by_hash, probe.name) if kind == "attack" else None
+            version = versions.get(probe.name, "")
+            found = _part(kind, probe.name, probe.use, registry, probe.params, version, others, ran)
             parts.append(_measured(found, plan, kept, [str(eps) for eps in getattr(probe, "budgets", ())]))
     return Settings(_facts(plan, suite, kept), _libraries(kept), tuple(parts))
 
@@ -115,7 +118,9 @@ def parameters(plugin: Plugin) -> dict[str, Any]:
     """Every parameter of a plugin with its value, defaults included; of a library's attack those of its class too."""
     own = plugin.model_dump(mode="json", exclude={"member"})
     read = plugin.signature() if isinstance(plugin, LibraryAttack) else None
-    return {key: value for key, value in (read or {}).items() if not isinstance(value, Missing)} | own
+    read = {key: value for key, value in (read or {}).items() if not isinstance(value, Missing)}
+    computed = {key: float(value) for key, value in read.items() if isinstance(value, Computed) and key not in own}
+    return {key: value for key, value in read.items() if not isinstance(value, Computed)} | own | computed
 
 
 def _part(
@@ -126,8 +131,12 @@ def _part(
     given: Mapping[str, Any],
     recorded: str,
     others: Mapping[str, Any] | None = None,
+    ran: Mapping[str, Any] | None = None,
 ) -> Setting:
-    """A part with its parameters, as long as the plugin here is the one that was run."""
+    """A part with its parameters, as long as the plugin here is the one that was run.
+
+    ``ran`` are the parameters that its records hold: a default that has come since is not theirs.
+    """
     said = dict(others or {})
     version, _, library = recorded.partition("+")
     params, note = dict(given), ELSEWHERE
@@ -136,6 +145,8 @@ def _part(
         plugin = registry.make(use, {**given, **stated})
     except AssayError:
         plugin = None
+    if ran is not None and isinstance(plugin, LibraryAttack):
+        plugin = plugin.as_recorded(ran)
     # our own defaults change with the version only; those of a library's class with the library's
     if plugin is not None and (recorded == plugin.implementation() or _ours(plugin, version)):
         params, note = parameters(plugin), ""

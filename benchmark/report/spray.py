@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import UnknownNameError, UsageError
-from benchmark.metrics._spray import analyse, auc, pooled
+from benchmark.intervals import auc_interval
+from benchmark.metrics._spray import analyse, pooled
 from benchmark.metrics._spray_picture import Shown, by_suspicion, draw, of_class
 from benchmark.report.explained import attributions, samples_at_hand
 from benchmark.report.results import Results
+from benchmark.report.text import number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,8 +49,8 @@ class Sprayed:
             line = f"cluster {cluster}: n = {int(at.sum())}, mean suspicion {spectrum.suspicion[at].mean():.3f}"
             found.append(line if carries is None else f"{line}, {int(carries[at].sum())} carry the known artefact")
         if carries is not None and 0 < carries.sum() < len(carries):
-            value, low, high = auc(spectrum.suspicion, carries)
-            found.append(f"detection AUC of the suspicion {value:.3f} [{low:.3f}, {high:.3f}]")
+            value, low, high = auc_interval(spectrum.suspicion, carries)
+            found.append(f"detection AUC of the suspicion {number(value, low, high)}")
         found.append(
             f"diagnostics only: silhouette {spectrum.silhouette:.3f}, eigengap {spectrum.eigengap:.3f}"
             " (they do not tell a Clever Hans from an honest model)"

@@ -1,18 +1,18 @@
-"""Intervals and paired tests. Own code only where SciPy does not have it."""
+"""Estimates with their intervals, and paired tests. Own code only where SciPy does not have it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import isnan, nan, sqrt
+from math import inf, isnan, nan
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Z95 = 1.959963984540054
-RESAMPLES = 2000
-DRAWS_AT_ONCE = 4_000_000  # 32 MB of indices
+from benchmark.intervals import FEW, Groups, difference_interval, mean_interval, median_interval, rate_interval
+
+Names = Sequence[str] | NDArray[Any] | None
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Estimate:
     """A number with its 95 % interval and denominator.
 
     ``missing`` samples have no valid verdict: the value is then NaN and (low, high) are the two bounds that they leave
-    open, all of them bad and all of them good.
+    open, all of them bad and all of them good. ``why`` says why there is no interval, or no number.
     """
 
     value: float
@@ -28,25 +28,20 @@ class Estimate:
     high: float
     n: int
     missing: int = 0
+    why: str = ""
 
 
 EMPTY = Estimate(nan, nan, nan, 0)
 
 
-def wilson(k: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a proportion (Wilson 1927); (NaN, NaN) for n = 0."""
-    if n == 0:
-        return nan, nan
-    p, z2 = k / n, Z95**2
-    centre, half = p + z2 / (2 * n), Z95 * sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    low, high = (centre - half) / (1 + z2 / n), (centre + half) / (1 + z2 / n)
-    return (low if k else 0.0), (high if k < n else 1.0)  # exact there, and by rounding 1e-18 above or below
-
-
-def rate(outcomes: NDArray[Any]) -> Estimate:
-    """Share of true outcomes: 1, 0, or NaN for a sample without a valid verdict.
+def rate(outcomes: NDArray[Any], groups: Names = None) -> Estimate:
+    """Share of true outcomes: 1, 0, or NaN for a sample without a valid verdict; Wilson's interval.
 
     Any NaN leaves the value blank with its two bounds.
+
+    Args:
+        outcomes: (N,).
+        groups: name of each sample's group, where known: samples of one group are not taken as independent.
     """
     values = np.asarray(outcomes, dtype=float)
     missing, n = int(np.isnan(values).sum()), len(values)
@@ -55,45 +50,45 @@ def rate(outcomes: NDArray[Any]) -> Estimate:
         return EMPTY
     if missing:
         return Estimate(nan, k / n, (k + missing) / n, n, missing)
-    low, high = wilson(k, n)
-    return Estimate(k / n, low, high, n)
+    low, high, why = rate_interval(values, Groups.of(groups))
+    return Estimate(k / n, low, high, n, why=why)
 
 
 def bootstrap(
-    values: NDArray[Any], statistic: str = "mean", groups: Sequence[str] | NDArray[Any] | None = None, seed: int = 0
+    values: NDArray[Any],
+    statistic: str = "mean",
+    groups: Names = None,
+    seed: int = 0,
+    *,
+    within: tuple[float, float] = (-inf, inf),
+    successes: bool = False,
 ) -> Estimate:
-    """Mean or median with a seeded percentile bootstrap (2,000 resamples) over samples, or over groups where given.
+    """Mean or median with its interval: of many values the seeded percentile bootstrap, of few another.
 
-    NaN values are left out of the statistic and counted as missing.
+    NaN values are left out of the statistic and counted as missing. See :func:`benchmark.intervals.mean_interval` and
+    :func:`benchmark.intervals.median_interval`.
+
+    Args:
+        values: (N,).
+        statistic: ``"mean"`` or ``"median"``.
+        groups: name of each sample's group, where known: then whole groups are drawn.
+        seed: of the bootstrap.
+        within: what a mean cannot leave.
+        successes: the values are of successes alone: of fewer than six the number itself is blank.
     """
     numbers = np.asarray(values, dtype=float)
     finite = np.isfinite(numbers)
     missing, kept = int((~finite).sum()), numbers[finite]
     if not len(kept):
         return Estimate(nan, nan, nan, 0, missing)
-    compute = np.mean if statistic == "mean" else np.median
-    generator = np.random.default_rng(seed)
-    if groups is None:
-        at_once = max(1, DRAWS_AT_ONCE // len(kept))
-        sizes = [min(at_once, RESAMPLES - start) for start in range(0, RESAMPLES, at_once)]
-        resampled = np.concatenate(
-            [compute(kept[generator.integers(0, len(kept), size=(n, len(kept)))], axis=1) for n in sizes]
-        )
+    if successes and len(kept) < FEW:
+        return Estimate(nan, nan, nan, len(kept), missing, f"fewer than {FEW} successes")
+    of = Groups.of(None if groups is None else np.asarray(groups, dtype=object)[finite])
+    if statistic == "mean":
+        value, (low, high, why) = kept.mean(), mean_interval(kept, of, seed, within)
     else:
-        resampled = _by_groups(kept, np.asarray(groups, dtype=object)[finite], compute, generator)
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return Estimate(float(compute(kept)), float(low), float(high), len(kept), missing)
-
-
-def _by_groups(values: NDArray[Any], groups: NDArray[Any], compute: Any, generator: Any) -> NDArray[Any]:
-    _, codes = np.unique(groups.astype(str), return_inverse=True)
-    order = np.argsort(codes, kind="stable")
-    parts = np.split(values[order], np.flatnonzero(np.diff(codes[order])) + 1)
-    draws = generator.integers(0, len(parts), size=(RESAMPLES, len(parts)))
-    if compute is np.mean:  # the same from the groups' sums, without putting samples together
-        sums, sizes = np.array([part.sum() for part in parts]), np.array([len(part) for part in parts])
-        return np.asarray(sums[draws].sum(axis=1) / sizes[draws].sum(axis=1))
-    return np.asarray([compute(np.concatenate([parts[i] for i in row])) for row in draws])
+        value, (low, high, why) = np.median(kept), median_interval(kept, of, seed)
+    return Estimate(float(value), low, high, len(kept), missing, why)
 
 
 @dataclass(frozen=True)
@@ -111,11 +106,11 @@ class Paired:
     n: int
 
 
-def paired_rates(a: NDArray[Any], b: NDArray[Any]) -> Paired:
+def paired_rates(a: NDArray[Any], b: NDArray[Any], groups: Names = None) -> Paired:
     """Compare two rates on the same samples (NaN in either leaves the pair out).
 
-    Interval: Newcombe 1998 (Stat. Med. 17:2635), method 10 (square-and-add with phi corrected for continuity).
-    Test: McNemar's exact; p = 1 without a discordant pair.
+    Interval: Newcombe's, over groups where known (:func:`benchmark.intervals.difference_interval`).
+    Test: McNemar's exact, samples taken as independent; p = 1 without a discordant pair.
     """
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     both = ~(np.isnan(x) | np.isnan(y))
@@ -123,25 +118,10 @@ def paired_rates(a: NDArray[Any], b: NDArray[Any]) -> Paired:
     n = len(x)
     if n == 0:
         return Paired(nan, nan, nan, nan, nan, nan, 0, 0, 0)
-    yes, only_a, only_b, no = (int(v.sum()) for v in (x & y, x & ~y, ~x & y, ~x & ~y))
-    pa, pb = x.mean(), y.mean()
-    (la, ua), (lb, ub) = wilson(int(x.sum()), n), wilson(int(y.sum()), n)
-    phi = _phi(yes, only_a, only_b, no)
-    da, db, dua, dub = pa - la, ub - pb, ua - pa, pb - lb
-    low = pa - pb - sqrt(max(0.0, da**2 - 2 * phi * da * db + db**2))
-    high = pa - pb + sqrt(max(0.0, dua**2 - 2 * phi * dua * dub + dub**2))
-    return Paired(float(pa), float(pb), float(pa - pb), low, high, mcnemar(only_a, only_b), only_a, only_b, n)
-
-
-def _phi(yes: int, only_a: int, only_b: int, no: int) -> float:
-    n = yes + only_a + only_b + no
-    product = float(yes + only_a) * (only_b + no) * (yes + only_b) * (only_a + no)
-    if product == 0:
-        return 0.0
-    top = float(yes * no - only_a * only_b)
-    if top > 0:
-        top = max(top - n / 2, 0.0)
-    return top / sqrt(product)
+    only_a, only_b, pa, pb = int((x & ~y).sum()), int((~x & y).sum()), float(x.mean()), float(y.mean())
+    of = Groups.of(None if groups is None else np.asarray(groups, dtype=object)[both])
+    low, high, _ = difference_interval(x.astype(float), y.astype(float), of)
+    return Paired(pa, pb, pa - pb, low, high, mcnemar(only_a, only_b), only_a, only_b, n)
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

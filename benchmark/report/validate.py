@@ -120,17 +120,17 @@ def _records(packed: pd.DataFrame, planned: Mapping[str, dict[str, Any]], found:
         try:
             head = json.loads(text)
         except ValueError as error:
-            found.faults.append(f"record {name[:12]}: not JSON ({error})")
+            found.faults.append(f"record {name}: not JSON ({error})")
             continue
         if name in there:
-            found.faults.append(f"record {name[:12]} stands twice")
+            found.faults.append(f"record {name} stands twice")
         there[name] = head
         label = _label(planned.get(name), name)
         found.faults += [f"{label}: {fault}" for fault in _record(name, head, rows.get(name), planned.get(name))]
     found.records = len(there)
     strangers = [str(name) for name in {*there, *rows} if name not in planned]
     if strangers:
-        found.faults.append(f"{len(strangers)} records belong to no cell of the plan, such as {strangers[0][:12]}")
+        found.faults.append(f"{len(strangers)} records belong to no cell of the plan, such as {strangers[0]}")
     missing = [cell for name, cell in planned.items() if name not in there]
     if missing:
         found.faults.append(f"{len(missing)} planned cells have no record, such as {_label(missing[0], '')}; run again")
@@ -142,7 +142,7 @@ def _records(packed: pd.DataFrame, planned: Mapping[str, dict[str, Any]], found:
 
 def _label(cell: Mapping[str, Any] | None, name: str) -> str:
     if cell is None:
-        return f"record {name[:12]}"
+        return f"record {name}"
     parts = [cell["model"], cell.get("probe") or cell["kind"], cell.get("metric", "")]
     return " · ".join(part for part in parts if part) + (f" @ {cell['eps']}" if cell.get("eps") else "")
 
@@ -160,7 +160,7 @@ def _record(
         yield f"its spec is no cell: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}"
         return
     if not name == head["hash"] == cell.hash:
-        yield f"its hash should be {cell.hash[:12]}…, by what it says that it computed; it was changed by hand"
+        yield f"its hash should be {cell.hash}, by what it says that it computed; it was changed by hand"
     if planned is not None and (planned["kind"], planned["n"]) != (cell.kind, len(cell.samples)):
         asked = f"{planned['kind']} of {planned['n']} samples"
         yield f"the plan says {asked}, the record {cell.kind} of {len(cell.samples)}"
@@ -247,7 +247,7 @@ def _entries(plan: Mapping[str, Any], folders: Sequence[Path], found: Validated)
             continue
         if here != digest:
             found.faults.append(
-                f"entry {name!r}: the records are of {digest[:12]}…, here stands {here[:12]}…; run it again, or fetch"
+                f"entry {name!r}: the records are of {digest}, here stands {here}; run it again, or fetch"
                 f" its weights: assay train {name}"
             )
 

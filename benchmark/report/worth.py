@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from benchmark.errors import UsageError
 from benchmark.meta.verdicts import verdict
 from benchmark.metrics.base import Metric, metrics
@@ -18,6 +21,32 @@ ORDER = (
     "fails its controls",
     "not measured",
 )
+
+
+CONFOUNDED = (
+    "Faithfulness scores compare explainers on one network. Between networks they confound the network (how it takes to"
+    " changed pixels) with the explanation."
+)
+
+
+def direction(suite: SuiteSpec, stated: Mapping[str, Mapping[str, Any]], name: str) -> bool | None:
+    """Whether higher is better by one of the suite's metrics; None where nothing is: its verdict is descriptive only.
+
+    Args:
+        suite: that has the metric.
+        stated: the plan's metrics by name.
+        name: of the metric.
+    """
+    better: bool | None = stated[name]["higher_is_better"]
+    return None if verdict_on(suite, name) == "descriptive only" else better
+
+
+def confounded(suites: Iterable[SuiteSpec], networks: int) -> list[str]:
+    """The note that stands beside scores of several networks where some are of faithfulness; else nothing."""
+    several = networks > 1 and any(
+        family_of(suite, m.name) == "faithfulness" for suite in suites for m in suite.metrics
+    )
+    return [CONFOUNDED] if several else []
 
 
 def worth(results: Results) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -23,11 +24,14 @@ from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store
 
 
-def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame, Extras]:
+def write_report(
+    folder: Path, where: Mapping[str, Path] | None = None
+) -> tuple[Results, pd.DataFrame, pd.DataFrame, Extras]:
     """Pack the records and write every table of a suite.
 
     Args:
         folder: ``results/<suite>``.
+        where: paths by the dataset's label, for pictures.
 
     Returns:
         the results, the leaderboard, the explanations table, and the attacks' own tables and pictures.
@@ -39,7 +43,7 @@ def write_report(folder: Path) -> tuple[Results, pd.DataFrame, pd.DataFrame, Ext
     plan = store.plan()
     if plan is not None:
         store.pack([cell["hash"] for cell in plan["cells"]])
-    results = Results(store)
+    results = Results(store, where)
     board, explained = leaderboard(results), explanations(results)
     found, drawn = extras(results), curves(results)
     write_atomic(folder / "leaderboard.csv", to_csv(board))

@@ -10,6 +10,7 @@ from typing import Any
 from benchmark.schedule.costs import Costs
 from benchmark.schedule.queue import Group, Queue
 from benchmark.spec.cell import Cell
+from benchmark.store.record import last_line
 
 MAX_ATTEMPTS = 2  # a failure is tried once more by the next run, then parked until --retry-failed
 
@@ -24,6 +25,11 @@ class Finished:
     attempts: int
     seconds: float = 0.0
     blocked: bool = False
+
+    @property
+    def last_line(self) -> str:
+        """The last line of the reason."""
+        return last_line(self.reason)
 
 
 @dataclass

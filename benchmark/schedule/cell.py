@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmark.attacks.base import attacks
 from benchmark.data.base import Batch
-from benchmark.errors import AssayError, NotApplicableError, PoisonedError
+from benchmark.errors import AssayError, NotApplicableError, PoisonedError, UsageError
+from benchmark.explainers.base import explainers
+from benchmark.metrics.base import metrics
+from benchmark.registry import Registry
 from benchmark.schedule.attacking import attack_cell, fit, generate_cell
 from benchmark.schedule.batching import cuda_estimate
 from benchmark.schedule.context import Context, model_key
 from benchmark.schedule.drifting import drift_cell
 from benchmark.schedule.explaining import explain_cell, score_cell
 from benchmark.schedule.faults import out_of_memory, poisons
+from benchmark.schedule.numerics import default_numerics
 from benchmark.schedule.parts import (
     Artefacts,
     Outcome,
@@ -29,8 +34,9 @@ from benchmark.schedule.parts import (
 )
 from benchmark.schedule.provenance import peak_memory_mb, provenance, reset_peak_memory
 from benchmark.schedule.similarity import similarity_cell
-from benchmark.spec.cell import Cell
+from benchmark.spec.cell import Cell, PluginRef
 from benchmark.store.record import Record, strings
+from benchmark.tasks.base import tasks
 
 if TYPE_CHECKING:
     from benchmark.models.wrap import Model
@@ -56,13 +62,16 @@ def run_cell(cell: Cell, context: Context, attempt: int = 1, batch_size: int | N
     """
     record = Record(hash=cell.hash, spec=public_spec(cell), attempts=attempt, batch_size=cell.batch_size)
     try:
-        model, spec = context.model(cell)
+        check_code(cell)
+        with default_numerics():
+            model, spec = context.model(cell)
         start = time.perf_counter()
         size = batch_size or _estimated(cell, context, model)
         reset_peak_memory(context.device)
         while True:
             try:
-                record.rows, left, record.batch_size = _KINDS[cell.kind](cell, context, model, spec, size)
+                with default_numerics():
+                    record.rows, left, record.batch_size = _KINDS[cell.kind](cell, context, model, spec, size)
                 record.artefacts, record.files = left.arrays, left.files
                 break
             except Exception as error:
@@ -84,6 +93,24 @@ def run_cell(cell: Cell, context: Context, attempt: int = 1, batch_size: int | N
     record.peak_memory_mb = peak_memory_mb(context.device)
     record.provenance = provenance(context.device)
     return record
+
+
+def check_code(cell: Cell) -> None:
+    """Refuse to compute with a plugin that is not the one that the cell was planned for.
+
+    Raises:
+        UsageError: its file, or its library's version, is another one here.
+    """
+    of_kind: Registry[Any] = metrics if cell.kind == "score" else attacks
+    refs: list[tuple[Registry[Any], PluginRef | None]] = [(tasks, cell.task), (explainers, cell.explainer)]
+    refs += [(of_kind, cell.plugin)] if cell.kind != "similarity" else []
+    for registry, ref in refs:
+        here = registry.make(ref.use, ref.arguments()).implementation() if ref is not None else ""
+        if ref is not None and here != ref.version:
+            raise UsageError(
+                f"{registry.kind} {ref.use!r}: planned as version {ref.version}, here it is {here}: its code or its"
+                " library changed since; run the same command again"
+            )
 
 
 def _estimated(cell: Cell, context: Context, model: Model) -> int:

@@ -72,9 +72,13 @@ def build_checked(entry: Entry, cell: Cell, device: str) -> tuple[Model, Any]:
     """
     from benchmark.models.build import build_model
 
+    changed = EntryError(f"entry {cell.model!r} has changed since this run was planned; run the same command again")
     if entry.digest() != cell.entry:
-        raise EntryError(f"entry {cell.model!r} has changed since this run was planned; run the same command again")
-    return build_model(entry, device), entry.spec
+        raise changed
+    model = build_model(entry, device)
+    if entry.digest() != cell.entry:  # while it was read
+        raise changed
+    return model, entry.spec
 
 
 CPU_MODEL_BYTES = 1 << 30

@@ -12,55 +12,10 @@ from benchmark.schedule.cell import public_spec, run_cell
 from benchmark.schedule.context import Context
 from benchmark.schedule.provenance import device_name
 from benchmark.schedule.queue import group_of
+from benchmark.schedule.watcher import Watcher
 from benchmark.spec.cell import Cell
 from benchmark.store.folder import Store
 from benchmark.store.record import Record, last_line
-
-
-class Watcher:
-    """Told of everything that happens in a run; the base is silent."""
-
-    def begin(self, board: Board, slots: list[str]) -> None:
-        """The run starts."""
-
-    def started(self, slot: int, cell: Cell) -> None:
-        """A slot took a cell."""
-
-    def ended(self, finished: Finished) -> None:
-        """A cell ended."""
-
-    def said(self, text: str) -> None:
-        """Something worth a line."""
-
-    def close(self) -> None:
-        """The run is over."""
-
-
-class Watchers(Watcher):
-    """Several watchers, told one after the other."""
-
-    def __init__(self, *watchers: Watcher) -> None:
-        self.watchers = watchers
-
-    def begin(self, board: Board, slots: list[str]) -> None:
-        for watcher in self.watchers:
-            watcher.begin(board, slots)
-
-    def started(self, slot: int, cell: Cell) -> None:
-        for watcher in self.watchers:
-            watcher.started(slot, cell)
-
-    def ended(self, finished: Finished) -> None:
-        for watcher in self.watchers:
-            watcher.ended(finished)
-
-    def said(self, text: str) -> None:
-        for watcher in self.watchers:
-            watcher.said(text)
-
-    def close(self) -> None:
-        for watcher in self.watchers:
-            watcher.close()
 
 
 @dataclass

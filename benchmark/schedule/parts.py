@@ -76,7 +76,7 @@ def clean_rows(cell: Cell, context: Context) -> Rows:
     return {name: values[: len(cell.samples)] for name, values in rows.items()}
 
 
-def tensors(batch: Batch, at: slice, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+def tensors(batch: Batch, at: slice | NDArray[np.intp], device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs and labels of some of the samples, on the device."""
     import torch
 

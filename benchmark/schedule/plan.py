@@ -4,43 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmark.attacks.base import Attack, attacks
-from benchmark.data.base import Dataset, Index
-from benchmark.data.base import open_dataset as open_set
+from benchmark.data.base import Index
 from benchmark.errors import SpecError
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import metrics
 from benchmark.registry import Plugin, digest
+from benchmark.schedule.request import PlannedEntry
 from benchmark.seeds import derive
 from benchmark.spec.cell import Cell, PluginRef
 from benchmark.spec.suite import AttackProbe, DatasetSpec, SuiteSpec
 from benchmark.tasks.base import tasks
 
 PLAN_VERSION = 1
-
-
-@dataclass(frozen=True)
-class PlannedEntry:
-    """What the plan needs to know of a model entry; without a ``row`` only its artefacts are used.
-
-    Attributes:
-        classes: names of its classes, in the order of its outputs; empty where it names none.
-        class_count: how many it has; 0 where that is not known.
-    """
-
-    name: str
-    digest: str
-    task: str
-    folder: Path | None = None
-    row: bool = True
-    facts: dict[str, Any] = field(default_factory=dict)
-    classes: tuple[str, ...] = ()
-    class_count: int = 0
 
 
 @dataclass
@@ -142,12 +122,6 @@ def sample_order(index: Index, seed: int, n: int | None) -> tuple[str, ...]:
 def chunks(samples: Sequence[str], size: int) -> list[tuple[str, ...]]:
     """Consecutive chunks; all but the last hold ``size`` samples."""
     return [tuple(samples[i : i + size]) for i in range(0, len(samples), size)]
-
-
-def open_dataset(suite: SuiteSpec) -> Dataset:
-    """The suite's dataset plugin."""
-    spec, where = suite.dataset, f"suite {suite.name!r}, [dataset.params]"
-    return open_set(spec.use, spec.params, path=spec.path, classes=spec.classes, order=spec.order, where=where)
 
 
 def make_attack(probe: AttackProbe, where: str) -> Attack:

@@ -15,14 +15,13 @@ from benchmark.metrics.base import Metric, metrics
 from benchmark.schedule.matching import MAPPED, check_labels, matched, resized
 from benchmark.schedule.plan import (
     Plan,
-    PlannedEntry,
     chunks,
     make_attack,
-    open_dataset,
     ref,
     sample_order,
     threat_of,
 )
+from benchmark.schedule.request import PlannedEntry, suite_dataset
 from benchmark.spec.cell import Cell, DatasetRef, PluginRef
 from benchmark.spec.suite import AttackProbe, ExplainerProbe, MetricProbe, SuiteSpec, show_eps
 from benchmark.tasks.base import tasks
@@ -36,7 +35,7 @@ class _Planner:
     def __init__(self, suite: SuiteSpec, entries: Sequence[PlannedEntry]) -> None:
         self.suite, self.entries = suite, [entry for entry in entries if entry.row]
         self.by_name = {entry.name: entry for entry in entries}
-        self.dataset = open_dataset(suite)
+        self.dataset = suite_dataset(suite)
         try:
             self.index = self.dataset.index(suite.dataset.split)
         except DataError as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmark.errors import StoreError
 from benchmark.schedule.board import Board, Finished
-from benchmark.schedule.engine import Watcher
+from benchmark.schedule.watcher import Watcher
 from benchmark.spec.cell import Cell
 from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from benchmark.errors import AssayError, AttackError, NoRecordsError, UsageError
 from benchmark.schedule.board import with_needs
-from benchmark.schedule.engine import Watcher
-from benchmark.schedule.run import Options, Prepared, execute_plan, planned_entries, prepare
+from benchmark.schedule.request import Options, planned_entries
+from benchmark.schedule.run import Prepared, execute_plan, prepare
+from benchmark.schedule.watcher import Watcher
 from benchmark.seeds import derive
 from benchmark.spec.cell import Cell
 from benchmark.spec.suite import SuiteSpec
@@ -157,9 +158,9 @@ def _changed(
 def _differences(spec: Mapping[str, Any], now: Cell) -> list[str]:
     said = []
     if spec["entry"] != now.entry:
-        said.append(f"entry {spec['entry'][:12]}…, here {now.entry[:12]}…")
+        said.append(f"entry {spec['entry']}, here {now.entry}")
     if spec["dataset"]["digest"] != now.dataset.digest:
-        said.append(f"data {spec['dataset']['digest'][:12]}…, here {now.dataset.digest[:12]}…")
+        said.append(f"data {spec['dataset']['digest']}, here {now.dataset.digest}")
     if tuple(spec.get("outputs", ())) != now.outputs:
         said.append("classes in another order")
     for name, plugin in (("task", now.task), ("plugin", now.plugin), ("explainer", now.explainer)):

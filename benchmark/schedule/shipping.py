@@ -18,8 +18,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from benchmark.data.base import cache_folder
 from benchmark.errors import StoreError
+from benchmark.files import cache_folder
 from benchmark.models.entries import Entry, read_entry
 from benchmark.registry import digest
 from benchmark.spec.cell import Cell, PluginRef
@@ -187,7 +187,7 @@ class Unpacker:
 
     def _need(self, cell: str, name: str, what: str) -> bytes:
         if name not in self.needs.get(cell, {}):
-            raise StoreError(f"cell {cell[:12]} has no {what}; run the suite again")
+            raise StoreError(f"cell {cell} has no {what}; run the suite again")
         return self._bytes(self.needs[cell][name])
 
     def _bytes(self, part: Part) -> bytes:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 NAME = re.compile(r"[a-z0-9_-]+")
 
@@ -69,6 +77,11 @@ class Weights(Strict):
     sha256: str = ""
     key: str = ""
     strip: str = ""
+
+    @field_validator("sha256")
+    @classmethod
+    def _lower(cls, value: str) -> str:
+        return value.strip().lower()
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -146,6 +159,8 @@ class EntrySpec(Strict):
         kwargs: keyword arguments of the factory.
         output: ``"logits"`` (one a class) or ``"logit1"`` (one logit of class 1).
         gradcam_layer: dotted module name for GradCAM; else the last spatial layer larger than 1x1.
+        gradcam_layout: how the output of that layer lies, where the network does not say: ``"channels-first"``,
+            ``"channels-last"``, ``"tokens"``, ``"class-token"`` (tokens, of which the first is left out).
         facts: what a table must say of the model, a column and its content (``{trained_noise = "none"}``); entries of
             one network trained from several seeds name the first one: ``{seed_of = "automap"}``.
     """
@@ -163,6 +178,7 @@ class EntrySpec(Strict):
     kwargs: dict[str, Any] = Field(default_factory=dict)
     output: str = "logits"
     gradcam_layer: str = ""
+    gradcam_layout: Literal["", "channels-first", "channels-last", "tokens", "class-token"] = ""
     facts: dict[str, str | int | float] = Field(default_factory=dict)
     preprocessing: Preprocessing = Preprocessing()
     weights: Weights | None = None
@@ -195,6 +211,14 @@ class EntrySpec(Strict):
         if len(mean) not in (0, 1, self.input_shape[0]):
             raise ValueError(f"mean and std have {len(mean)} values, input_shape has {self.input_shape[0]} channels")
         return self
+
+    @model_serializer(mode="wrap")
+    def _lean(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a layout that was not given: digests of entries stay what they were before there was the key."""
+        fields: dict[str, Any] = handler(self)
+        if not self.gradcam_layout:
+            fields.pop("gradcam_layout", None)
+        return fields
 
     @property
     def class_count(self) -> int:

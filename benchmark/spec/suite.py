@@ -27,6 +27,15 @@ def show_eps(eps: Fraction) -> str:
     return f"{float(eps):.4g}"
 
 
+def write_eps(eps: Fraction) -> str:
+    """A budget as people write it: ``8/255`` of grey steps, ``0.1`` where it is a short decimal, else a fraction."""
+    decimal = f"{float(eps):.4g}"
+    if Fraction(decimal) == eps and len(decimal.partition(".")[2]) <= 3:
+        return decimal
+    steps = eps * 255
+    return f"{steps}/255" if steps.denominator == 1 else str(eps)
+
+
 Eps = Annotated[Fraction, BeforeValidator(parse_eps), PlainSerializer(str, return_type=str)]
 
 

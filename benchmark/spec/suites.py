@@ -31,7 +31,7 @@ def load_suite(name: str) -> SuiteSpec:
     """
     if name.endswith(".toml"):
         file = Path(name)
-        if not file.is_file():
+        if not (file.is_file() or file.is_symlink() or file.is_dir()):
             raise UsageError(f"no suite file {name}")
     else:
         suites = find_suites()
@@ -90,6 +90,13 @@ def with_data(suite: SuiteSpec, data: Mapping[str, Path]) -> SuiteSpec:
         return suite
     path = data[suite.dataset.label]
     return suite.model_copy(update={"dataset": suite.dataset.model_copy(update={"path": path})})
+
+
+def data_paths(suite: SuiteSpec, given: Mapping[str, Path] | None = None) -> dict[str, Path]:
+    """Dataset label to where it lies: as a suite, its parts and its variants say, or as ``--data`` does."""
+    every = [suite, *parts(suite), *(variant(suite, label) for label in suite.variants)]
+    own = {spec.dataset.label: spec.dataset.path for spec in every if spec.dataset.path is not None}
+    return {**own, **(given or {})}
 
 
 def parts(suite: SuiteSpec) -> list[SuiteSpec]:

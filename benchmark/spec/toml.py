@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import tomllib
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from benchmark.errors import SpecError
+from benchmark.files import reading
 from benchmark.registry import near_key
 
 M = TypeVar("M", bound=BaseModel)
@@ -21,15 +23,28 @@ def read_toml(path: Path, model: type[M]) -> M:
     Raises:
         SpecError: not readable, not TOML (line and column), unknown key (near match), missing or wrong value (line).
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: cannot be read: {error}") from error
+    with reading(path, SpecError):
+        text = decoded(path.read_bytes())
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise SpecError(f"{path}: not valid TOML: nested too deeply") from None
+    except ValueError as error:  # a number of thousands of digits
+        raise SpecError(f"{path}: not valid TOML: {error}") from None
     return validate(data, model, str(path), text)
+
+
+def decoded(raw: bytes) -> str:
+    """The text of a file that an editor has saved: UTF-8, or what its byte-order mark says.
+
+    Raises:
+        UnicodeError: it is neither.
+    """
+    wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = raw.decode("utf-16" if wide else "utf-8-sig")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def validate(data: dict[str, Any], model: type[M], where: str, text: str = "") -> M:

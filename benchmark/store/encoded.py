@@ -76,9 +76,9 @@ def unbundle(data: bytes, cell: str, where: str) -> tuple[dict[str, Any], Files]
         whole = whole and all(name.startswith(inside) and ".." not in name.split("/") for name in named)
         whole = whole and {name: sha256(files[name]) for name in named} == named
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, OSError) as error:
-        raise StoreError(f"{where} is no whole record of cell {cell[:12]} ({type(error).__name__}: {error})") from error
+        raise StoreError(f"{where} is no whole record of cell {cell} ({type(error).__name__}: {error})") from error
     if not whole:
-        raise StoreError(f"{where} is no whole record of cell {cell[:12]}: its files are not those that it names")
+        raise StoreError(f"{where} is no whole record of cell {cell}: its files are not those that it names")
     return head, {name: files[name] for name in [*named, f"cells/{cell}.json"]}
 
 

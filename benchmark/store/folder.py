@@ -101,7 +101,7 @@ class Store:
         head = self.head(cell)
         file = self.cells / f"{cell}.parquet"
         if head is None or "rows" not in head or not file.is_file():
-            raise StoreError(f"no rows of cell {cell[:12]} in {self.cells}; run the suite again")
+            raise StoreError(f"no rows of cell {cell} in {self.cells}; run the suite again")
         data = file.read_bytes()
         _check(data, head["rows"]["sha256"], file)
         return data
@@ -122,7 +122,7 @@ class Store:
         """
         head = self.head(cell)
         if head is None or name not in head.get("artefacts", {}):
-            raise StoreError(f"cell {cell[:12]} has no artefact {name!r} in {self.artefacts}; run the suite again")
+            raise StoreError(f"cell {cell} has no artefact {name!r} in {self.artefacts}; run the suite again")
         file = self.artefacts / head["artefacts"][name]["file"]
         try:
             data: bytes = file.read_bytes()
@@ -310,6 +310,6 @@ def _check(data: bytes, expected: str, file: Path) -> None:
     found = sha256(data)
     if found != expected:
         raise StoreError(
-            f"{file} has changed since it was written (sha256 {found[:12]}…, its record says {expected[:12]}…);"
+            f"{file} has changed since it was written (sha256 {found}, its record says {expected});"
             f" delete {file.name} and its .json, and run the suite again"
         )

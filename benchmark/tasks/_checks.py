@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from benchmark.models.wrap import Model
 
 SUMS_TO_ONE = 1e-4
+ALONE = 4  # samples of a batch that are predicted in another one, too
 
 
 def checks(model: Model, inputs: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, NDArray[Any]]:
-    """Two forwards and one backward a sample.
+    """Two forwards and one backward a sample, and two forwards more of the first four.
 
     Args:
         model: in eval mode, parameters frozen.
@@ -36,11 +38,18 @@ def checks(model: Model, inputs: torch.Tensor, logits: torch.Tensor, labels: tor
         - ``check_softmax``: the outputs lie in [0, 1] and sum to 1 (within 1e-4): probabilities, not logits; bool.
         - ``check_gradient``: largest absolute element of the gradient of the cross-entropy with respect to the input,
           as float32 gives it; 0 also where the output does not depend on the input differentiably.
+        - ``check_batch``: change of a logit, measured as in ``check_repeat``, when the sample is predicted beside its
+          own mirror image and nothing else; of the first four samples, else NaN; infinite where that raises.
+        - ``check_input``: a prediction changed the tensor that it was given; bool, of the whole batch.
+        - ``check_state``: predictions changed the network's parameters, buffers or plain attributes; bool, likewise.
     """
     import torch
 
+    before, asked = state_of(model.network), model.prepared(inputs).clone()
     with torch.no_grad():
-        again = model(inputs).double()
+        given = asked.clone()
+        again = model.core(given).double()
+    changed = not torch.equal(given.nan_to_num(), asked.nan_to_num())
     first = logits.double()
     scale = first.abs().amax(1).clamp(min=1)
     inside = ((first >= -SUMS_TO_ONE) & (first <= 1 + SUMS_TO_ONE)).all(1)
@@ -48,7 +57,56 @@ def checks(model: Model, inputs: torch.Tensor, logits: torch.Tensor, labels: tor
         "check_repeat": ((again - first).abs().amax(1) / scale).cpu().numpy(),
         "check_softmax": (inside & ((first.sum(1) - 1).abs() <= SUMS_TO_ONE)).cpu().numpy(),
         "check_gradient": _gradient(model, inputs, labels),
+        "check_batch": _in_another_batch(model, inputs, first, scale),
+        "check_input": np.full(len(inputs), changed),
+        "check_state": np.full(len(inputs), state_of(model.network) != before),
     }
+
+
+def state_of(network: nn.Module) -> list[tuple[Any, ...]]:
+    """What a call may leave behind: which tensors there are and how often each was written, and plain attributes."""
+    from torch import nn
+
+    found: list[tuple[Any, ...]] = []
+    for name, module in network.named_modules():
+        for key, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if tensor is not None:
+                found.append((name, key, id(tensor), 0 if tensor.is_inference() else tensor._version))
+        for key, value in vars(module).items():
+            if not isinstance(value, nn.Module) and key not in ("_parameters", "_buffers", "_modules"):
+                found.append((name, key, _plain(value)))
+    return sorted(found, key=lambda part: part[:2])
+
+
+def _plain(value: Any) -> str:
+    """A number, a text or a container of these; of anything else only its type: it may be a cache of activations."""
+    if isinstance(value, bool | int | float | str | type(None)):
+        return repr(value)
+    if isinstance(value, list | tuple) and len(value) <= 1000:
+        return repr([_plain(inner) for inner in value])
+    if isinstance(value, dict) and len(value) <= 1000:
+        return repr([(str(key), _plain(inner)) for key, inner in value.items()])
+    return type(value).__name__
+
+
+def _in_another_batch(
+    model: Model, inputs: torch.Tensor, logits: torch.Tensor, scale: torch.Tensor
+) -> NDArray[np.float64]:
+    import torch
+
+    found = np.full(len(inputs), np.nan)
+    for i in range(min(ALONE, len(inputs))):
+        x = inputs[i : i + 1]
+        try:
+            with torch.no_grad():
+                alone = model(torch.cat([x, x.flip(-1)]))[0].double()
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # a network that needs its batch
+            found[i] = np.inf
+        else:
+            found[i] = float((alone - logits[i]).abs().max() / scale[i])
+    return found
 
 
 def _gradient(model: Model, inputs: torch.Tensor, labels: torch.Tensor) -> NDArray[np.float64]:

@@ -40,7 +40,7 @@ def masks(task: MaskSpec, results: TaskResults, found: Extras) -> None:
                 names += [probe.name] if probe.name not in names else []
     table = pd.DataFrame([_row(spec, results.size, names) for spec, names in uses.items()])
     found.tables["masks"] = table
-    found.shown["masks"] = table.drop(columns="bits").assign(sha256=table["sha256"].str[:12])
+    found.shown["masks"] = table.drop(columns="bits")
     found.captions["masks"] = HOW
     found.figures["masks"] = partial(draw_mask, make_mask(task, results.size), task)
 

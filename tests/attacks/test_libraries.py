@@ -136,7 +136,7 @@ def test_batch_size_is_fixed_only_where_numbers_are_drawn():
     assert attacks.make("foolbox:L2DeepFoolAttack").fixed_batch_size() is None
     assert attacks.make("torchattacks:Square").fixed_batch_size() == 100
     assert attacks.make("torchattacks:FGSM").fixed_batch_size() is None
-    assert attacks.make("foolbox:LinfPGD", {"batch_size": 64}).params() == {"batch_size": 64}
+    assert attacks.make("foolbox:LinfPGD", {"batch_size": 64}).params() == {"batch_size": 64, "rel_stepsize": 2.5 / 40}
     assert "foolbox==" in attacks.make("foolbox:LinfPGD").implementation()
 
 
@@ -147,7 +147,7 @@ def test_foolbox_gives_what_foolbox_gives():
         found = attacks.make("foolbox:LinfPGD", {"steps": 7}).run(model, x, y, eps=0.05, generator=Draws(range(12)))
     with global_seed(3):
         wrapped = fb.PyTorchModel(model, bounds=(0, 1), device="cpu")
-        _, expected, _ = fb.attacks.LinfPGD(steps=7)(wrapped, x, y, epsilons=0.05)
+        _, expected, _ = fb.attacks.LinfPGD(steps=7, rel_stepsize=2.5 / 7)(wrapped, x, y, epsilons=0.05)
     assert torch.equal(found.inputs, expected)
 
 

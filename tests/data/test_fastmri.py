@@ -96,7 +96,7 @@ def test_patients_acquisitions_and_coils(tmp_path):
     write(tmp_path / "c.h5", patient_id="p1", coils=2)
     assert make(tmp_path, coils=1).index("test").groups == ("p1", "p2")
     assert make(tmp_path, acquisition="CORPDFS_FBK").index("test").ids == ("b-02",)
-    assert make(tmp_path, acquisition="CORPDFS_FBK").index("test").groups is None
+    assert make(tmp_path, acquisition="CORPDFS_FBK").index("test").groups == ("p2",)  # one group is known as one
     with pytest.raises(DataError, match=r"expected one number of coils, got \[1, 2\] \(such as a.h5 and c.h5\)"):
         make(tmp_path).index("test")
     with pytest.raises(DataError, match="no file has acquisition = 'AXT2' and coils = 3"):

@@ -7,11 +7,12 @@ from torch import nn
 from zennit import composites
 from zennit.attribution import Gradient
 
-from benchmark.errors import ExplainerError
+from benchmark.errors import ExplainerError, NotApplicableError
 from benchmark.explainers.base import explainers
 from benchmark.models.wrap import Model
 from tests.explainers.networks import Functional, explain, small_cnn
 
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit", "ignore:The .grad")
 NAMES = ["guided-backprop", "deconvolution", "beta-smooth"]
 
 
@@ -100,3 +101,56 @@ def test_the_forward_pass_is_what_it_was(batch, name):
         before = model(batch[0])
         explain(name, model, *batch)
         assert torch.equal(model(batch[0]), before)
+
+
+class Own(torch.autograd.Function):
+    """A ReLU with a backward of its own."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return torch.relu(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * (ctx.saved_tensors[0] > 0)
+
+
+class Rectified(nn.Module):
+    """:func:`small_cnn`, whose second rectifier is a function."""
+
+    def __init__(self, second):
+        super().__init__()
+        self.body, self.second = small_cnn(), second
+
+    def forward(self, x):
+        return self.body[5:](self.second(self.body[:4](x)))
+
+
+@pytest.mark.parametrize("name", [*NAMES, "guided-gradcam"])
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        (lambda x: x.clamp(min=0), "'clamp', for which its rule"),
+        (torch.sigmoid, "'sigmoid', for which its rule"),
+        (nn.Hardswish(), "layer 'second' runs 'hardswish', for which its rule"),
+        (nn.ReLU6(), "'hardtanh', for which its rule"),
+        (Own.apply, "reaches 1 of the 2 ReLUs"),
+        ("script", "scripted"),
+    ],
+    ids=["clamp", "sigmoid", "hardswish", "relu6", "own backward", "scripted"],
+)
+def test_rectifiers_that_the_rule_does_not_reach_are_refused(batch, name, second, reason):
+    second = torch.jit.script(nn.Sequential(nn.ReLU())) if second == "script" else second
+    model = Model(Rectified(second), input_shape=(1, 8, 8))
+    assert reason in explainers.make(name).skip(model, None, None)
+    with pytest.raises(NotApplicableError, match=f"{name}: .*{reason}"):
+        explain(name, model, *batch)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "guided-gradcam", "deeplift", "gradcam", "hirescam"])
+def test_compiled_networks_are_run_as_they_were_written(batch, name):
+    wanted = explain(name, Model(small_cnn()), *batch)
+    compiled = Model(torch.compile(small_cnn(), backend="eager"))
+    explain("saliency", compiled, *batch)
+    torch.testing.assert_close(explain(name, compiled, *batch), wanted, atol=1e-7, rtol=1e-5)

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from torchvision.models import resnet18
 
 from benchmark.errors import ExplainerError
-from benchmark.explainers._captum import captum_quiet, find_gradcam_layer
+from benchmark.explainers._cam import spatial_layer
+from benchmark.explainers._captum import captum_quiet
 from benchmark.explainers.base import explainers
 from benchmark.models.wrap import Model
 from benchmark.seeds import Draws
@@ -144,9 +145,7 @@ def test_gradcam_takes_the_last_layer_larger_than_one_pixel():
     torch.manual_seed(0)
     model = Model(resnet18(num_classes=10), input_shape=(3, 32, 32), mean=[0.5] * 3, std=[0.25] * 3)
     inputs, targets = torch.rand(2, 1, 8, 8), torch.tensor([3, 4])
-    found = find_gradcam_layer(model, model.prepared(inputs[:1]))
-    assert found is not None
-    assert found[0] == "layer3"  # 2x2; layer4 gives 1x1 at 32 pixels
+    assert spatial_layer(model, inputs, "gradcam").name == "layer3"  # 2x2; layer4 gives 1x1 at 32 pixels
     cam = attr.LayerGradCam(model, model.network.layer3).attribute(inputs.clone().requires_grad_(), target=targets)
     wanted = F.interpolate(cam.relu(), size=(8, 8), mode="bilinear")
     torch.testing.assert_close(explain("gradcam", model, inputs, targets), wanted.detach())

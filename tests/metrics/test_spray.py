@@ -8,7 +8,8 @@ from sklearn.metrics import roc_auc_score, silhouette_score
 from torch import nn
 
 from benchmark.errors import UsageError
-from benchmark.metrics._spray import analyse, auc, by_size, pooled, suspicion
+from benchmark.intervals import auc_interval as auc
+from benchmark.metrics._spray import analyse, by_size, pooled, suspicion
 from benchmark.metrics._spray_picture import by_suspicion, draw, of_class
 from benchmark.metrics.base import metrics
 from benchmark.models.wrap import Model

@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from benchmark.errors import SpecError, UnknownNameError, UsageError
-from benchmark.models.entries import file_sha256, find_entries, load_entry, package_version
+from benchmark.files import file_sha256
+from benchmark.models.entries import find_entries, load_entry
 
 TOML = """
 name = "{name}"
@@ -106,15 +107,12 @@ def test_code_and_weights_change_the_digest_and_the_place_does_not(tmp_path):
     assert other.is_dir()
 
 
-def test_an_importable_factory_enters_with_its_packages_version(tmp_path, monkeypatch):
+def test_an_importable_factory_enters_with_its_distribution(tmp_path, monkeypatch):
     folder = write(tmp_path)
     (folder / "model.py").unlink()
     text = (folder / "entry.toml").read_text()
     (folder / "entry.toml").write_text(text.replace("model:build", "torchvision.models:resnet18"))
     before = digest_of(tmp_path)
-    assert package_version("torchvision.models").startswith("torchvision==")
-    assert package_version("PIL.Image").startswith("pillow==")
-    assert package_version("no_such_package") == "absent"
     monkeypatch.setattr("importlib.metadata.version", lambda name: "0.0.0")
     assert digest_of(tmp_path) != before
 
@@ -135,3 +133,35 @@ def test_digest_needs_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == load_entry("digits_cnn").digest()
+
+
+@pytest.mark.parametrize(
+    ("more", "file"),
+    [("", "one/scale.json"), ("", "one/deep/table.npy"), ('kwargs = { f = "net.pt" }', "one/net.pt"),
+     ('kwargs = { a = [{ b = "parts/" }] }', "one/parts/part.bin"), ("", "outside_helper.py"),
+     ("", "outside_package/constants.py")],
+)  # fmt: skip
+def test_what_the_code_may_read_changes_the_digest(tmp_path, monkeypatch, more, file):
+    """Helper files in the folder, files that kwargs name, and modules on the path that the code imports."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    write(tmp_path, more=more, code="import outside_helper\n" + CODE)
+    for name in ("outside_helper.py", "outside_package/__init__.py", "outside_package/constants.py", file):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text("import outside_package\n" if name == "outside_helper.py" else "")
+    first = digest_of(tmp_path)
+    (tmp_path / file).write_text("SCALE = 2\n")
+    assert digest_of(tmp_path) != first
+
+
+def test_a_network_around_another_entrys_follows_that_entry(tmp_path, monkeypatch):
+    """``of = NAME`` of a factory of ours names an entry: its architecture is part of the network."""
+    root = tmp_path / "baselines"
+    write(root, "inner")
+    monkeypatch.chdir(tmp_path)
+    folder = write(root, "around", 'kwargs = { of = "inner", layer = "0" }')
+    text = (folder / "entry.toml").read_text().replace("model:build", "benchmark.models.projection:build")
+    (folder / "entry.toml").write_text(text)
+    (folder / "model.py").unlink()
+    first = digest_of(root, "around")
+    write(root, "inner", code=CODE.replace("Flatten()", "Flatten(), nn.ReLU()"))
+    assert digest_of(root, "around") != first

@@ -10,8 +10,9 @@ from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from benchmark.data.base import Grid, datasets
 from benchmark.errors import DataError, EntryError, UsageError
+from benchmark.files import file_sha256
 from benchmark.models.build import build_model
-from benchmark.models.entries import file_sha256, load_entry, read_entry
+from benchmark.models.entries import load_entry, read_entry
 from benchmark.models.recipe import TrainingData, judge
 from benchmark.models.template import Draft, create
 from benchmark.models.training import train_entry
@@ -262,7 +263,7 @@ def test_what_a_recipes_digest_follows(tmp_path, fresh, monkeypatch):
     assert images(tmp_path).recipe_digest() != shared
     assert fresh.recipe_digest() == own
     monkeypatch.undo()
-    monkeypatch.setattr("benchmark.models.entries.package_version", lambda module: f"{module}==0")
+    monkeypatch.setattr("benchmark.models.entries.code_of", lambda module: {f"{module}==0": "0"})
     assert images(tmp_path, "benchmark.mri.training:train", "torchvision.transforms:Resize").recipe_digest() != theirs
     assert images(tmp_path).recipe_digest() == shared
 

@@ -118,7 +118,7 @@ def test_the_json_says_what_must_stand_under_a_table(mri):
     assert data["ranked_by"] == "amp_ratio_0.05"
     better = {column["name"]: column["better"] for column in data["columns"]}
     assert better == {"model": None, "rank": "lower", "amp_ratio_0.05": "lower", "psnr": "higher"}
-    assert data["places"][0].startswith("Decided on amp_ratio_0.05: place 10 (automap_jitter)")
+    assert data["places"][0].startswith("Decided on amp_ratio_0.05: place 11 (automap_jitter)")
     assert [flag["name"] for flag in data["flags"]] == ["accuracy-gate"]
     assert {each["model"] for each in data["flags"][0]["found"]} >= {"zero_filled", "unet"}
     assert data["settings"]["mri"]["versions"]["torch"]

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from benchmark.report.flags import flags, least
+from benchmark.store.record import strings
 from tests.conftest import REPOSITORY, Workplace, write_entry
 from tests.report.test_leaderboard import L2_MINIMAL, LINF, Made
 
@@ -33,7 +35,16 @@ class Last(nn.Module):
             return x.softmax(1)
         if self.how == "randomised":
             return x + 0.02 * torch.rand_like(x)
+        if self.how == "batched":
+            return x - 0.02 * x.mean(0)
+        if self.how == "counting":
+            self.calls = getattr(self, "calls", 0) + 1
         return x
+
+
+class InPlace(nn.Module):
+    def forward(self, x):
+        return x.mul_(0.99)
 
 
 class Quantised(nn.Module):
@@ -51,7 +62,7 @@ def build(how="linear"):
     with torch.no_grad():
         linear.weight.copy_(torch.tensor(w[:-1].T))
         linear.bias.copy_(torch.tensor(w[-1]))
-    first = Quantised() if how == "quantised" else nn.Identity()
+    first = Quantised() if how == "quantised" else InPlace() if how == "in_place" else nn.Identity()
     return nn.Sequential(first, nn.Flatten(), linear, Last(how))
 """
 EXPECTED = {
@@ -60,6 +71,9 @@ EXPECTED = {
     "softmax": "softmax-output",
     "randomised": "randomised",
     "quantised": "zero-gradient black-box-stronger unbounded-fails",
+    "batched": "batch-dependent",
+    "in_place": "changes-input",
+    "counting": "stateful",
 }
 SUITE = f"""
 entries = [{", ".join(f'"{name}"' for name in EXPECTED)}]
@@ -70,19 +84,19 @@ threat = {{ norm = "linf", eps = "0.1" }}
 name = "pgd"
 use = "foolbox:LinfPGD"
 budgets = ["0.1"]
-params = {{ steps = 40, rel_stepsize = 0.1 }}
+params = {{ steps = 80, rel_stepsize = 0.1, random_start = false }}
 
 [[attacks]]
-name = "pgd-20"
+name = "pgd-60"
 use = "foolbox:LinfPGD"
 budgets = ["0.1"]
-params = {{ steps = 20, rel_stepsize = 0.1 }}
+params = {{ steps = 60, rel_stepsize = 0.1, random_start = false }}
 
 [[attacks]]
 name = "unbounded"
 use = "foolbox:LinfPGD"
 budgets = ["1"]
-params = {{ steps = 40, rel_stepsize = 0.1 }}
+params = {{ steps = 40, rel_stepsize = 0.1, random_start = false }}
 
 [[attacks]]
 name = "square"
@@ -118,7 +132,7 @@ def test_flags_are_said_in_words_with_their_numbers(ran):
     assert f"   - saturated: {words}" in text[number.start() :]
     assert f" zero-gradient ({number[1]}) " in text.partition("\n\n- ")[0]  # in the table
     assert f"flag: saturated: zero-gradient: {words}" in printed
-    assert "are broken by a black-box attack (square) and by no white-box one (pgd, pgd-20)" in printed
+    assert "are broken by a black-box attack (square) and by no white-box one (pgd, pgd-60)" in printed
     assert "attacks without an effective budget (unbounded) leave " in printed
     assert "- linear: " not in text
 
@@ -138,7 +152,10 @@ def test_every_flag_is_explained():
     explained = set(re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE))
     source = (REPOSITORY / "benchmark" / "report" / "flags.py").read_text()
     assert explained == set(re.findall(r'Flag\(model, "([a-z-]+)"', source))
-    assert explained == {name for names in EXPECTED.values() for name in names.split()} | {"more-steps-gain"}
+    assert explained == {name for names in EXPECTED.values() for name in names.split()} | {
+        "more-steps-gain",
+        "cannot-cross",
+    }
 
 
 # -- the rules -----------------------------------------------------------------------------------------------------
@@ -223,6 +240,56 @@ def test_more_steps_still_gain(tmp_path, names, verdicts, flagged):
     made.attack("a", "short", "1/10", verdicts[0])
     made.attack("a", "long", "1/10", verdicts[1])
     assert ("more-steps-gain" in raised(made)) == flagged
+
+
+@pytest.mark.parametrize(
+    ("tried", "flagged"),
+    [
+        ({8: 1.0, 9: 0.0}, True),  # half of the 12 that were left: 6 more of 20
+        ({8: 0.0, 9: 0.0}, False),
+        ({8: 1.0}, True),  # one sample is enough to try
+        ({i: float(i == 8) for i in range(8, 20)}, False),  # 1 of 12: one sample is no gain
+        ({i: float(i < 10) for i in range(8, 20)}, True),  # 2 of 12
+    ],
+)
+def test_ten_more_steps_on_a_few_samples(tmp_path, tried, flagged):
+    made = Made(tmp_path, chunks=(20,), attacks=[steps("pgd", 20)])
+    made.clean("a", [1] * 20)
+    rows = {
+        "status": strings(["ok"] * 20),
+        "success": np.arange(20) < 8,
+        "norm_linf": np.where(np.arange(20) < 8, 0.1, 0.0),
+        "more_steps": np.array([tried.get(i, np.nan) for i in range(20)]),
+    }
+    made.cell("attack", "a", 0, rows, probe="pgd", eps="1/10", n=20)
+    words = raised(made)
+    assert set(words) == ({"more-steps-gain"} if flagged else set())
+    if flagged:
+        assert (
+            f"ten more steps of pgd break {int(sum(tried.values()))} of {len(tried)} samples"
+            in words["more-steps-gain"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"steps": 20}, ""),
+        ({"steps": 10, "rel_stepsize": 0.1}, ""),  # exactly to the border
+        (
+            {"steps": 20, "rel_stepsize": 0.01 / 0.3},
+            "at linf 0.1 (and at 1 smaller budgets), the steps of pgd together cover 0.67",
+        ),
+        ({"steps": 20, "abs_stepsize": 0.0026}, "at linf 0.1, the steps of pgd together cover 0.52"),
+    ],
+)
+def test_an_attack_whose_steps_are_too_short_cannot_cross(tmp_path, params, words):
+    made = Made(tmp_path, chunks=(5,), attacks=[probe("pgd", "1/20", "1/10", use="foolbox:LinfPGD", params=params)])
+    made.clean("a", [1] * 5)
+    for eps in ("1/20", "1/10"):
+        made.attack("a", "pgd", eps, broken(n=5))
+    found = raised(made)
+    assert words in found.get("cannot-cross", "") if words else found == {}
 
 
 def test_only_the_two_longest_say_whether_more_steps_still_gain(tmp_path):

@@ -9,7 +9,9 @@ from math import isnan
 import numpy as np
 import pytest
 
+from benchmark import intervals
 from benchmark.errors import NoRecordsError
+from benchmark.intervals import wilson
 from benchmark.report import stats
 from benchmark.report.write import write_report
 from benchmark.spec.suite import SuiteSpec
@@ -111,11 +113,11 @@ def test_rates_have_their_own_denominators(tmp_path):
     made.attack("a", "pgd", "1/5", [None, None], [0.2, None])
     row = made.report().loc["a"]
     assert (row["n"], row["n_correct"]) == (4, 3)
-    assert shown(row, "clean_acc") == (0.75, *stats.wilson(3, 4))
-    assert shown(row, "robust_acc_pgd_0.1") == (0.5, *stats.wilson(2, 4))
-    assert shown(row, "asr_pgd_0.1") == pytest.approx((1 / 3, *stats.wilson(1, 3)))
+    assert shown(row, "clean_acc") == (0.75, *wilson(3, 4))
+    assert shown(row, "robust_acc_pgd_0.1") == (0.5, *wilson(2, 4))
+    assert shown(row, "asr_pgd_0.1") == pytest.approx((1 / 3, *wilson(1, 3)))
     # broken at 0.1 is broken at 0.2 too, although that run did not find it: curves are monotone
-    assert shown(row, "robust_acc_pgd_0.2") == (0.25, *stats.wilson(1, 4))
+    assert shown(row, "robust_acc_pgd_0.2") == (0.25, *wilson(1, 4))
     assert shown(row, "robust_acc_worst") == shown(row, "robust_acc_pgd_0.2")
     assert row["rank"] == 1
 
@@ -134,7 +136,7 @@ def test_the_worst_case_combines_per_sample_and_within_one_norm(tmp_path):
     assert row["robust_acc_deepfool_1"] == 0.5
     assert row["asr_deepfool"] == 1
     assert row["asr_deepfool_1"] == 0.5
-    assert row["median_l2_deepfool"] == 1.25
+    assert isnan(row["median_l2_deepfool"])  # of four successes there is no median to print
     assert row["n_median_l2_deepfool"] == 4
     assert "robust_acc_deepfool" not in row.index
 
@@ -146,7 +148,8 @@ def test_a_minimal_norm_attack_of_the_headline_norm_counts_within_eps(tmp_path):
     made.attack("a", "deepfool", None, [0.5, 1.0], [1.5, None], norm="l2")
     row = made.report().loc["a"]
     assert row["robust_acc_worst"] == 0.5
-    assert row["median_l2_deepfool"] == 1.0  # over the three successes
+    assert isnan(row["median_l2_deepfool"])
+    assert row["n_median_l2_deepfool"] == 3  # the successes
     assert row["asr_deepfool"] == 0.75
 
 
@@ -253,24 +256,25 @@ def test_a_probe_on_fewer_samples_has_its_own_denominator(tmp_path):
     made.clean("a", [1, 1], [1, 1])
     made.attack("a", "pgd", "1/10", [0.1, None], [None])
     row = made.report().loc["a"]
-    assert shown(row, "robust_acc_pgd_0.1") == pytest.approx((2 / 3, *stats.wilson(2, 3)))
+    assert shown(row, "robust_acc_pgd_0.1") == pytest.approx((2 / 3, *wilson(2, 3)))
     assert (row["n"], row["n_pgd"]) == (4, 3)
 
 
 def test_probes_that_share_a_cell_count_each_sample_once(tmp_path):
     """Two names of one attack with the same settings have one hash, and so do two entries with the same content."""
     deepfool = {"use": "deepfool", "threat": L2_MINIMAL}
-    made = Made(tmp_path, ("a", "copy"), chunks=(3,), attacks=[{"name": n, **deepfool} for n in ("one", "two")])
-    rows = {"label": np.zeros(3, int), "pred_clean": np.zeros(3, int), "correct": np.ones(3, bool)}
+    made = Made(tmp_path, ("a", "copy"), chunks=(7,), attacks=[{"name": n, **deepfool} for n in ("one", "two")])
+    rows = {"label": np.zeros(7, int), "pred_clean": np.zeros(7, int), "correct": np.ones(7, bool)}
     for model in ("a", "copy"):
         made.cell("clean", model, 0, rows, name="shared-clean")
         for probe in ("one", "two"):
-            made.attack(model, probe, None, [1.0, 2.0, 6.0], norm="l2", name="shared")
+            made.attack(model, probe, None, [0.5, 1.0, 1.5, 2.0, 6.0, 7.0, 8.0], norm="l2", name="shared")
     board = made.report()
     for model in ("a", "copy"):
         for probe in ("one", "two"):
-            assert board.loc[model, f"n_median_l2_{probe}"] == 3
-            assert board.loc[model, f"median_l2_{probe}"] == 2
+            assert board.loc[model, f"n_median_l2_{probe}"] == 7
+            # by the binomial, 2 / 2^7 lies outside the smallest and the largest, and 16 / 2^7 one further in
+            assert shown(board.loc[model], f"median_l2_{probe}") == (2, 0.5, 8)
 
 
 def test_models_cut_into_other_chunks_are_judged_on_the_same_samples(tmp_path):
@@ -288,7 +292,7 @@ def test_models_cut_into_other_chunks_are_judged_on_the_same_samples(tmp_path):
 
 def test_samples_of_one_group_are_drawn_together_and_those_of_none_alone(tmp_path):
     values = [0.0, 0.0, 1.0, 1.0]
-    intervals = []
+    found = []
     for name, groups in (("one", ["p", "p", "q", "q"]), ("none", ["", "", "", ""])):
         made = Made(tmp_path / name, chunks=(4,), explainers=["random"])
         made.clean("a", [1, 1, 1, 1], group=[groups])
@@ -298,12 +302,15 @@ def test_samples_of_one_group_are_drawn_together_and_those_of_none_alone(tmp_pat
         made.report()
         row = made.explained.iloc[0]
         assert row["sparseness"] == 0.5
-        intervals.append((row["sparseness_low"], row["sparseness_high"]))
-    assert intervals == [(0, 1), (0, 1)]  # two groups: one in four resamples is all p
+        found.append((row["sparseness_low"], row["sparseness_high"]))
+    (low, high), alone = found  # zeros and ones: the interval of a rate
+    assert alone == wilson(2, 4)
+    assert low < 0.01
+    assert high > 0.99  # two groups that agree in themselves say next to nothing
     wide = stats.bootstrap(np.repeat(values, 25), "mean", np.repeat(["p", "p", "q", "q"], 25), 0)
     narrow = stats.bootstrap(np.repeat(values, 25), "mean", None, 0)
-    assert (wide.low, wide.high) == (0, 1)
-    assert narrow.low == pytest.approx(0.5 - 1.96 * 0.05, abs=0.02)
+    assert (wide.low, wide.high) == pytest.approx((low, high))
+    assert (narrow.low, narrow.high) == wilson(50, 100)
 
 
 def test_nan_values_are_counted_and_left_out(tmp_path):
@@ -362,7 +369,8 @@ def test_a_plan_without_cells_has_nothing_to_report(tmp_path):
 
 
 def test_the_bootstrap_in_blocks_is_the_bootstrap_at_once(monkeypatch):
-    values = np.random.default_rng(0).random(101)
-    whole = stats.bootstrap(values, "median", None, 3)
-    monkeypatch.setattr(stats, "DRAWS_AT_ONCE", 1000)
-    assert stats.bootstrap(values, "median", None, 3) == whole
+    values = np.random.default_rng(0).random(301)
+    groups = [None, np.arange(301) // 3 % 100, np.arange(301) % 250]
+    whole = [stats.bootstrap(values, "median", of, 3) for of in groups]
+    monkeypatch.setattr(intervals, "DRAWS_AT_ONCE", 1000)
+    assert [stats.bootstrap(values, "median", of, 3) for of in groups] == whole

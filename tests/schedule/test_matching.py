@@ -12,9 +12,10 @@ import benchmark
 from benchmark.data.base import Grid, datasets
 from benchmark.errors import EntryError
 from benchmark.models.wrap import Model
-from benchmark.schedule.engine import Watcher
 from benchmark.schedule.matching import matched, resized
-from benchmark.schedule.run import Options, planned_entries, prepare, resolve
+from benchmark.schedule.request import Options, planned_entries, resolve
+from benchmark.schedule.run import prepare
+from benchmark.schedule.watcher import Watcher
 from benchmark.store.folder import Store
 from tests.conftest import write_entry
 

@@ -24,9 +24,10 @@ from benchmark.errors import EntryError, StoreError, UsageError
 from benchmark.registry import include
 from benchmark.schedule._ray_actor import load_shipped
 from benchmark.schedule.cluster import import_ray, slots_of, software, unlike
-from benchmark.schedule.engine import Watcher
-from benchmark.schedule.run import Options, execute_plan, planned_entries, prepare, resolve
+from benchmark.schedule.request import Options, planned_entries, resolve
+from benchmark.schedule.run import execute_plan, prepare
 from benchmark.schedule.shipping import INLINE, Packer, Unpacker
+from benchmark.schedule.watcher import Watcher
 from benchmark.store.elsewhere import Elsewhere
 from benchmark.store.encoded import bundle, unbundle
 from benchmark.store.folder import Store

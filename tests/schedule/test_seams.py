@@ -254,8 +254,9 @@ def test_an_entry_or_a_dataset_that_changed_after_the_plan_is_refused(workplace)
     """A record must never name a digest that is not what was run."""
     from benchmark.schedule.cell import run_cell
     from benchmark.schedule.context import Context
-    from benchmark.schedule.engine import Watcher
-    from benchmark.schedule.run import Options, planned_entries, prepare, resolve
+    from benchmark.schedule.request import Options, planned_entries, resolve
+    from benchmark.schedule.run import prepare
+    from benchmark.schedule.watcher import Watcher
 
     suite = resolve("tiny", Options())
     cell = prepare(suite, planned_entries(suite, Options(), Watcher()), Options()).plan.cells[0]

@@ -14,8 +14,9 @@ import psutil
 import pytest
 
 from benchmark.registry import include
-from benchmark.schedule.engine import Watcher
-from benchmark.schedule.run import Options, execute_plan, planned_entries, prepare, resolve
+from benchmark.schedule.request import Options, planned_entries, resolve
+from benchmark.schedule.run import execute_plan, prepare
+from benchmark.schedule.watcher import Watcher
 from tests.conftest import REPOSITORY
 
 pytestmark = [pytest.mark.speed, pytest.mark.timeout(1200)]

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from benchmark.registry import include
-from benchmark.schedule.run import Options
+from benchmark.schedule.request import Options
 from tests.conftest import REPOSITORY
 from tests.speed.test_scheduling import SUITE, crowd, timed
 

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmark.errors import AssayError
+from benchmark.errors import AssayError, NotApplicableError
+from benchmark.models.watch import as_written, scripted
 from benchmark.seeds import derive, global_seed
 
 
@@ -28,8 +29,11 @@ class Representations:
             raise AssayError(f"the model has no layer {unknown[0]!r}; it has {', '.join(filter(None, named))}")
         core = getattr(model, "core", model)  # not the preprocessing
         leaves = [module for module in core.modules() if not list(module.children())]
+        if reason := scripted(core):
+            raise NotApplicableError(f"representations of hidden layers: {reason}")
         self.model, self.eps_min = model, eps_min
-        self.modules = [named[name] for name in layers] or leaves
+        self.asked = {named[name]: name for name in layers}
+        self.modules = list(self.asked) or leaves
         self.mode = ""
         self.kept: list[torch.Tensor] = []
         self.total: torch.Tensor | None = None
@@ -46,8 +50,13 @@ class Representations:
 
     def keep(self, inputs: torch.Tensor) -> torch.Tensor:
         """Outputs (n, K) of clean inputs; their representations are kept."""
-        self.kept, self.mode = [], "keep"
+        self.kept, self.mode, self.fired = [], "keep", set[nn.Module]()
         outputs = self._forward(inputs)
+        silent = [name for module, name in self.asked.items() if module not in self.fired]
+        if silent:
+            raise NotApplicableError(
+                f"the hook on layer {silent[0]!r} did not fire: the network never calls that module"
+            )
         if not self.kept:
             raise AssayError("no hidden layer gave a tensor: name some as `layers`")
         return outputs
@@ -66,7 +75,7 @@ class Representations:
         yield
 
     def _forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
+        with torch.no_grad(), as_written():
             outputs: torch.Tensor = self.model(inputs)
         self.mode = ""
         return outputs
@@ -75,6 +84,7 @@ class Representations:
         if not self.mode or not isinstance(output, torch.Tensor):
             return
         if self.mode == "keep":
+            self.fired.add(module)
             self.kept.append(output.detach().clone())
             return
         before = self.kept[self.call]
@@ -104,7 +114,12 @@ def randomised(
     Args:
         order: ``"top_down"`` (from the output) or ``"bottom_up"``, by the order of registration.
         stages: yield at most so many times, after evenly spaced layers, the last among them; default: after each.
+
+    Raises:
+        NotApplicableError: a part is scripted: its layers cannot be drawn anew, and would stay trained without a word.
     """
+    if reason := scripted(model):
+        raise NotApplicableError(f"randomised layers: {reason}")
     twin = copied(model)
     named = [(name, module) for name, module in twin.named_modules() if resettable(module)]
     total, changed = len(named), False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,10 @@ def labelled(model: str, out: Path, suites: Sequence[str] = ()) -> list[Tested]:
             every.append(tested)
     if not every:
         raise NoRecordsError(f"no finished record of {model} in {out}; run a suite that has it first: assay run SUITE")
-    return [tested for tested in every if tested.task.verdicts == every[0].task.verdicts]
+    kept = [tested for tested in every if tested.task.verdicts == every[0].task.verdicts]
+    for tested in kept:
+        tested.joined_with = tuple(other for other in kept if other is not tested and tested.alike(other))
+    return kept
 
 
 def _assemble(model: str, every: list[Tested]) -> Label:
@@ -154,7 +158,8 @@ def _assemble(model: str, every: list[Tested]) -> Label:
     order = list(SECTIONS)
     sentences = _merged(sorted(sentences, key=lambda sentence: order.index(sentence.section)))
     verdict = top.verdict(first, charts, sentences)
-    used = [*verdict.sources, *(bar.source for bar in charts), *(s for sent in sentences for s in sent.sources)]
+    every_source = [verdict.sources, *(bar.sources for bar in charts), *(sentence.sources for sentence in sentences)]
+    used = [source for sources in every_source for source in sources]
     description, licence, author = _about(model)
     return Label(
         model=model,
@@ -188,14 +193,32 @@ def _merged(sentences: Sequence[Sentence]) -> list[Sentence]:
 
 
 def headline(every: Sequence[Tested]) -> Tested:
-    """The suite that speaks at the top: most attacks in its headline threat model, then most samples, then its name."""
+    """The suite that speaks at the top: the worst known in a headline threat model, of those with enough samples.
 
-    def weight(tested: Tested) -> tuple[int, int, int, str]:
-        threat = tested.suite.threat
-        attacks = len(tested.breaking(threat.norm)) if threat is not None else 0
-        return (-min(attacks, 1), -attacks, -tested.results.planned(tested.model), tested.name)
+    Suites on the same data are joined per sample before. One with less than half as many attacked samples as another
+    never speaks before it; then the lowest rate does, then the most samples.
+    """
 
+    def weight(tested: Tested) -> tuple[bool, bool, float, int, str]:
+        n, value = attacked[tested]
+        return (not n, 2 * n < most, value, -max(n, tested.results.planned(tested.model)), tested.name)
+
+    attacked = {tested: _headline_rate(tested) for tested in every}
+    most = max(n for n, _ in attacked.values())
     return min(every, key=weight)
+
+
+def _headline_rate(tested: Tested) -> tuple[int, float]:
+    """Samples behind a suite's headline, and its rate (the most that it can be where verdicts lack); (0, 1) without."""
+    threat = tested.suite.threat
+    if threat is None or not tested.breaking(threat.norm):
+        return 0, 1.0
+    if isinstance(tested, reconstruction.Rebuilt):
+        return tested.results.planned(tested.model), -float(len(tested.breaking(threat.norm)))  # most attacks
+    _, rate, speaker = tested.worst(threat.norm, threat.eps)
+    own = rate if speaker is tested else tested.results.rate(tested.model, tested.joined(threat.norm, threat.eps))
+    value = own.high if isnan(own.value) else own.value
+    return own.n, 1.0 if isnan(value) else value
 
 
 def _data(tested: Tested) -> str:
@@ -203,7 +226,7 @@ def _data(tested: Tested) -> str:
 
 
 def _said(tested: Tested, first: Tested, *, checked: bool) -> Iterator[Sentence]:
-    """Everything that one suite says; ``first`` speaks of ordinary images and of norms for all suites on its data."""
+    """Everything that one suite says; ``first`` speaks of ordinary images, and of norms for all that are joined."""
     if isinstance(tested, reconstruction.Rebuilt):
         if tested is first:
             yield from reconstruction.ordinary(tested)
@@ -213,8 +236,8 @@ def _said(tested: Tested, first: Tested, *, checked: bool) -> Iterator[Sentence]
     if tested is first:
         yield from robust.ordinary(tested)
     for norm in robust.NORMS:
-        if tested is first or not first.breaking(norm):
-            yield from robust.deliberate(tested, norm, doubted=bool(tested.flags))
+        if tested is first or not (tested in first.group or first.breaking(norm)):
+            yield from robust.deliberate(tested, norm, doubted=tested.doubted)
     yield from shapes.structural(tested)
     yield from shapes.stickers(tested)
     yield from shapes.universal(tested)

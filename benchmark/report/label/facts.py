@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from math import floor, isnan
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from benchmark.registry import digest
 from benchmark.report import stats
+from benchmark.report.text import per_100
 
 if TYPE_CHECKING:
     from benchmark.report.label.tested import Tested
@@ -88,26 +89,13 @@ class Bar:
     source: Source
     column: str
     kind: str = "worst"  # or "ordinary", "control"
+    more: tuple[Source, ...] = ()
+    headline: bool = False
 
-
-def per_100(value: float) -> str:
-    """A share as a count of 100; never 0 or 100 where it is not exactly so."""
-    if value <= 0:
-        return "0"
-    if value >= 1:
-        return "100"
-    found = whole(value)
-    return "fewer than 1" if found == 0 else "more than 99" if found == 100 else str(found)
-
-
-def whole(share: float) -> int:
-    """A share in hundredths, halves up, whatever binary floats make of them."""
-    return floor(100 * share + 0.5 + 1e-9)
-
-
-def bound(value: float) -> str:
-    """An end of an interval as a count of 100."""
-    return str(whole(value))
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Every record behind it."""
+        return (self.source, *self.more)
 
 
 def steps(eps: Fraction) -> str:
@@ -137,8 +125,8 @@ class Says:
             value, low, high = 1 - value, 1 - high, 1 - low
         ends = ("_high", "_low") if turned else ("_low", "_high")
         if isnan(value):
-            first = self.number(bound(low), low, column + ends[0], turned=turned)
-            last = self.number(bound(high), high, column + ends[1], turned=turned)
+            first = self.number(per_100(low), low, column + ends[0], turned=turned)
+            last = self.number(per_100(high), high, column + ends[1], turned=turned)
             lost = self.number(str(estimate.missing), estimate.missing, "(samples without a verdict)")
             return f"between {first} and {last} of 100 ({lost} of the images have no valid verdict)"
         if estimate.n < FEW:
@@ -147,13 +135,16 @@ class Says:
         return f"{self.number(per_100(value), value, column, turned=turned)} of 100"
 
     def interval(self, column: str, estimate: stats.Estimate, *, turned: bool = False, unit: str = "images") -> str:
-        """``(95 % interval 57 to 70; 188 images)``; empty where the bounds are said already."""
+        """``(95 % interval 57.2 to 70.1; 188 images)``; empty where the bounds are said already."""
         if isnan(estimate.value):
             return ""
+        if isnan(estimate.low):
+            n = self.number(f"{estimate.n:,}", estimate.n, "(samples)")
+            return f" (no interval: {estimate.why or 'too few'}; {n} {unit})"
         low, high = (1 - estimate.high, 1 - estimate.low) if turned else (estimate.low, estimate.high)
         ends = ("_high", "_low") if turned else ("_low", "_high")
-        first = self.number(bound(low), low, column + ends[0], turned=turned)
-        last = self.number(bound(high), high, column + ends[1], turned=turned)
+        first = self.number(per_100(low), low, column + ends[0], turned=turned)
+        last = self.number(per_100(high), high, column + ends[1], turned=turned)
         n = self.number(f"{estimate.n:,}", estimate.n, "(samples)")
         of = "" if estimate.n >= FEW else " of 100"
         return f" (95 % interval {first} to {last}{of}; {n} {unit})"
@@ -166,11 +157,19 @@ class Says:
         said = self.share(column, estimate, turned=turned)
         return said + of + self.interval(column, estimate, turned=turned, unit=unit)
 
-    def done(self, section: str, text: str, cells: Sequence[str], short: str = "", harm: float = 0.0) -> Sentence:
-        """The sentence, with the records of these cells."""
+    def done(
+        self,
+        section: str,
+        text: str,
+        cells: Sequence[str],
+        short: str = "",
+        harm: float = 0.0,
+        more: Sequence[Source] = (),
+    ) -> Sentence:
+        """The sentence, with the records of these cells, and more of other suites."""
         columns = tuple(dict.fromkeys(n.column for n in self.numbers if not n.column.startswith("(")))
         source = self.tested.source(self.probe, self.n, cells, columns)
-        return Sentence(section, text, (source,), tuple(self.numbers), short, 0.0 if isnan(harm) else harm)
+        return Sentence(section, text, (source, *more), tuple(self.numbers), short, 0.0 if isnan(harm) else harm)
 
 
 def plural(n: int, noun: str) -> str:

@@ -10,7 +10,8 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from benchmark.report.label.build import Label
-from benchmark.report.label.facts import FEW, Bar, Sentence, Source, bound, per_100
+from benchmark.report.label.facts import FEW, Bar, Sentence, Source
+from benchmark.report.text import per_100
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -34,7 +35,7 @@ class Row:
 
     name: str
     kind: str
-    source: Source
+    sources: Sequence[Source]
     at: str | None
     low: str
     high: str
@@ -58,25 +59,35 @@ def row(bar: Bar, *, error: bool) -> Row:
     known = not isnan(value)
     text = shown(bar, error=error)
     if error:
-        words = f"{text} (95 % interval {low:.1f} to {high:.1f} %)" if known else text
+        words = f"{text} (95 % interval {interval(bar, error=error)} %)" if known else text
     else:
-        ends = f"{bound(low / 100)} to {bound(high / 100)}"
+        ends = interval(bar, error=error)
         words = f"{text} of 100 (95 % interval {ends})" if known else f"{ends} of 100: some images have no verdict"
-    ends_at = [f"{min(max(v, 0), 100):.4g}" for v in (low, high)]
+    if known and isnan(low):
+        words = f"{text} (no interval: {bar.estimate.why or 'too few'})"
+    ends_at = [f"{min(max(100 * bar.estimate.value if isnan(v) else v, 0), 100):.4g}" for v in (low, high)]
     at = f"{min(max(value, 0), 100):.4g}" if known else None
-    return Row(bar.name, bar.kind, bar.source, at, ends_at[0], ends_at[1], text, words)
+    return Row(bar.name, bar.kind, bar.sources, at, ends_at[0], ends_at[1], text, words)
+
+
+def interval(bar: Bar, *, error: bool) -> str:
+    """A bar's bounds as they are written, ``–`` where it has none."""
+    ends = (bar.estimate.low, bar.estimate.high)
+    if any(isnan(end) for end in ends):
+        return "–"
+    return " to ".join(f"{100 * end:.1f}" if error else per_100(end) for end in ends)
 
 
 def shown(bar: Bar, *, error: bool) -> str:
     """A bar's number as it is written beside it."""
     value = bar.estimate.value
     if isnan(value):
-        return f"{bound(bar.estimate.low)} to {bound(bar.estimate.high)}"
+        return interval(bar, error=error)
     if error:
         return f"{100 * value:.1f} %"
     if bar.estimate.n < FEW:
         return f"{round(value * bar.estimate.n)} of {bar.estimate.n}"
-    return per_100(value).replace("fewer than ", "< ").replace("more than ", "> ")
+    return per_100(value)
 
 
 def said(sentence: Sentence) -> Said:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from benchmark.report.label.build import Label
-from benchmark.report.label.facts import Sentence, Source, whole
-from benchmark.report.label.html import READING, row, said
+from benchmark.report.label.facts import Sentence, Source
+from benchmark.report.label.html import READING, interval, row, said
 
 SPECIAL = re.compile(r"([\\*_\[\]<>|#~$])")
 CODE = re.compile(r"(`[^`]*`)")
@@ -36,10 +36,7 @@ def markdown(label: Label) -> str:
     lines += ["## How to read this", "", *[f"{line}\n" for line in READING]]
     lines += ["## Where the numbers come from", "", f"- Newest record: {label.date}"]
     lines += [f"- {escaped(name)}: {escaped(version)}" for name, version in label.versions]
-    lines += [
-        f"- `{suite}`: model `{entry[:12]}`, data `{data}` `{digest[:12]}`"
-        for suite, data, entry, digest in label.digests
-    ]
+    lines += [f"- `{suite}`: model `{entry}`, data `{data}` `{digest}`" for suite, data, entry, digest in label.digests]
     lines += ["", *[_footnote(i, source) for i, source in enumerate(label.sources, 1)]]
     return "\n".join(lines) + "\n"
 
@@ -56,9 +53,8 @@ def _chart(label: Label) -> list[str]:
     lines = [f"| | {head} | 95 % interval |", "|---|---|---|"]
     for bar in label.bars:
         drawn = row(bar, error=label.error)
-        low, high = (f"{100 * v:.1f}" if label.error else str(whole(v)) for v in (bar.estimate.low, bar.estimate.high))
-        mark = _marks(label, [bar.source])
-        lines.append(f"| {escaped(drawn.name)}{mark} | {escaped(drawn.text)} | {low} to {high} |")
+        mark = _marks(label, bar.sources)
+        lines.append(f"| {escaped(drawn.name)}{mark} | {escaped(drawn.text)} | {interval(bar, error=label.error)} |")
     return [*lines, ""]
 
 
@@ -79,6 +75,6 @@ def _footnote(i: int, source: Source) -> str:
     parts += [escaped(source.probe)] if source.probe else []
     parts += [f"n = {source.n}"] if source.n else []
     parts += [source.date[:10]] if source.date else []
-    cells = [f"`{cell[:12]}`" + (f" (content `{rows[:12]}`)" if rows else "") for cell, rows in source.cells]
+    cells = [f"`{cell}`" + (f" (content `{rows}`)" if rows else "") for cell, rows in source.cells]
     columns = f"; columns {', '.join(f'`{name}`' for name in source.columns)}" if source.columns else ""
-    return f"[^{i}]: {', '.join(parts)}, digest `{source.digest[:12]}`: {', '.join(cells)}{columns}."
+    return f"[^{i}]: {', '.join(parts)}, digest `{source.digest}`: {', '.join(cells)}{columns}."

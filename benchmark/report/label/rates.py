@@ -9,6 +9,7 @@ from typing import Any
 from benchmark.report import stats
 from benchmark.report.label import reconstruction
 from benchmark.report.label.tested import Tested
+from benchmark.spec.suite import write_eps
 
 
 def card_metrics(tested: Tested) -> Iterator[dict[str, Any]]:
@@ -16,7 +17,8 @@ def card_metrics(tested: Tested) -> Iterator[dict[str, Any]]:
     data = {"suite": tested.name, "dataset": tested.suite.dataset.label, "split": tested.suite.dataset.split}
 
     def metric(name: str, kind: str, estimate: stats.Estimate, column: str, **settings: Any) -> dict[str, Any]:
-        interval = {"low": float(f"{estimate.low:.6g}"), "high": float(f"{estimate.high:.6g}"), "n": estimate.n}
+        bounds = {"low": estimate.low, "high": estimate.high}
+        interval = {name: float(f"{end:.6g}") for name, end in bounds.items() if not isnan(end)} | {"n": estimate.n}
         args = {"suite": tested.name, "column": column, **settings, **interval}
         return data | {"name": name, "type": kind, "value": float(f"{estimate.value:.6g}"), "args": args}
 
@@ -30,11 +32,11 @@ def card_metrics(tested: Tested) -> Iterator[dict[str, Any]]:
     threat = tested.suite.threat
     if threat is None or not tested.breaking(threat.norm):
         return
-    column, estimate = tested.worst(threat.norm, threat.eps)
+    column, estimate = tested.own_worst(threat.norm, threat.eps)
     if estimate.n and not isnan(estimate.value):
         names = [p.name for p in tested.breaking(threat.norm) if threat.eps in p.budgets or not p.budgets]
         settings = {"norm": threat.norm, "eps": str(threat.eps), "attacks": names}
         if tested.flags:
             settings["in_doubt"] = sorted({flag.name for flag in tested.flags})
-        title = f"Adversarial accuracy (suite {tested.name}, {threat.norm}, eps = {threat.eps})"
+        title = f"Adversarial accuracy (suite {tested.name}, {threat.norm}, eps = {write_eps(threat.eps)})"
         yield metric(title, "adversarial_accuracy", estimate, column, **settings)

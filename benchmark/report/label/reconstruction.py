@@ -45,10 +45,13 @@ class Rebuilt(Tested):
 
 def percent(says: Says, column: str, estimate: stats.Estimate, unit: str = "images") -> str:
     """``14.5 % (95 % interval 12.1 to 16.9 %; 16 images)``."""
-    parts = [(estimate.value, ""), (estimate.low, "_low"), (estimate.high, "_high")]
-    value, low, high = (says.number(f"{100 * v:.1f}", v, column + end) for v, end in parts)
     says.n = max(says.n, estimate.n)
     n = says.number(str(estimate.n), estimate.n, "(samples)")
+    if isnan(estimate.low):
+        value = says.number(f"{100 * estimate.value:.1f}", estimate.value, column)
+        return f"{value} % (no interval: {estimate.why or 'too few'}; {n} {unit})"
+    parts = [(estimate.value, ""), (estimate.low, "_low"), (estimate.high, "_high")]
+    value, low, high = (says.number(f"{100 * v:.1f}", v, column + end) for v, end in parts)
     return f"{value} % (95 % interval {low} to {high} %; {n} {unit})"
 
 
@@ -103,11 +106,10 @@ def deliberate(tested: Rebuilt) -> Iterator[Sentence]:
         text += "."
         if ratio is not None and ratio.n and not isnan(ratio.value):
             parts = [(ratio.value, ""), (ratio.low, "_low"), (ratio.high, "_high")]
-            value, low, high = (says.number(f"{v:.2g}", v, f"amp_ratio_{at}{end}") for v, end in parts)
-            text += (
-                f" The worst noise moves the image {value} times as far as random noise does (95 % interval {low} to"
-            )
-            text += f" {high})."
+            known = parts[:1] if isnan(ratio.low) else parts
+            value, *ends = (says.number(f"{v:.2g}", v, f"amp_ratio_{at}{end}") for v, end in known)
+            text += f" The worst noise moves the image {value} times as far as random noise does"
+            text += f" (95 % interval {ends[0]} to {ends[1]})." if ends else "."
         yield says.done("deliberate", text, tested.judged_cells(str(eps)))
 
 

@@ -10,6 +10,7 @@ from benchmark.report import stats
 from benchmark.report.label.facts import Bar, Says, Sentence, listed, steps
 from benchmark.report.label.tested import Tested
 from benchmark.report.results import Condition
+from benchmark.spec.suite import write_eps
 
 HALF = 0.5
 NORMS = ("linf", "l2", "l1", "l0")
@@ -18,11 +19,12 @@ DOUBT = " This test is itself in doubt (see the top): the truth may be worse."
 
 def size(norm: str, eps: Fraction, says: Says | None = None) -> str:
     """A budget in plain words."""
-    shown = steps(eps) if norm == "linf" else f"{float(eps):.4g}"
+    shown, grey = write_eps(eps), steps(eps)
     if says is not None:
-        says.number(shown, float(eps), "(the plan's budget)")
+        for text in (shown, grey):
+            says.number(text, float(eps), "(the plan's budget)")
     if norm == "linf":
-        return f"no pixel changed by more than {shown} of 255 grey steps"
+        return f"no pixel changed by more than {shown} ({grey} of 255 grey steps)"
     if norm == "l2":
         return (
             f"a total change of at most {shown} (the root of the summed squares of all pixel changes; one pixel from"
@@ -75,8 +77,9 @@ def _count(says: Says, column: str, estimate: stats.Estimate, *, turned: bool = 
 
 
 def budgets(tested: Tested, norm: str) -> list[Fraction]:
-    """Budgets of a norm that attacks were run at, smallest first, up to where every image is possible."""
-    found = {eps for probe in tested.breaking(norm) for eps in probe.budgets}
+    """Budgets of a norm that attacks of any joined suite were run at, smallest first, up to where every image is
+    possible."""
+    found = {eps for one in tested.group for probe in one.breaking(norm) for eps in probe.budgets}
     return sorted(eps for eps in found if norm != "linf" or eps < 1)
 
 
@@ -97,14 +100,34 @@ def deliberate(tested: Tested, norm: str, *, doubted: bool) -> Iterator[Sentence
         threat = tested.suite.threat
         if threat is not None and threat.norm == norm and threat.eps in tried and threat.eps != telling:
             yield _one(tested, norm, threat.eps, doubted=doubted)
+            yield from _fewer_images(tested, norm, threat.eps)
         yield _one(tested, norm, telling, doubted=doubted, half=True)
-        yield from _control(tested, norm, telling)
-        yield from _flips(tested, norm, telling)
-        yield from _black_box(tested, norm, telling)
-    for probe in tested.breaking(norm):
-        if tested.results.threat(probe.name).get("kind") == "minimal" and not probe.budgets:
-            yield from _minimal(tested, probe.name, norm, doubted=doubted)
-            break  # the first that the suite names: another library's variant says no more to a reader
+        yield from _fewer_images(tested, norm, telling)
+        speaker = tested.speaker(norm, telling)
+        yield from _control(speaker, norm, telling)
+        yield from _flips(speaker, norm, telling)
+        yield from _black_box(speaker, norm, telling)
+    for one in tested.group:
+        minimal = [p for p in one.breaking(norm) if one.results.threat(p.name).get("kind") == "minimal"]
+        for probe in [p for p in minimal if not p.budgets][:1]:
+            yield from _minimal(one, probe.name, norm, doubted=doubted)
+            return  # the first that the suite names: another library's variant says no more to a reader
+
+
+def _fewer_images(tested: Tested, norm: str, eps: Fraction) -> Iterator[Sentence]:
+    """A suite of far fewer images on which attacks left less: said beside the headline, never in place of it."""
+    _, known, speaker = tested.worst(norm, eps)
+    for one in speaker.smaller(norm, eps):
+        rate = one.results.rate(one.model, one.joined(norm, eps))
+        if isnan(rate.value) or isnan(known.value) or rate.value >= known.value:
+            continue
+        says = Says(one, f"every attack at {norm} {eps}")
+        column = f"(joined {norm} {eps})"
+        text = (
+            f"On fewer images, those of `{one.name}`, stronger attacks of that size were tried: only"
+            f" {says.rate(column, rate)} are still answered right."
+        )
+        yield says.done("deliberate", text, _cells(one, norm, eps), more=one.joined_sources(norm, eps))
 
 
 def _cells(tested: Tested, norm: str, eps: Fraction) -> list[str]:
@@ -113,9 +136,10 @@ def _cells(tested: Tested, norm: str, eps: Fraction) -> list[str]:
 
 
 def _one(tested: Tested, norm: str, eps: Fraction, *, doubted: bool, half: bool = False) -> Sentence:
-    column, estimate = tested.worst_broken(norm, eps)
-    names = [p.name for p in tested.breaking(norm) if eps in p.budgets]
-    says = Says(tested, f"{listed(names)} at {norm} {eps}")
+    column, estimate, speaker = tested.worst_broken(norm, eps)
+    group = speaker.group
+    names = list(dict.fromkeys(p.name for one in group for p in one.breaking(norm) if eps in p.budgets))
+    says = Says(speaker, f"{listed(names)} at {norm} {eps}")
     broke = not isnan(estimate.value) and estimate.value >= HALF
     note = ""
     if half and broke:
@@ -123,10 +147,10 @@ def _one(tested: Tested, norm: str, eps: Fraction, *, doubted: bool, half: bool 
     elif half:
         note = " No tested size of change turned half of them wrong; this is the largest."
     text = (
-        f"{_changing(norm, eps, says)}, on purpose and by {_who(tested, names)}, turns"
+        f"{_changing(norm, eps, says)}, on purpose and by {_who(group, names)}, turns"
         f" {says.rate(column, estimate, noun='right answers wrong')}.{note}{DOUBT if doubted else ''}"
     )
-    return says.done("deliberate", text, _cells(tested, norm, eps))
+    return says.done("deliberate", text, _cells(speaker, norm, eps), more=speaker.joined_sources(norm, eps))
 
 
 def _changing(norm: str, eps: Fraction, says: Says) -> str:
@@ -135,9 +159,9 @@ def _changing(norm: str, eps: Fraction, says: Says) -> str:
     return f"Changing the image, with {size(norm, eps, says)}"
 
 
-def _who(tested: Tested, names: Sequence[str]) -> str:
+def _who(group: Sequence[Tested], names: Sequence[str]) -> str:
     """What the adversary must know."""
-    inside = any(tested.results.threat(name).get("knowledge") == "white-box" for name in names)
+    inside = any(one.results.threat(name).get("knowledge") == "white-box" for one in group for name in names)
     return "somebody who can look inside the model" if inside else "somebody who can only ask the model"
 
 
@@ -205,7 +229,11 @@ def _minimal(tested: Tested, probe: str, norm: str, *, doubted: bool) -> Iterato
     )
     name = f"mean_relative_{norm}_{probe}"
     relative = tested.own.get(name, stats.EMPTY)
-    if relative.n and norm == "l2":
+    if relative.n and norm == "l2" and isnan(relative.low) and not isnan(relative.value):
+        share = says.number(f"{100 * relative.value:.1f}", relative.value, name)
+        text += f" On average that change has {share} % of the image's own strength (strength is the root of the summed"
+        text += " squares of all pixels)."
+    elif relative.n and norm == "l2" and not isnan(relative.value):
         shown = [says.number(f"{100 * v:.1f}", v, name + end) for v, end in _ends(relative)]
         text += (
             f" On average that change has {shown[0]} % of the image's own strength (95 % interval {shown[1]} to"
@@ -242,12 +270,15 @@ def bars(tested: Tested, norm: str) -> Iterator[Bar]:
             column, estimate = tested.robust(Condition(probe.name, eps))
             source = tested.source(f"{probe.name} at {norm} {eps}", estimate.n, tested.attack_cells(probe.name, eps))
             yield Bar(f"Random noise, {short(norm, eps)}", estimate, source, column, "control")
+    threat = tested.suite.threat
     for eps in budgets(tested, norm):
-        column, estimate = tested.worst(norm, eps)
-        source = tested.source(f"every attack at {norm} {eps}", estimate.n, _cells(tested, norm, eps))
-        yield Bar(f"Changed on purpose, {short(norm, eps)}", estimate, source, column)
+        column, estimate, speaker = tested.worst(norm, eps)
+        source = speaker.source(f"every attack at {norm} {eps}", estimate.n, _cells(speaker, norm, eps))
+        first = threat is not None and (threat.norm, threat.eps) == (norm, eps)
+        more = speaker.joined_sources(norm, eps)
+        yield Bar(f"Changed on purpose, {short(norm, eps)}", estimate, source, column, more=more, headline=first)
 
 
 def short(norm: str, eps: Fraction) -> str:
     """A budget in a few words."""
-    return f"each pixel by at most {steps(eps)} of 255" if norm == "linf" else f"{norm} size at most {float(eps):.4g}"
+    return f"each pixel by at most {write_eps(eps)}" if norm == "linf" else f"{norm} size at most {write_eps(eps)}"

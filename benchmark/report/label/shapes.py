@@ -7,11 +7,12 @@ from fractions import Fraction
 from math import isnan
 
 from benchmark.report import stats
-from benchmark.report.label.facts import Bar, Says, Sentence, whole
+from benchmark.report.label.facts import Bar, Says, Sentence
 from benchmark.report.label.robust import HALF, size
 from benchmark.report.label.tested import Tested
 from benchmark.report.probes import ProbeView
 from benchmark.report.results import Condition
+from benchmark.report.text import per_100
 from benchmark.spec.suite import show_eps
 
 SECTION = "shapes"
@@ -64,15 +65,10 @@ def structural(tested: Tested) -> Iterator[Sentence]:
         name = f"mean_acc_{average.name}_{show_eps(eps)}" if average is not None else ""
         mean = tested.own.get(name, stats.EMPTY)
         if average is not None and mean.n and not isnan(mean.value):
-            share = says.number(per(mean.value), mean.value, name)
+            share = says.number(per_100(mean.value), mean.value, name)
             text += f" Alterations of that range drawn at random leave {share} of 100 answers right on average."
             cells += tested.attack_cells(average.name, eps)
         yield says.done(SECTION, text, cells)
-
-
-def per(value: float) -> str:
-    """As :func:`benchmark.report.label.facts.per_100`, for a mean."""
-    return str(whole(value))
 
 
 def _which(estimate: stats.Estimate, tried: int) -> str:

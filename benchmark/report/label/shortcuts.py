@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from benchmark.report import stats
-from benchmark.report.label.facts import Says, Sentence, listed, per_100
+from benchmark.report.label.facts import Says, Sentence, listed
 from benchmark.report.label.tested import Tested
 from benchmark.report.probes import ProbeView
+from benchmark.report.text import per_100
 
 SECTION = "shortcuts"
 FILLS = {"black": "black", "mean": "the image's own average grey"}
@@ -95,7 +96,8 @@ def _masked(
         return says.done(SECTION, text + ".", cells)
     other = tested.own[f"acc_{elsewhere.name}"]
     text += f"; with as large an area painted over elsewhere, on {says.share(f'acc_{elsewhere.name}', other)}."
-    found = stats.paired_rates(_right(tested, masked), _right(tested, elsewhere))
+    groups = tested.results.groups(tested.model, tested.results.samples(tested.model))
+    found = stats.paired_rates(_right(tested, masked), _right(tested, elsewhere), groups)
     if not isnan(found.p):
         if found.p >= 0.05:
             text += " The test sees no difference between the two."

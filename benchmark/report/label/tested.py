@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
+from math import isnan
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,8 @@ class Tested:
         self.suite, self.task = results.suite, results.task
         self.cells = results.cells[results.cells["model"] == model]
         self.classes: list[str] = list(results.plan["dataset"]["classes"])
+        self.joined_with: tuple[Tested, ...] = ()
+        self._joined: dict[tuple[str, Fraction], pd.Series] = {}
 
     # -- records ----------------------------------------------------------------------------------------------
 
@@ -79,13 +82,12 @@ class Tested:
     @cached_property
     def clean(self) -> dict[str, stats.Estimate]:
         """Clean rates by column; empty without clean records."""
-        rows, planned = self.results.clean(self.model), self.results.samples(self.model)
+        rows = self.results.clean(self.model)
         found: dict[str, stats.Estimate] = {}
         for column in self.task.columns(self.classes) if len(rows) else ():
             if column.statistic == "rate":
-                values = np.asarray(column.values(rows), dtype=float)
-                kept, lost = values[~np.isnan(values)], len(planned) - len(rows)
-                found[column.name] = stats.rate(np.concatenate([kept, np.full(lost, np.nan)]) if lost else kept)
+                values = pd.Series(np.asarray(column.values(rows), dtype=float), index=rows.index)
+                found[column.name] = self.results.rate_of_known(self.model, values)
         return found
 
     @cached_property
@@ -96,7 +98,7 @@ class Tested:
     def robust(self, condition: Condition) -> tuple[str, stats.Estimate]:
         """Column and rate of the samples that are right and stay so."""
         outcome = self.results.outcome(self.model, condition)
-        return f"{self.task.robust_name}_{condition.suffix}", stats.rate(outcome.to_numpy())
+        return f"{self.task.robust_name}_{condition.suffix}", self.results.rate(self.model, outcome)
 
     def broken(self, condition: Condition, success: str = "success") -> tuple[str, stats.Estimate]:
         """Column and rate of the right samples that are made wrong."""
@@ -104,26 +106,97 @@ class Tested:
         kind = "asr" if success == "success" else "asr_8bit"
         return f"{kind}_{condition.suffix}", self._of_right(outcome)
 
-    def worst(self, norm: str, eps: Fraction) -> tuple[str, stats.Estimate]:
-        """As :meth:`robust`, against every attack of a norm together."""
-        rate = stats.rate(self.results.worst(self.model, norm, eps).to_numpy())
+    # -- joined with other suites -----------------------------------------------------------------------------
+
+    @property
+    def group(self) -> tuple[Tested, ...]:
+        """This suite and those that are joined with it."""
+        return (self, *self.joined_with)
+
+    def alike(self, other: Tested) -> bool:
+        """Whether two suites judge one network on the same data, split, grid and domain: samples can be joined."""
+        domains = {"image" if one.suite.threat is None else one.suite.threat.domain for one in (self, other)}
+        same = [
+            (one.results.plan["dataset"]["digest"], one.results.plan["entries"][one.model], one.suite.dataset.split)
+            for one in (self, other)
+        ]
+        grids = [(one.suite.dataset.size, one.suite.dataset.channels, one.suite.task) for one in (self, other)]
+        return same[0] == same[1] and grids[0] == grids[1] and len(domains) < 2
+
+    def joined(self, norm: str, eps: Fraction) -> pd.Series:
+        """Right and broken by no attack of this norm within eps in any joined suite, of the samples of this one."""
+        key = norm, eps
+        if key not in self._joined:
+            outcome = self.results.worst(self.model, norm, eps)
+            for other in self.joined_with:
+                rows = other.results.attack_rows(other.model, norm=norm)
+                broken = other.results.broken(rows, eps, norm) if len(rows) else set()
+                outcome[outcome.index.isin(list(broken))] = 0.0
+            self._joined[key] = outcome
+        return self._joined[key]
+
+    def joined_sources(self, norm: str, eps: Fraction) -> tuple[Source, ...]:
+        """Records of the other suites whose attacks are joined in at a budget."""
+        found = []
+        for other in self.joined_with:
+            probes = other.results.of_norm(norm)
+            cells = [cell for probe in probes for cell in other.attack_cells(probe.name)]
+            if cells:
+                found.append(other.source(f"every attack at {norm} {eps}", 0, cells))
+        return tuple(found)
+
+    def speaker(self, norm: str, eps: Fraction) -> Tested:
+        """Of the joined suites the one whose samples a budget is told of: the worst of those with at least half as many
+        samples as the largest; so that a handful of images never outranks hundreds."""
+        able = self._able(norm, eps)
+        most = max((len(one.joined(norm, eps)) for one in able), default=0)
+        large = [one for one in able if 2 * len(one.joined(norm, eps)) >= most]
+
+        def order(one: Tested) -> tuple[float, int, bool, str]:
+            rate = stats.rate(one.joined(norm, eps).to_numpy())
+            return (rate.high if isnan(rate.value) else rate.value, -rate.n, one is not self, one.name)
+
+        return min(large, key=order, default=self)
+
+    def smaller(self, norm: str, eps: Fraction) -> list[Tested]:
+        """The joined suites that are too small to speak."""
+        able = self._able(norm, eps)
+        most = max((len(one.joined(norm, eps)) for one in able), default=0)
+        return [one for one in able if 2 * len(one.joined(norm, eps)) < most]
+
+    def _able(self, norm: str, eps: Fraction) -> list[Tested]:
+        """Joined suites that attacked at a budget."""
+        return [one for one in self.group if one.results.required(norm, eps) and len(one.joined(norm, eps))]
+
+    def own_worst(self, norm: str, eps: Fraction) -> tuple[str, stats.Estimate]:
+        """As :meth:`robust`, against every attack of a norm in this suite alone."""
         threat = self.suite.threat
         headline = threat is not None and (threat.norm, threat.eps) == (norm, eps)
-        return (f"{self.task.robust_name}_worst" if headline else f"(curve {norm} {eps})"), rate
+        column = f"{self.task.robust_name}_worst" if headline else f"(curve {norm} {eps})"
+        return column, self.results.rate(self.model, self.results.worst(self.model, norm, eps))
 
-    def worst_broken(self, norm: str, eps: Fraction) -> tuple[str, stats.Estimate]:
-        """As :meth:`broken`, by every attack of a norm together; of one attack, its own column."""
-        probes = [p for p in self.breaking(norm) if eps in p.budgets]
-        rate = self._of_right(self.results.worst(self.model, norm, eps))
+    def worst(self, norm: str, eps: Fraction) -> tuple[str, stats.Estimate, Tested]:
+        """As :meth:`robust`, against every attack of a norm in all joined suites; and whose samples it is of."""
+        speaker = self.speaker(norm, eps)
+        outcome = speaker.joined(norm, eps)
+        if outcome.equals(speaker.results.worst(self.model, norm, eps)):
+            return (*speaker.own_worst(norm, eps), speaker)
+        return f"(joined {norm} {eps})", speaker.results.rate(self.model, outcome), speaker
+
+    def worst_broken(self, norm: str, eps: Fraction) -> tuple[str, stats.Estimate, Tested]:
+        """As :meth:`broken`, by every attack of a norm in all joined suites; of one attack, its own column."""
+        speaker = self.speaker(norm, eps)
+        probes = [p for p in speaker.breaking(norm) if eps in p.budgets]
+        rate = speaker._of_right(speaker.joined(norm, eps))
         if len(probes) == 1:
-            column, own = self.broken(Condition(probes[0].name, eps))
+            column, own = speaker.broken(Condition(probes[0].name, eps))
             if own == rate:
-                return column, rate
-        return f"(broken {norm} {eps})", rate
+                return column, rate, speaker
+        return f"(broken {norm} {eps})", rate, speaker
 
     def _of_right(self, outcome: pd.Series) -> stats.Estimate:
         right = self.results.correct(self.model).reindex(outcome.index)
-        return stats.rate(1 - outcome[right != 0].to_numpy())
+        return self.results.rate(self.model, 1 - outcome[right != 0])
 
     # -- probes -----------------------------------------------------------------------------------------------
 
@@ -146,6 +219,11 @@ class Tested:
     def flags(self) -> list[Flag]:
         """What makes a claim about this model doubtful."""
         return [flag for flag in flags(self.results) if flag.model == self.model]
+
+    @property
+    def doubted(self) -> bool:
+        """Whether this evaluation, or one that is joined with it, is itself in doubt."""
+        return any(one.flags for one in self.group)
 
     def not_done(self) -> tuple[dict[str, int], list[str]]:
         """Cells that failed, were skipped or are missing; and the first reasons."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import isnan
 
 from benchmark.report.label import reconstruction, robust, shapes
-from benchmark.report.label.facts import FEW, SMALL, Bar, Number, Says, Sentence, listed, per_100, plural, whole
+from benchmark.report.label.facts import FEW, SMALL, Bar, Number, Says, Sentence, listed, plural
 from benchmark.report.label.tested import Tested
+from benchmark.report.text import per_100
 from benchmark.spec.suite import show_eps
 
 FLAGS = {
@@ -85,8 +87,22 @@ def headline_bars(first: Tested, charts: Sequence[Bar]) -> list[Bar]:
     """Ordinary, and the worst case of the headline threat model; of a suite without one, the lowest that is there."""
     threat = first.suite.threat
     name = f"rel_err_worst_{show_eps(threat.eps)}" if not first.task.verdicts and threat is not None else ""
-    worst = name or f"{first.task.robust_name}_worst"
-    return [b for b in charts if b.kind == "ordinary"][:1] + [b for b in charts if b.column == worst][:1]
+    ordinary = [b for b in charts if b.kind == "ordinary"][:1]
+    worst = [b for b in charts if (b.column == name if name else b.headline)][:1]
+    if ordinary and worst and first.task.verdicts and worst[0].estimate.n != ordinary[0].estimate.n:
+        ordinary = [_on_the_same(first, ordinary[0], worst[0])]
+    return ordinary + worst
+
+
+def _on_the_same(first: Tested, ordinary: Bar, worst: Bar) -> Bar:
+    """Ordinary images, those alone that the worst case is of: a pair compares the same images."""
+    threat = first.suite.threat
+    assert threat is not None
+    speaker = first.speaker(threat.norm, threat.eps)
+    right = speaker.results.correct(speaker.model).reindex(speaker.joined(threat.norm, threat.eps).index)
+    rate = speaker.results.rate(speaker.model, right)
+    source = speaker.source("the attacked images as they are", worst.estimate.n, speaker.clean_cells())
+    return replace(ordinary, estimate=rate, source=source, column="(clean, the attacked images)")
 
 
 def verdict(first: Tested, charts: Sequence[Bar], sentences: Sequence[Sentence]) -> Sentence:
@@ -99,8 +115,9 @@ def verdict(first: Tested, charts: Sequence[Bar], sentences: Sequence[Sentence])
     def share(bar: Bar) -> str:
         value = bar.estimate.value
         if isnan(value):
-            low, high = (whole(v) for v in (bar.estimate.low, bar.estimate.high))
-            numbers.extend(Number(str(v), v / 100, bar.column + end) for v, end in ((low, "_low"), (high, "_high")))
+            ends = [(bar.estimate.low, "_low"), (bar.estimate.high, "_high")]
+            numbers.extend(Number(per_100(value), value, bar.column + end) for value, end in ends)
+            low, high = (per_100(value) for value, _ in ends)
             return f"between {low} and {high}" + (" of 100" if first.task.verdicts else "")
         text = per_100(value) if first.task.verdicts else f"{100 * value:.1f}"
         total = 100
@@ -110,7 +127,7 @@ def verdict(first: Tested, charts: Sequence[Bar], sentences: Sequence[Sentence])
         numbers.append(Number(text, value, bar.column))
         return f"{text} of {total}" if first.task.verdicts else text
 
-    doubt = "at most " if first.flags and first.task.verdicts else ""
+    doubt = "at most " if first.doubted and first.task.verdicts else ""
     if not first.task.verdicts:
         text = f"Its images are off by {share(top[0])} % of the true image's strength on ordinary measurements"
         if len(top) > 1:
@@ -120,11 +137,12 @@ def verdict(first: Tested, charts: Sequence[Bar], sentences: Sequence[Sentence])
             text += f"; by {share(top[1])} % under the worst noise that was found, {at} % as strong as the measurement"
         return Sentence("verdict", text + ".", tuple(bar.source for bar in top), tuple(numbers))
     text = f"Right on {share(top[0])} ordinary images"
-    sources = [bar.source for bar in top]
+    sources = [source for bar in top for source in bar.sources]
     if len(top) > 1 and first.suite.threat is not None:
         says = Says(first)
+        n = says.number(f"{top[1].estimate.n:,}", top[1].estimate.n, "(samples)")
         text += (
-            f"; on {doubt}{share(top[1])} once somebody changes them on purpose, with"
+            f"; on {doubt}{share(top[1])} ({n} images) once somebody changes them on purpose, with"
             f" {robust.size(first.suite.threat.norm, first.suite.threat.eps, says)}"
         )
         numbers += says.numbers

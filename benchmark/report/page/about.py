@@ -62,4 +62,4 @@ def versions(results: Results) -> list[tuple[str, str]]:
     days = sorted(found.get("date", set()))
     if days:
         rows.append(("computed", days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"))
-    return [*rows, ("dataset digest", results.plan["dataset"]["digest"][:16])]
+    return [*rows, ("dataset digest", results.plan["dataset"]["digest"])]

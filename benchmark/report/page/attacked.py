@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from benchmark.report.page.pictures import change, picture
 from benchmark.report.page.samples import BROKEN, Attacked, Judged, Samples
 from benchmark.report.page.tables import short
+from benchmark.report.text import per_100
 
 MODELS, SAMPLES = 4, 3  # shown of each attack
 ROOM = 2_000_000  # bytes of all pictures together
@@ -111,4 +112,4 @@ def _shot(samples: Samples, one: Judged, name: str, clean: NDArray[Any], perturb
 
 
 def _with(name: str, confidence: Any) -> str:
-    return name if confidence is None else f"{name} ({100 * confidence:.0f} %)"
+    return name if confidence is None else f"{name} ({per_100(confidence)} %)"

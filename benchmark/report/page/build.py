@@ -17,7 +17,7 @@ from benchmark.report.board import Leaderboard
 from benchmark.report.curves import WORST, Curves, curves, describe
 from benchmark.report.drift import SAYS, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines
-from benchmark.report.explanations import one_method, scoring_lines, similarity
+from benchmark.report.explanations import explanation_remarks, one_method, scoring_lines, similarity
 from benchmark.report.formats import MOST_PAIRS
 from benchmark.report.gallery import CAPTION
 from benchmark.report.markdown import RANKS
@@ -32,7 +32,7 @@ from benchmark.report.page.samples import Samples
 from benchmark.report.page.tables import Grid, Head, board_grid, is_matrix, matrix_grid, of_frame
 from benchmark.report.probes import published
 from benchmark.report.results import Results
-from benchmark.report.worth import worth
+from benchmark.report.worth import confounded, worth
 from benchmark.store.atomic import write_atomic
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ def page(
         "faults": found.faults,
         "explanations": _explanations(results, explained, stems, found.captions) if len(explained) else None,
         "combined": _combined(results),
+        "combined_remarks": confounded([suite], len(board)),
         "reasons": results.reasons(),
         "made": made(results),
         "versions": versions(results),
@@ -246,6 +247,7 @@ def _explanations(
     return {
         "grid": explained_grid(results, explained),
         "scoring": scoring_lines(results),
+        "remarks": explanation_remarks(results),
         "worth": worth(results),
         "ranks": ranks_grid(results),
         "ranks_said": RANKS.replace("`", ""),

@@ -97,7 +97,8 @@ def _panel(own: pd.DataFrame, looks: dict[str, str], eps: float | None, norm: st
             continue
         steps = [line[column].to_numpy(dtype=float) for column in ("eps", "low", "high", "robust_acc")]
         low, high, value = (_steps(steps[0], column, x, y) for column in steps[1:])
-        bands.append(f'<path class="band {look}" d="M{"L".join(high)}L{"L".join(reversed(low))}Z"/>')
+        if not line["low"].isna().any():  # of one sample or one group there is no band
+            bands.append(f'<path class="band {look}" d="M{"L".join(high)}L{"L".join(reversed(low))}Z"/>')
         lines.append(f'<path class="{look}" d="M{"L".join(value)}"/>')
     label = Markup("Robust accuracy of {} against the {} budget").format(model, norm)
     body = Markup("".join([*parts, *bands, *lines]))  # numbers and class names of our own alone

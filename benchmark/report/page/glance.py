@@ -8,9 +8,10 @@ from fractions import Fraction
 
 import pandas as pd
 
-from benchmark.report.leaderboard import headline_column
+from benchmark.report.leaderboard import headline_column, headline_outcomes
 from benchmark.report.page.tables import interval_cells, scale, short
 from benchmark.report.probes import ProbeView, views
+from benchmark.report.remarks import subsets
 from benchmark.report.results import Condition, Results
 from benchmark.spec.suite import show_eps
 
@@ -84,7 +85,10 @@ def _headline(results: Results, board: pd.DataFrame) -> Glance | None:
     else:
         words = [_directed(headline.replace("_", " "), _better(results, headline))]
     looks = ["clean", "worst"][: len(names)]
-    ends = scale(*(pd.concat([board[f"{name}_{side}"] for name in names]) for side in ("low", "high")))
+    if task.verdicts and len(names) > 1 and f"n_{headline}" in board:  # a pair compares the same samples
+        board, n = _on_headline(results, board, names[0]), int(board[f"n_{headline}"].max())
+        words = [f"no attack, on the same {n} samples", f"{words[1]}, over the {n} samples that all were asked for"]
+    ends = scale(*(board[f"{name}{side}"] for name in names for side in ("", "_low", "_high")))
     marks = [_marks(board, name, look, ends) for name, look in zip(names, looks, strict=True)]
     ranked = board["rank"].notna()
     strips = [
@@ -94,8 +98,18 @@ def _headline(results: Results, board: pd.DataFrame) -> Glance | None:
     return Glance("", list(zip(looks, words, strict=True)), _ends(ends), strips, arrow=True)
 
 
+def _on_headline(results: Results, board: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The board with a clean rate over the headline's samples alone."""
+    found = board.copy()
+    for at, model in board["model"].items():
+        right = results.correct(model).reindex(headline_outcomes(results, model).index)
+        rate = results.rate(model, right)
+        found.loc[at, [name, f"{name}_low", f"{name}_high"]] = [rate.value, rate.low, rate.high]
+    return found
+
+
 def _by_model(board: pd.DataFrame, column: str, title: str) -> Glance:
-    ends = scale(board[f"{column}_low"], board[f"{column}_high"])
+    ends = scale(*(board[f"{column}{side}"] for side in ("", "_low", "_high")))
     marks = _marks(board, column, "clean", ends)
     strips = [Strip(str(model), "", [mark]) for model, mark in zip(board["model"], marks, strict=True)]
     return Glance(title, [], _ends(ends), strips)
@@ -119,7 +133,9 @@ def _asked(results: Results, board: pd.DataFrame) -> Iterator[Asked]:
         found = next(iter([*_declared(view, eps), *_usual(results, view, eps)]), None)
         if found is not None and f"{found[0]}_low" in board and board[found[0]].notna().any():
             at = "" if eps is None else f" at {show_eps(Fraction(eps))}"
-            yield Asked(*found, f"{view.name}{at}", "control" if view.attack.control else "")
+            n = subsets(results).get(view.name)
+            note = ", ".join([*(["control"] if view.attack.control else []), *([f"{n} samples"] if n else [])])
+            yield Asked(*found, f"{view.name}{at}", note)
 
 
 def _declared(view: ProbeView, eps: str | None) -> Iterator[tuple[str, str]]:
@@ -142,7 +158,7 @@ def _usual(results: Results, view: ProbeView, eps: str | None) -> Iterator[tuple
 
 def _by_attack(board: pd.DataFrame, title: str, asked: Sequence[Asked]) -> Glance:
     names = [each.column for each in asked]
-    ends = scale(*(pd.concat([board[f"{name}_{side}"] for name in names]) for side in ("low", "high")))
+    ends = scale(*(board[f"{name}{side}"] for name in names for side in ("", "_low", "_high")))
     looks = [f"m{i}" for i in range(len(board))]
     strips = []
     for each in asked:

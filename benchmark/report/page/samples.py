@@ -147,7 +147,7 @@ class Samples:
         condition = Condition(attacked.view.name, None if attacked.eps is None else Fraction(attacked.eps))
         outcome = self.results.outcome(model, condition)
         asked = outcome[self.results.correct(model).reindex(outcome.index) != 0]
-        share = stats.rate(1 - asked.to_numpy())
+        share = self.results.rate(model, 1 - asked)
         words = f"{int((asked == 0).sum())} of {len(asked)} right samples broken"
         if several > 1:
             words += f" under at least one of {several} views"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from benchmark.report.board import Leaderboard
 from benchmark.report.columns import shown_columns
+from benchmark.report.formats import own_n
 from benchmark.report.leaderboard import COUNTS
 from benchmark.report.probes import declared
 from benchmark.report.results import Results
@@ -92,9 +93,9 @@ def plain_cell(value: Any) -> Cell:
     return Cell(str(value), str(value))
 
 
-def scale(low: pd.Series, high: pd.Series) -> tuple[float, float]:
-    """The ends of a column's bars: 0 and 1 for what lies between them, else 0 and its largest bound."""
-    known = pd.concat([low, high]).astype(float)
+def scale(*columns: pd.Series) -> tuple[float, float]:
+    """The ends of a column's bars: 0 and 1 for what lies between them, else 0 and the largest value or bound."""
+    known = pd.concat(columns).astype(float)
     known = known[known.map(isfinite)]
     if not len(known):
         return 0.0, 1.0
@@ -108,7 +109,7 @@ def interval_cells(table: pd.DataFrame, name: str, ends: tuple[float, float] | N
         whole = _numeric(table[name]) and (table[name].dropna() % 1 == 0).all()
         return [plain_cell(int(value) if whole and not pd.isna(value) else value) for value in table[name]]
     low, high = table[f"{name}_low"], table[f"{name}_high"]
-    start, end = ends or scale(low, high)
+    start, end = ends or scale(low, high, table[name])
     found = []
     for value, a, b in zip(table[name], low, high, strict=True):
         known, bounded = not pd.isna(value), not (pd.isna(a) or pd.isna(b))
@@ -159,11 +160,18 @@ def board_grid(results: Results, lead: Leaderboard) -> Grid:
         )
         for name in order
     ]
-    cells = [_flag_cells(lead) if name == "flags" else interval_cells(board, name) for name in order]
+    cells = [_flag_cells(lead) if name == "flags" else _counted(lead, name) for name in order]
     shown = {FIRST: True} | dict.fromkeys(dict.fromkeys(groups.values()), False)
     return Grid(
         "board", "Leaderboard", heads, [list(row) for row in zip(*cells, strict=True)], shown, filtered="models"
     )
+
+
+def _counted(lead: Leaderboard, name: str) -> list[Cell]:
+    """Cells of a column, each with its n where that is not the table's."""
+    found = interval_cells(lead.frame, name)
+    told = [own_n(lead, row, name).strip(" ()") for _, row in lead.frame.iterrows()]
+    return [replace(cell, chip=n) if n else cell for cell, n in zip(found, told, strict=True)]
 
 
 def _group(results: Results, name: str) -> str:

@@ -1,0 +1,171 @@
+"""Networks on which every explainer is looked at: well-known ones, untrained, and how their table is made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from benchmark.errors import UsageError
+from benchmark.explainers.base import explainers
+from benchmark.meta.relations import Finding, case, examined, small
+from benchmark.models.build import build_model
+from benchmark.models.entries import find_entries, load_entry
+from benchmark.models.wrap import Model
+from benchmark.seeds import global_seed
+
+if TYPE_CHECKING:
+    from benchmark.models.entries import Entry
+
+BEGIN = "<!-- made by `assay explainers --docs`: begin -->"
+END = "<!-- made by `assay explainers --docs`: end -->"
+CLASSES = 5
+
+
+def _transformer(size: int) -> nn.Module:
+    from torchvision.models import VisionTransformer
+
+    network: nn.Module = VisionTransformer(size, 8, 2, 2, 32, 64, num_classes=CLASSES)
+    return network
+
+
+def _named(name: str) -> Callable[[int], nn.Module]:
+    def build(_size: int) -> nn.Module:
+        from torchvision import models
+
+        network: nn.Module = getattr(models, name)(weights=None, num_classes=CLASSES)
+        return network
+
+    return build
+
+
+# name: (size of its images, factory)
+NETWORKS: dict[str, tuple[int, Callable[[int], nn.Module]]] = {
+    "resnet18": (32, _named("resnet18")),
+    "vgg11_bn": (32, _named("vgg11_bn")),
+    "densenet121": (32, _named("densenet121")),
+    "mobilenet_v3_small": (32, _named("mobilenet_v3_small")),
+    "efficientnet_b0": (32, _named("efficientnet_b0")),
+    "convnext_tiny": (32, _named("convnext_tiny")),
+    "swin_t": (64, _named("swin_t")),
+    "vit (patch 8, depth 2)": (32, _transformer),
+}
+
+
+def reference(name: str) -> Model:
+    """One of :data:`NETWORKS`, seeded: statistics of its batch norms are those of noise, then moved at random.
+
+    So activations neither vanish nor are left untouched by a norm, and a relation that does not hold shows.
+    """
+    size, build = NETWORKS[name]
+    with global_seed(0), torch.no_grad():
+        network = build(size).eval()
+        for part in network.modules():
+            if isinstance(part, nn.Linear | nn.Conv2d) and part.bias is not None:
+                nn.init.normal_(part.bias, 0, 0.05)
+            if isinstance(part, nn.Linear) and not part.weight.any():  # the head of torchvision's transformer
+                nn.init.normal_(part.weight, 0, 0.2)
+        norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
+        for norm in norms:
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.normal_(norm.bias, 0, 0.2)
+            norm.momentum = 1.0
+            norm.train()
+        network(torch.randn(8, 3, size, size))
+        for norm in norms:
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            spread = (norm.running_var + 0.1 * norm.running_mean.square()).sqrt()
+            norm.running_mean += 0.1 * spread * torch.randn_like(spread)
+            norm.running_var.copy_((spread * torch.empty_like(spread).uniform_(0.9, 1.2)).square())
+    return Model(network, input_shape=(3, size, size), mean=[0.5] * 3, std=[0.25] * 3)
+
+
+def findings(model: Model, entry: Any = None, uses: Iterable[str] = ()) -> Iterator[tuple[str, Finding]]:
+    """What is found of each explainer (default: all) on a model."""
+    of = case(model, entry)
+    for use in uses or explainers.names():
+        yield use, examined(small(use), of, entry)
+
+
+def shipped() -> list[Entry]:
+    """The shipped entries that classify images."""
+    entries = [load_entry(name) for name in find_entries()]
+    return [entry for entry in entries if entry.spec.task == "classification"]
+
+
+def brief(use: str, finding: Finding) -> str:
+    """``"right"``, or why not, without numbers of one machine."""
+    if finding.status == "right":
+        return "right"
+    text = finding.words.removeprefix(f"{use}: ").removeprefix(f"{use} ").removeprefix("deeplift: ")
+    text = re.sub(r"captum refuses this network.*", "captum refuses this network", text, flags=re.S)
+    text = re.sub(r" by [\d.]+% of the output's change.*", "", text, flags=re.S)
+    return f"{finding.status}: {text.split(';')[0]}"
+
+
+def table(found: dict[str, dict[str, str]]) -> str:
+    """Markdown: a row an explainer, a column a network (those of one column together), reasons below.
+
+    Args:
+        found: network to explainer to what :func:`brief` says.
+    """
+    same: dict[tuple[str, ...], list[str]] = {}
+    uses = list(next(iter(found.values())))
+    for name, column in found.items():
+        same.setdefault(tuple(column[use] for use in uses), []).append(name)
+    reasons: list[str] = []
+    rows = []
+    for i, use in enumerate(uses):
+        cells = []
+        for texts in same:
+            if texts[i] != "right" and texts[i] not in reasons:
+                reasons.append(texts[i])
+            cells.append("right" if texts[i] == "right" else _mark(texts[i], reasons))
+        rows.append(f"| `{use}` | {' | '.join(cells)} |")
+    heads = [_heads(names) for names in same.values()]
+    lines = [f"| use | {' | '.join(heads)} |", "|---" * (len(same) + 1) + "|", *rows, ""]
+    groups = [(head, names) for head, names in zip(heads, same.values(), strict=True) if len(names) > 2]
+    lines += [f"{head}: {', '.join(f'`{name}`' for name in names)}." for head, names in groups]
+    return "\n".join([*lines, "", *(f"{i}. {reason}" for i, reason in enumerate(reasons, 1))]) + "\n"
+
+
+def _mark(text: str, reasons: list[str]) -> str:
+    return f"{text.split(':', maxsplit=1)[0]} ({reasons.index(text) + 1})"
+
+
+def _heads(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} more"
+
+
+def collect(progress: Callable[[str], None] = lambda _: None) -> dict[str, dict[str, str]]:
+    """Every explainer on every network of :data:`NETWORKS` and every shipped entry; some minutes."""
+    found = {}
+    for name in NETWORKS:
+        found[name] = {use: brief(use, finding) for use, finding in findings(reference(name))}
+        progress(name)
+    for entry in shipped():
+        model = build_model(entry)
+        found[entry.name] = {use: brief(use, finding) for use, finding in findings(model, entry.spec)}
+        progress(entry.name)
+    return found
+
+
+def write_page(file: Path, found: dict[str, dict[str, str]]) -> None:
+    """Put the table between its marks.
+
+    Raises:
+        UsageError: the file is missing, or has no marks.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error}") from None
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise UsageError(f"{file} lacks the lines {BEGIN!r} and {END!r}, between which the table goes")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    file.write_text(f"{before}{BEGIN}\n\n{table(found)}\n{END}{after}", encoding="utf-8")

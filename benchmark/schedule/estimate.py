@@ -1,0 +1,196 @@
+"""How long a suite will take of which nothing was computed yet: calls a sample, times the measured cost of one call.
+
+Calls are counted by running the suite itself on two samples with a small network in place of every entry; what a call
+costs is measured on each entry. An attack that stops early needs other numbers of calls on another network, so it is an
+estimate of the order, printed as such.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.data.base import Grid
+from benchmark.errors import AssayError
+from benchmark.schedule.board import Finished
+from benchmark.schedule.context import Context, load_entry_model
+from benchmark.schedule.costs import key_of
+from benchmark.schedule.engine import Job, run_here
+from benchmark.schedule.plan import sample_order
+from benchmark.schedule.request import Options, PlannedEntry, suite_dataset
+from benchmark.schedule.run import Prepared, prepare
+from benchmark.schedule.watcher import Watcher
+from benchmark.spec.cell import Cell
+from benchmark.spec.entry import EntrySpec
+from benchmark.spec.suite import SuiteSpec
+
+if TYPE_CHECKING:
+    from benchmark.models.wrap import Model
+
+STAND_IN = "stand-in"
+BUDGET = 10.0  # seconds for counting calls
+SAMPLES = 2
+FITTED = 16  # training samples that a fit is counted on
+
+Calls = dict[tuple[Any, ...], tuple[float, float, float]]
+
+
+@dataclass
+class Estimate:
+    """Seconds of one worker.
+
+    Attributes:
+        seconds: of the cells that an estimate exists for.
+        cells: how many these are.
+        a_call: seconds that one sample takes in a forward, by model.
+    """
+
+    seconds: float = 0.0
+    cells: int = 0
+    a_call: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class _Counted(Watcher):
+    """Forwards and backwards a sample and seconds a cell, by what cells have in common, until the time is up."""
+
+    model: Model
+    until: float
+    calls: Calls = field(default_factory=dict)
+
+    def started(self, slot: int, cell: Cell) -> None:
+        self.model.counter.forwards = self.model.counter.backwards = 0
+
+    def ended(self, finished: Finished) -> None:
+        counter, n = self.model.counter, max(1, len(finished.cell.samples))
+        if finished.status == "done":
+            found = (counter.forwards / n, counter.backwards / n, finished.seconds)
+            self.calls.setdefault(key_of(finished.cell)[1:], found)
+
+
+def estimated(prepared: Prepared, threads: int = 1) -> Estimate:
+    """Estimate the cells of a run that nothing is known of.
+
+    Args:
+        prepared: the run.
+        threads: CPU threads of a worker.
+
+    Returns:
+        what could be estimated; nothing of a task that is not about classes, or where the entries cannot be built.
+    """
+    unknown = [cell for cell in prepared.selected if cell.hash in prepared.board.attempts]
+    unknown = [cell for cell in unknown if prepared.board.costs.seconds(cell) is None]
+    found = Estimate()
+    if not unknown or not prepared.plan.index.classes:
+        return found
+    with cpu_threads(threads):
+        return _estimated(prepared.plan.suite, unknown, len(prepared.plan.index.classes))
+
+
+@contextmanager
+def cpu_threads(threads: int) -> Iterator[None]:
+    """Inside the block torch uses as many threads as a worker does."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _estimated(suite: SuiteSpec, unknown: Sequence[Cell], classes: int) -> Estimate:
+    found, calls = Estimate(), counted(suite, classes)
+    costs: dict[str, tuple[float, float]] = {}
+    for cell in unknown:
+        key = key_of(cell)[1:]
+        if key not in calls:
+            continue
+        if cell.model not in costs:
+            costs[cell.model] = cost_of(cell, suite)
+        forward, backward = costs[cell.model]
+        if forward:
+            forwards, backwards, beside = calls[key]
+            found.seconds += beside + len(cell.samples) * (forwards * forward + backwards * backward)
+            found.cells += 1
+    found.a_call = {model: forward for model, (forward, _) in costs.items() if forward}
+    return found
+
+
+def counted(suite: SuiteSpec, classes: int) -> Calls:
+    """Forwards and backwards a sample of every kind of cell, as a small network needs them, and the seconds a cell
+    that it took: what is done besides calling the network."""
+    data = suite_dataset(suite)
+    ids = sample_order(data.index(suite.dataset.split), suite.seed, SAMPLES)
+    try:
+        shape = data.load(suite.dataset.split, ids, Grid.of(suite.dataset)).inputs.shape[1:]
+    except AssayError:
+        return {}
+    model, spec = stand_in(shape, classes)
+    small = suite.model_copy(
+        update={
+            "entries": (STAND_IN,),
+            "dataset": suite.dataset.model_copy(update={"samples": SAMPLES}),
+            "attacks": [
+                probe.model_copy(update={"fit_samples": min(FITTED, probe.fit_samples or FITTED)})
+                for probe in suite.attacks
+                if not (probe.source or probe.sources or probe.of)
+            ],
+        }
+    )
+    watcher = _Counted(model, time.monotonic() + BUDGET)
+    with tempfile.TemporaryDirectory(prefix="assay-estimate-") as place:
+        try:
+            prepared = prepare(small, [PlannedEntry(STAND_IN, "0" * 64, suite.task)], Options(out=Path(place)))
+        except AssayError:
+            return {}
+        context = Context(prepared.store, "cpu", lambda *_: (model, spec))
+        run_here(Job(prepared.board, prepared.store, watcher), context, stop=lambda: time.monotonic() > watcher.until)
+    return watcher.calls
+
+
+def stand_in(shape: tuple[int, ...], classes: int) -> tuple[Model, EntrySpec]:
+    """A convolution and a linear layer on inputs (C, H, W), with fixed random weights."""
+    import torch
+    from torch import nn
+
+    from benchmark.models.wrap import Model
+    from benchmark.seeds import global_seed
+
+    with global_seed(0):
+        features = nn.Sequential(nn.Conv2d(shape[0], 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4))
+        network = nn.Sequential(*features, nn.Flatten(), nn.Linear(128, classes))
+    with torch.no_grad():
+        network[-1].weight.mul_(4.0)  # type: ignore[operator]
+    spec = EntrySpec.model_construct(name=STAND_IN, input_shape=shape, classes=classes, factory="", output="logits")
+    return Model(network), spec
+
+
+def cost_of(cell: Cell, suite: SuiteSpec) -> tuple[float, float]:
+    """Seconds of a forward and of a backward a sample of the cell's entry, measured; zeros where it cannot be built."""
+    import torch
+
+    data = suite_dataset(suite)
+    ids = sample_order(data.index(suite.dataset.split), suite.seed, min(cell.batch_size, suite.run.chunk))
+    try:
+        model, _ = load_entry_model(cell, "cpu")
+        model = model.reordered(cell.outputs) if cell.outputs else model
+        x = torch.tensor(data.load(suite.dataset.split, ids, Grid.of(suite.dataset)).inputs)
+        times = []
+        for _ in range(6):  # the first warms up
+            y = x.clone().requires_grad_()
+            start = time.perf_counter()
+            output = model(y)
+            middle = time.perf_counter()
+            torch.autograd.grad(output.sum(), y)
+            times.append((middle - start, time.perf_counter() - middle))
+    except Exception:  # code of others: whatever is wrong, the run says it
+        return 0.0, 0.0
+    forward, backward = (min(part) for part in zip(*times[1:], strict=True))
+    return forward / len(x), backward / len(x)
