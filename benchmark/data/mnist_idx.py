@@ -90,6 +90,7 @@ class MnistIdx(Dataset):
             classes=tuple(str(i) for i in range(max(10, int(numbers.max(initial=0)) + 1))),
             digest=content.hexdigest(),
             notes=dark_note(share_of_scale(images), [str(images.dtype)]) if images.dtype.kind in "uf" else (),
+            named=False,  # idx files hold no names: they may be clothes
             shapes=((int(images.shape[1]), int(images.shape[2]), len(images)),),
         )
 

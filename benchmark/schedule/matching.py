@@ -30,7 +30,8 @@ def matched(
         classes: names of the entry's classes, in the order of its outputs; empty where it names none.
         class_count: how many it has, 0 where that is not known.
         known_as: every way in which each class of the dataset is written.
-        named: False where the dataset names no classes but numbers them.
+        named: False where the dataset names no classes but numbers them: an entry that names the same numbers is held
+            against them, another one is not.
 
     Returns:
         (K,) an output for each class of the dataset; empty where they are in the same order, or nothing is known.
@@ -39,9 +40,9 @@ def matched(
         EntryError: the two mean different classes, or the dataset has only some of the entry's, whose indices nobody
             knows.
     """
-    if not named:
-        return ()
     names = [ways[0] for ways in known_as]
+    if not named and sorted(classes) != sorted(names):  # numbers are no names, unless the entry's are the same ones
+        return ()
     if not classes:
         if class_count and class_count != len(names) and not (are_positions(names) and len(names) < class_count):
             raise EntryError(

@@ -78,6 +78,7 @@ def test_the_order_undoes_any_other(order):
 def test_spelling_does_not_count_and_numbers_are_no_names():
     assert matched("x", ["Sea_Lion", "DOG"], 2, ways(["dog", "sea lion"]), named=True) == (1, 0)
     assert matched("x", ["dog", "cat"], 2, ways(["0", "1"]), named=False) == ()
+    assert matched("x", ["1", "0"], 2, ways(["0", "1"]), named=False) == (1, 0)  # but these are the same ones
     assert matched("x", [], 3, ways(["a", "b", "c"]), named=True) == ()
     assert matched("x", [], 10, ways(["0", "1", "2"]), named=True) == ()  # their names are their indices
 
