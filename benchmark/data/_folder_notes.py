@@ -8,6 +8,8 @@ from pathlib import Path
 from benchmark.data._left_out import count, debris_in, inside, is_debris, kinds, shown
 from benchmark.data._pictures import SUFFIXES
 
+TABLES = frozenset({".csv", ".tsv", ".xls", ".xlsx", ".ods"})
+
 
 def class_folders(folder: Path) -> list[Path]:
     """Folders in a folder, sorted by name, without debris."""
@@ -48,6 +50,21 @@ def _names(paths: Sequence[Path]) -> str:
     return shown(sorted({path.name for path in paths}))
 
 
+def other_tables(root: Path, manifest: str) -> str:
+    """Tables beside the data where there is no manifest, as a sentence: they may be meant; empty where there are none.
+
+    Args:
+        root: the dataset's folder.
+        manifest: the manifest's name.
+    """
+    if (root / manifest).exists():
+        return ""
+    tables = [path.name for path in inside(root) if path.suffix.lower() in TABLES and path.is_file()]
+    if not tables:
+        return ""
+    return f"not read: {shown(tables)}; groups and masks are looked for in {manifest} (parameter `manifest`)"
+
+
 def without_images(places: Sequence[Path], classes: Sequence[str]) -> str:
     """Class folders that hold no image, as a sentence; empty where there is none.
 
@@ -67,4 +84,4 @@ def without_images(places: Sequence[Path], classes: Sequence[str]) -> str:
     return said
 
 
-__all__ = ["class_folders", "images_in", "is_debris", "left_out", "without_images"]
+__all__ = ["class_folders", "images_in", "is_debris", "left_out", "other_tables", "without_images"]

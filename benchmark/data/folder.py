@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr
 from benchmark.data._classes import in_order
 from benchmark.data._faults import reading
 from benchmark.data._files import fitting
-from benchmark.data._folder_notes import class_folders, images_in, left_out, without_images
+from benchmark.data._folder_notes import class_folders, images_in, left_out, other_tables, without_images
 from benchmark.data._left_out import count, shown
 from benchmark.data._manifest import Row, Table, by_file, has_files, missing_files, plain_path, read_table, refuse_near
 from benchmark.data._pictures import SUFFIXES, as_mask, read_image
@@ -214,7 +214,7 @@ class Folder(Dataset):
         top = self._top()
         drawn = not ((top / split).is_dir() and class_folders(top / split) and not images_in(top / split))
         folder = top if drawn else top / split
-        notes = [left_out(self._root(), folder, skip={self.manifest})]
+        notes = [left_out(self._root(), folder, skip={self.manifest}), other_tables(self._root(), self.manifest)]
         notes += [without_images(self._class_places(split), self._class_names(split))]
         return [note for note in notes if note]
 

@@ -197,6 +197,17 @@ def test_a_manifest_of_which_nothing_is_used_says_so(pets):
     assert note == "manifest.csv: none of its columns (file, weather) names groups or masks, so it is not used"
 
 
+def test_a_table_under_another_name_is_named_and_can_be_read(pets):
+    (pets / "meta.tsv").write_text("file\tpatient\n" + "".join(f"{name}\t{who}\n" for name, who in ROWS[1:]))
+    (pets / "README.md").write_text("x")
+    index = make(pets).index("test")
+    assert index.notes == (
+        "not read: meta.tsv; groups and masks are looked for in manifest.csv (parameter `manifest`)",
+    )
+    read = make(pets, manifest="meta.tsv").index("test")
+    assert (read.notes, set(read.groups)) == ((), {"p0", "p1"})
+
+
 def test_columns_that_are_near_and_that_are_not():
     wanted = ["patient", "mask", "track"]
     near = [
