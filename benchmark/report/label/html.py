@@ -21,7 +21,8 @@ CODE = re.compile(r"`([^`]*)`")
 OPEN = "Not tested on this model:"
 READING = (
     "In brackets after a number: the range in which the true number lies with 95 % confidence, and how many images"
-    " were tested. Where several images are of one person or thing, the truth is less certain than that range says.",
+    " were tested. Where the data say which images are of one person or thing, the range takes these together; where"
+    " they do not say it, the truth is less certain than the range.",
     "“Right answers” are those that the model gives on the images as they are. “Wrong” is decided by predicting the"
     " changed image again, never by the attack itself.",
     "Every sentence carries the numbers of the records that it rests on; they stand at the end, with the digests by"
