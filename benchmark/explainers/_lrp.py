@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -186,6 +187,10 @@ def _check(model: Model, rules: Rules, probe: torch.Tensor) -> Verdict:
             reason = _conserved.leak(done.passages, done.start, done.found)
     except ExplainerError as error:
         return Verdict(str(error))
+    if reason and core is model.core and model.one_logit:  # names as the network has them, not the pair around it
+        reason = re.sub(
+            r"layer '0(\.?)([^']*)'", lambda found: f"layer '{found[2]}'" if found[1] else "network", reason
+        )
     return Verdict(f"{rules.name}: {reason}; {ADVICE}") if reason else Verdict(None, done.fired)
 
 

@@ -2,8 +2,8 @@
 
 Relevance starts at the target's logit and ends at the **normalised** input, where it equals the bare network's: the
 entry's mean and std pass it through unchanged, its resize, luminance and repeat conserve its sum. The box rule's bounds
-are 0 and 1 normalised. Residual sums are handled in torchvision's ResNet blocks; a sum written in a network's own
-``forward`` gives each branch the whole relevance (zennit cannot see it).
+are 0 and 1 normalised. Residual sums are handled in torchvision's ResNet blocks; a network with a sum written in its
+own ``forward``, or anything else that no rule covers, is refused with that layer's name.
 """
 
 from __future__ import annotations

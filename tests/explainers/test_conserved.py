@@ -149,3 +149,9 @@ def test_hooks_that_stop_firing_are_a_failure():
     network.bypass = True
     with pytest.raises(NotApplicableError, match="2 hooks of its rules fired, 3 should"):
         explain("lrp-epsilon", model, inputs, targets)
+
+
+def test_layers_of_a_one_logit_network_have_their_own_names():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(144, 1))
+    model = Model(network, input_shape=SHAPE, one_logit=True)
+    assert "layer '1' (Tanh)" in explainers.make("lrp-epsilon").skip(model, None, None)
