@@ -186,7 +186,7 @@ def watched(*args: str, cwd: Path, cache: Path, before: str = "") -> str:
         "--help",
         "run --help",
         "show digits",
-        "run digits --dry-run",
+        "run digits --dry-run --no-estimate",
         "list suites",
         "list entries",
         "list datasets",
