@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -60,9 +60,12 @@ def fitted(
 
     for i, block in enumerate(blocks(heads, rows, width=width, keys=keys, loose=loose)):
         table = Table(title=None if i else title, title_justify="left")
-        for k in block:
-            beginning = k < keys or k in left or k in loose
-            table.add_column(heads[k], justify="left" if beginning else "right", overflow="fold")  # never an ellipsis
+        wide = [_wide(heads[k], [row[k] for row in rows], k in loose) for k in block]
+        fits = sum(wide) + EDGE <= width  # else one column alone is too wide, and goes on in the next line
+        for k, whole in zip(block, wide, strict=True):
+            justify: Literal["left", "right"] = "left" if k < keys or k in left or k in loose else "right"
+            least = whole - BESIDE if fits else None  # a name is not broken where a head can be
+            table.add_column(heads[k], justify=justify, overflow="fold", min_width=least)  # never an ellipsis
         for n, row in enumerate(rows):
             if n in sections:
                 table.add_section()
