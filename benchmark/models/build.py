@@ -21,9 +21,10 @@ from benchmark.errors import AssayError, EntryError
 from benchmark.files import reading
 from benchmark.models.entries import Entry
 from benchmark.models.weights import check_is_weights, check_sha256
-from benchmark.models.wrap import Model, Reconstructor
+from benchmark.models.wrap import Model, Reconstructor, in_float32
 from benchmark.registry import digest, near_key
 from benchmark.seeds import global_seed
+from benchmark.spec.entry import EntrySpec
 
 INITIAL_SEED = 20260101  # untrained networks are then the same on every machine and in every process
 
@@ -48,6 +49,13 @@ def build_model(entry: Entry, device: str = "cpu") -> Model:
 def wrap(entry: Entry, network: nn.Module) -> Model:
     """The network behind the entry's preprocessing."""
     spec = entry.spec
+    network, words = in_float32(network, cast=spec.cast)
+    model = _wrapped(spec, network)
+    model.precision = words
+    return model
+
+
+def _wrapped(spec: EntrySpec, network: nn.Module) -> Model:
     if spec.output == "image":
         return Reconstructor(network)
     image = len(spec.input_shape) == 3

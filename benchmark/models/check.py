@@ -71,7 +71,9 @@ def check_entry(
         model = model.reordered(outputs) if outputs else model
     except AssayError as error:
         return [Result("builds and loads", "fail", str(error), "correct what the message names, then check again")]
-    results = [Result("builds and loads", "ok", f"{entry.spec.factory}, {parameters(model.network):,} parameters")]
+    words = f"; {model.precision}" if model.precision else ""
+    found = f"{entry.spec.factory}, {parameters(model.network):,} parameters{words}"
+    results = [Result("builds and loads", "note" if words else "ok", found)]
     return [
         *results,
         check_weights(entry),

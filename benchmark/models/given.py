@@ -17,7 +17,7 @@ from benchmark.models.build import last_line
 from benchmark.models.check import Effort, Result, check_model
 from benchmark.models.entries import Entry
 from benchmark.models.memory import Key, module_key
-from benchmark.models.wrap import Model, Reconstructor
+from benchmark.models.wrap import Model, Reconstructor, in_float32
 from benchmark.spec.entry import EntrySpec
 
 LARGEST = 64  # samples that the check looks at
@@ -39,19 +39,6 @@ class Given:
     spec: EntrySpec
     key: Key
     notes: tuple[str, ...]
-
-
-class Precision(nn.Module):
-    """A network of another floating-point type, run as it is: inputs are cast to its type, outputs to float32."""
-
-    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.network, self.dtype = network, dtype
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Float32 to float32."""
-        output: torch.Tensor = self.network(x.to(self.dtype)).float()
-        return output
 
 
 def take(
@@ -87,14 +74,8 @@ def take(
         EntryError: it raises, returns no finite tensor of the right shape, or has fewer classes than the data.
     """
     own, notes = copied(module)
-    own = own.to(device)
-    other = sorted({str(t.dtype).removeprefix("torch.") for t in floating(own) if t.dtype != torch.float32})
-    if other and cast:
-        own = own.float()
-        notes.append(f"cast from {', '.join(other)} to float32 (as it is: cast=False)")
-    elif other:
-        own = Precision(own, next(t.dtype for t in floating(own)))
-        notes.append(f"run as it is, in {', '.join(other)}: inputs are cast, outputs are float32")
+    own, said = in_float32(own.to(device), cast=cast)
+    notes += [f"{said} (as it is: cast=False)" if cast else said] if said else []
     model = (Reconstructor(own) if image else Model(own, **settings)).to(device)
     inputs = torch.tensor(batch.inputs[:LARGEST], device=device)
     output = called(model, inputs, name)
@@ -170,11 +151,6 @@ def called(model: Model, inputs: torch.Tensor, name: str) -> torch.Tensor:
     if not isinstance(output, torch.Tensor):
         raise EntryError(f"module {name!r} returned a {type(output).__name__}, expected a tensor of logits (N, K)")
     return output
-
-
-def floating(module: nn.Module) -> list[torch.Tensor]:
-    """Parameters and buffers of a floating-point type."""
-    return [tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point()]
 
 
 def copied(module: nn.Module) -> tuple[nn.Module, list[str]]:

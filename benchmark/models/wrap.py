@@ -107,6 +107,36 @@ class Reorder(nn.Module):
         return logits[:, self.order]
 
 
+class Precision(nn.Module):
+    """A network of another floating-point type, run as it is: inputs are cast to its type, outputs to float32."""
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network, self.dtype = network, dtype
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Float32 to float32."""
+        output: torch.Tensor = self.network(x.to(self.dtype)).float()
+        return output
+
+
+def in_float32(network: nn.Module, *, cast: bool = True) -> tuple[nn.Module, str]:
+    """A network that takes and returns float32, and what was done for that, in words; empty where nothing was.
+
+    Args:
+        network: of any floating-point type; is changed in place.
+        cast: its parameters and buffers are cast to float32; else it is run as it is, between casts.
+    """
+    tensors = [tensor for tensor in (*network.parameters(), *network.buffers()) if tensor.is_floating_point()]
+    other = sorted({str(t.dtype).removeprefix("torch.") for t in tensors if t.dtype != torch.float32})
+    if not other:
+        return network, ""
+    if cast:
+        return network.float(), f"cast from {', '.join(other)} to float32"
+    words = f"run as it is, in {', '.join(other)}: inputs are cast, outputs are float32"
+    return Precision(network, tensors[0].dtype), words
+
+
 class Model(nn.Module):
     """A network with its preprocessing inside, always called on the suite's grid.
 
@@ -124,7 +154,10 @@ class Model(nn.Module):
 
     Attributes:
         counter: forward and backward calls, counted in samples.
+        precision: what was done with a network of another floating-point type, in words.
     """
+
+    precision: str = ""
 
     def __init__(
         self,

@@ -161,6 +161,7 @@ class EntrySpec(Strict):
         gradcam_layer: dotted module name for GradCAM; else the last spatial layer larger than 1x1.
         gradcam_layout: how the output of that layer lies, where the network does not say: ``"channels-first"``,
             ``"channels-last"``, ``"tokens"``, ``"class-token"`` (tokens, of which the first is left out).
+        cast: a network of another floating-point type is cast to float32; false: it is run as it is.
         facts: what a table must say of the model, a column and its content (``{trained_noise = "none"}``); entries of
             one network trained from several seeds name the first one: ``{seed_of = "automap"}``.
     """
@@ -179,6 +180,7 @@ class EntrySpec(Strict):
     output: str = "logits"
     gradcam_layer: str = ""
     gradcam_layout: Literal["", "channels-first", "channels-last", "tokens", "class-token"] = ""
+    cast: bool = True
     facts: dict[str, str | int | float] = Field(default_factory=dict)
     preprocessing: Preprocessing = Preprocessing()
     weights: Weights | None = None
@@ -218,6 +220,8 @@ class EntrySpec(Strict):
         fields: dict[str, Any] = handler(self)
         if not self.gradcam_layout:
             fields.pop("gradcam_layout", None)
+        if self.cast:
+            fields.pop("cast", None)
         return fields
 
     @property

@@ -228,3 +228,27 @@ def test_nested_checkpoint_without_key_says_which_keys_there_are(tmp_path, state
         build_model(one)
     with pytest.raises(EntryError, match="nothing under key = 'net'"):
         build_model(entry(tmp_path, '[weights]\nfile = "w.pt"\nkey = "net"'))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "cast"), [("float64", True), ("float64", False), ("bfloat16", True), ("bfloat16", False)]
+)
+def test_networks_of_another_type_are_cast_with_a_word_or_run_as_they_are(tmp_path, dtype, cast):
+    """Oracle: the network's own logits, after the cast or before it."""
+    from benchmark.models.check import check_entry
+
+    folder = tmp_path / "typed"
+    folder.mkdir()
+    body = f"torch.manual_seed(0)\n    return nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).to(torch.{dtype})\n"
+    (folder / "model.py").write_text(f"import torch\nfrom torch import nn\ndef build():\n    {body}")
+    text = 'name = "typed"\ninput_shape = [1, 2, 2]\nclasses = 2\nfactory = "model:build"\n'
+    (folder / "entry.toml").write_text(text + ("" if cast else "cast = false\n"))
+    entry, x = load_entry("typed", [tmp_path]), torch.rand(3, 1, 2, 2)
+    torch.manual_seed(0)
+    own = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)).to(getattr(torch, dtype))
+    expected = own.float()(x) if cast else own(x.to(getattr(torch, dtype))).float()
+    model = build_model(entry)
+    assert torch.equal(model(x), expected)
+    assert model(x).dtype == torch.float32
+    found = check_entry(entry)[0].found
+    assert (f"cast from {dtype} to float32" if cast else f"run as it is, in {dtype}") in found
