@@ -37,6 +37,15 @@ class Raises(nn.Module):
         raise ValueError("expected 3 channels")
 
 
+class Tuple(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = network()
+
+    def forward(self, x):
+        return (self.net(x),)
+
+
 class NoBackward(nn.Module):
     """Predicts, but has no gradient to give."""
 
@@ -144,6 +153,8 @@ def test_other_types_are_cast_with_a_word_or_run_as_they_are(place, dtype, cast)
             r"module 'given' raised ValueError: expected 3 channels on the suite's inputs, float32 \(20, 1, 8, 8\)",
         ),
         (nn.Sequential(nn.Flatten(), nn.Linear(32, 10)), "module 'given' raised RuntimeError"),
+        (nn.LSTM(8, 10), "raised|returned a tuple, expected a tensor"),
+        (Tuple(), "module 'given': the network returned a tuple, expected a tensor"),
         (nn.Identity(), r"it returned shape \(20, 1, 8, 8\), expected logits \(N, K\)"),
     ],
 )
@@ -151,6 +162,24 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_runs(place, module,
     with pytest.raises(EntryError, match=words):
         benchmark.evaluate(module, "tiny", name="given")
     assert not (place.root / "results").exists()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize(
+    "make",
+    [torch.jit.script, lambda net: torch.jit.trace(net, torch.rand(2, 1, 8, 8)), torch.fx.symbolic_trace],
+    ids=["scripted", "traced", "fx"],
+)
+def test_networks_in_other_wrappings_are_evaluated_and_known_again(place, make):
+    """Oracle: the plain network's own rows."""
+    plain = rows(benchmark.evaluate(network(), "tiny", name="given", only=["fgsm"], out="plain"), "given")
+    first, second = (benchmark.evaluate(make(network()), "tiny", name="given", only=["fgsm"]) for _ in range(2))
+    assert first.counts["failed"] == 0
+    assert second.counts["done"] == 0
+    found = rows(first, "given")
+    for key, columns in plain.items():
+        name = "margin_clean" if key[0] == "clean" else "margin"
+        np.testing.assert_allclose(columns[name], found[key][name], atol=1e-5)
 
 
 def test_more_classes_than_the_data_have_are_noted(place):

@@ -99,7 +99,8 @@ class Entry:
         found: dict[str, str] = {}
         for text in _strings(self.spec.kwargs):
             for place in (Path(text).expanduser(), self.folder / text):
-                if ("." in text or "/" in text) and place.exists() and text not in found:
+                apart = place.is_dir() and Path.cwd().is_relative_to(place.resolve())  # "." names no files
+                if ("." in text or "/" in text) and place.exists() and not apart and text not in found:
                     files = files_in(place) if place.is_dir() else [place]
                     found[text] = digest([[str(file.relative_to(place)), sha256_or_absent(file)] for file in files])
             if ours and text != self.name and (folder := find_entries().get(text)) is not None:

@@ -140,28 +140,29 @@ def called(model: Model, inputs: torch.Tensor, name: str) -> torch.Tensor:
     try:
         with torch.no_grad():
             output = model(inputs)
-    except EntryError:
-        raise
+    except EntryError as error:
+        raise EntryError(f"module {name!r}: {error}") from error
     except Exception as error:
         shape = tuple(inputs.shape)
         raise EntryError(
             f"module {name!r} raised {last_line(error)} on the suite's inputs, float32 {shape} in [0, 1];"
             " it must take them as they are (mean, std and one_logit are arguments of evaluate)"
         ) from error
-    if not isinstance(output, torch.Tensor):
-        raise EntryError(f"module {name!r} returned a {type(output).__name__}, expected a tensor of logits (N, K)")
-    return output
+    found: torch.Tensor = output
+    return found
 
 
 def copied(module: nn.Module) -> tuple[nn.Module, list[str]]:
     """A deep copy; what cannot be copied (an open file, a lock, a tensor with a history) is shared, with a word."""
     try:
-        return copy.deepcopy(module), []
+        with torch.no_grad():  # a scripted module's parameters are cloned, and would have a history
+            return copy.deepcopy(module), []
     except Exception:
         memo: dict[int, Any] = {}
         shared = [where for part, inner in module.named_modules() for where in _shared(part, inner, memo)]
     try:
-        return copy.deepcopy(module, memo), [f"shared with the original, not copied: {', '.join(shared)}"]
+        with torch.no_grad():
+            return copy.deepcopy(module, memo), [f"shared with the original, not copied: {', '.join(shared)}"]
     except Exception as error:
         raise EntryError(
             f"module {type(module).__name__} cannot be copied: {last_line(error)}; make it an entry (`assay new`)"

@@ -197,7 +197,14 @@ class Model(nn.Module):
         return self
 
     def counted(self, output: torch.Tensor) -> torch.Tensor:
-        """Count a forward of each sample in an output, and its backward when there is one."""
+        """Count a forward of each sample in an output, and its backward when there is one.
+
+        Raises:
+            EntryError: it is no tensor.
+        """
+        if not isinstance(output, torch.Tensor):
+            kind = type(output).__name__
+            raise EntryError(f"the network returned a {kind}, expected a tensor: return the logits alone from forward")
         self.counter.forwards += len(output)
         if output.requires_grad:
             output.register_hook(self.counter.backward)  # type: ignore[no-untyped-call]
