@@ -165,9 +165,9 @@ def in_order(names: Iterable[str], order: Order | None, what: str) -> list[str]:
             none.
     """
     as_text = sorted(set(names))
-    numbers = all(re.fullmatch(r"[0-9]+", name) for name in as_text)
+    numbers = all(name.isdecimal() for name in as_text)  # also digits of other scripts
     if order == "number" and not numbers:
-        odd = next(name for name in as_text if not re.fullmatch(r"[0-9]+", name))
+        odd = next(name for name in as_text if not name.isdecimal())
         raise DataError(
             f'{what}: order = "number", but the class {odd!r} is no number; rename it, or say order = "text"'
         )

@@ -22,6 +22,11 @@ def images_in(folder: Path) -> list[Path]:
     return [path for path in pictures if path.is_file() or not path.exists()]  # no folder, no pipe
 
 
+def holds_classes(folder: Path) -> bool:
+    """It is a folder of class folders: there are some that hold images; images beside them do not count."""
+    return folder.is_dir() and any(images_in(inner) for inner in class_folders(folder))
+
+
 def left_out(root: Path, folder: Path, skip: Iterable[str] = ()) -> str:
     """What lies among the samples and is none of them, as a sentence; empty where there is nothing.
 

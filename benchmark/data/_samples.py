@@ -69,6 +69,7 @@ class Index:
         masks: True where the dataset can say where the evidence is.
         artefacts: True where it can say where a false structure (a watermark, a marker) is.
         notes: sentences that every table must carry: what was left out, turned, or looks wrong.
+        peak: the largest stored value as a share of its type's scale, and the types; 1 where it is no matter.
         named: False where ``classes`` are mere numbers that the dataset made up, since it names none.
         shapes: (height, width) of the images and how many have it, where known.
         keep: False where the index may change without its files' times (some could not be read): it is not cached.
@@ -82,6 +83,7 @@ class Index:
     masks: bool = False
     artefacts: bool = False
     notes: tuple[str, ...] = ()
+    peak: tuple[float, tuple[str, ...]] = (1.0, ())
     named: bool = True
     shapes: tuple[tuple[int, int, int], ...] = ()
     keep: bool = True
@@ -110,6 +112,7 @@ class Index:
             "masks": self.masks,
             "artefacts": self.artefacts,
             "notes": list(self.notes),
+            "peak": [self.peak[0], list(self.peak[1])],
             "named": self.named,
             "shapes": [list(shape) for shape in self.shapes],
         }
@@ -125,6 +128,7 @@ class Index:
             groups=None if data["groups"] is None else tuple(data["groups"]),
             masks=data["masks"],
             artefacts=data.get("artefacts", False),
+            peak=(data["peak"][0], tuple(data["peak"][1])),
             notes=tuple(data["notes"]),  # an index of an earlier version has none, and is made again
             named=data["named"],
             shapes=tuple((height, width, n) for height, width, n in data["shapes"]),

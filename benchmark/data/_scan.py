@@ -34,6 +34,7 @@ class Scan:
         notes: sentences for tables.
         shapes: (height, width, how many images).
         keep: False where a file is there but could not be read: that may change without its times.
+        peak: see :class:`Index`.
     """
 
     images: bytes
@@ -41,6 +42,7 @@ class Scan:
     notes: tuple[str, ...]
     shapes: tuple[tuple[int, int, int], ...]
     keep: bool
+    peak: tuple[float, tuple[str, ...]]
 
 
 def scan(files: Mapping[str, tuple[Path, str]], masks: Mapping[str, Path]) -> Scan:
@@ -68,13 +70,15 @@ def scan(files: Mapping[str, tuple[Path, str]], masks: Mapping[str, Path]) -> Sc
     for name, path in masks.items():
         seen.look(name, path)
     sizes = Counter(head.size for head in heads.values())
-    notes = [*_said(heads, faults), *_dark(files), *seen.notes()]
+    peak = _peak(files)
+    notes = [*_said(heads, faults), *dark_note(*peak), *seen.notes()]
     return Scan(
         "".join(lines).encode(),
         "".join(seen.lines).encode(),
         tuple(notes),
         tuple((height, width, n) for (height, width), n in sorted(sizes.items())),
         keep and seen.keep,
+        peak,
     )
 
 
@@ -101,19 +105,19 @@ def _said(heads: Mapping[str, Header], faults: list[str]) -> list[str]:
     return notes
 
 
-def _dark(files: Mapping[str, tuple[Path, str]]) -> tuple[str, ...]:
-    """Whether all images stay far below white; the first bright one ends the search."""
-    share, kinds = 0.0, []
+def _peak(files: Mapping[str, tuple[Path, str]]) -> tuple[float, tuple[str, ...]]:
+    """How far below white all images stay, and their types; the first bright one ends the search."""
+    share, kinds = 0.0, set[str]()
     for path, _ in files.values():
         try:
             pixels = read_image(path)
         except DataError:
             continue
-        kinds.append(str(pixels.dtype))
+        kinds.add(str(pixels.dtype))
         share = max(share, share_of_scale(pixels))
         if share >= DARK:
-            return ()
-    return dark_note(share, kinds)
+            break
+    return share, tuple(sorted(kinds))
 
 
 class _Masks:

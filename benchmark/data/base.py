@@ -24,7 +24,7 @@ from benchmark.errors import DataError, SpecError
 from benchmark.files import Stamp, remembered
 from benchmark.registry import Plugin, Registry, digest
 
-INDEX_VERSION = 3  # raise when an index holds something else
+INDEX_VERSION = 4  # raise when an index holds something else
 
 
 class Dataset(Plugin):

@@ -14,7 +14,7 @@ from pydantic import Field, PrivateAttr
 from benchmark.data._classes import in_order
 from benchmark.data._faults import reading
 from benchmark.data._files import fitting
-from benchmark.data._folder_notes import class_folders, images_in, left_out, other_tables, without_images
+from benchmark.data._folder_notes import class_folders, holds_classes, images_in, left_out, other_tables, without_images
 from benchmark.data._left_out import count, shown
 from benchmark.data._manifest import Row, Table, by_file, has_files, missing_files, plain_path, read_table, refuse_near
 from benchmark.data._pictures import SUFFIXES, as_mask, read_image
@@ -108,6 +108,7 @@ class Folder(Dataset):
             notes=(*self._notes(split), *self._found_notes(files, have, alone), *found.notes),
             shapes=found.shapes,
             keep=found.keep,
+            peak=found.peak,
         )
 
     def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
@@ -159,9 +160,9 @@ class Folder(Dataset):
         top = self._top()
         inside = top / split
         # a split folder holds class folders, a class folder holds images
-        if inside.is_dir() and not images_in(inside) and class_folders(inside):
+        if holds_classes(inside) or (inside.is_dir() and not images_in(inside) and class_folders(inside)):
             return _by_class(inside, self._root())
-        if any(class_folders(folder) and not images_in(folder) for folder in class_folders(top)):
+        if any(holds_classes(folder) for folder in class_folders(top)):
             return {}
         return self._drawn(_by_class(top, self._root()), split)
 
@@ -191,7 +192,7 @@ class Folder(Dataset):
         """Class folders of all splits."""
         top = self._top()
         if (top / split).is_dir() and class_folders(top / split):
-            parts = [folder for folder in class_folders(top) if class_folders(folder) and not images_in(folder)]
+            parts = [folder for folder in class_folders(top) if holds_classes(folder)]
             return [inner for part in parts for inner in class_folders(part)]
         return class_folders(top)
 
@@ -212,7 +213,7 @@ class Folder(Dataset):
     def _notes(self, split: Split) -> list[str]:
         """What lies among the images and is left out, and class folders without one."""
         top = self._top()
-        drawn = not ((top / split).is_dir() and class_folders(top / split) and not images_in(top / split))
+        drawn = not holds_classes(top / split)
         folder = top if drawn else top / split
         notes = [left_out(self._root(), folder, skip={self.manifest}), other_tables(self._root(), self.manifest)]
         notes += [without_images(self._class_places(split), self._class_names(split))]

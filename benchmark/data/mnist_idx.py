@@ -83,13 +83,15 @@ class MnistIdx(Dataset):
                 f"dataset 'mnist-idx', split {split!r}: expected images (N, H, W) and N labels,"
                 f" got shapes {images.shape} and {labels.shape}"
             )
+        peak = (share_of_scale(images) if images.dtype.kind in "uf" else 1.0, (str(images.dtype),))
         content = hashlib.sha256(f"{images.shape}".encode() + images.tobytes() + labels.tobytes())
         return Index(
             ids=tuple(f"{split}-{i:05d}" for i in range(len(images))),
             labels=numbers,
             classes=tuple(str(i) for i in range(max(10, int(numbers.max(initial=0)) + 1))),
             digest=content.hexdigest(),
-            notes=dark_note(share_of_scale(images), [str(images.dtype)]) if images.dtype.kind in "uf" else (),
+            notes=dark_note(*peak),
+            peak=peak,
             named=False,  # idx files hold no names: they may be clothes
             shapes=((int(images.shape[1]), int(images.shape[2]), len(images)),),
         )

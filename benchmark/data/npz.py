@@ -84,6 +84,7 @@ class Npz(Dataset):
         classes, named = self._classes(numbers)
         if is_text(labels):
             content.update("\n".join(["classes", *classes]).encode())
+        peak = (self._brightest(images), (str(images.dtype),))
         cut, said = (False, ()) if masks is None else self._mask_notes(masks, ids)
         if cut:
             content.update(b"half")  # other masks than where the array is not 0
@@ -94,7 +95,8 @@ class Npz(Dataset):
             digest=content.hexdigest(),
             groups=None if groups is None else tuple(as_texts(groups)),
             masks=masks is not None,
-            notes=(*dark_note(self._brightest(images), [str(images.dtype)]), *said),
+            notes=(*dark_note(*peak), *said),
+            peak=peak,
             named=named,
             shapes=((*_channels_last(images[0]).shape[:2], len(images)),) if len(images) else (),
         )

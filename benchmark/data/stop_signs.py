@@ -70,6 +70,7 @@ class StopSigns(Dataset):
             notes=(*beside(self._files(), self._files()[0].parent), *found.notes),
             shapes=found.shapes,
             keep=found.keep,
+            peak=found.peak,
         )
 
     def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:

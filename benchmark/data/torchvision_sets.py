@@ -104,6 +104,7 @@ class TorchvisionSet(_Dataset, Family):
             classes=tuple(_numbered(classes)),
             digest=content.hexdigest(),
             notes=(*dark_note(share), *([said] if broken else [])),
+            peak=(share, ()),
             named=named,
             shapes=tuple((height, width, n) for (height, width), n in sorted(shapes.items())),
             keep=not broken,

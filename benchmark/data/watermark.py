@@ -99,6 +99,7 @@ class Watermarked(Dataset):
             named=index.named,
             shapes=index.shapes,
             keep=index.keep,
+            peak=index.peak,
         )
 
     def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:

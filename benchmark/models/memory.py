@@ -37,6 +37,7 @@ import torch
 from torch import nn
 
 from benchmark.code import code_of
+from benchmark.errors import DataError
 from benchmark.files import file_sha256
 from benchmark.registry import PROCESS, digest, library_version
 
@@ -55,10 +56,17 @@ OF_A_CLASS = {  # what Python writes into a class
 }  # fmt: skip
 MADE = {"__init__", "__repr__", "__eq__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__setattr__",
         "__delattr__", "__replace__", "__new__", "_replace", "_make", "_asdict"}  # fmt: skip
+PATCHED = ("torch", "torch.nn.functional")
+OUTSIDE = {  # what code may read that is no part of the object
+    "environ": "the environment", "getenv": "the environment", "globals": "names by text", "eval": "names by text",
+    "exec": "names by text", "__import__": "a module by text", "open": "a file", "read_text": "a file",
+    "read_bytes": "a file",
+}  # fmt: skip
+CONSTRUCTING = frozenset({"__init__", "__new__", "__repr__", "__setstate__", "extra_repr"})
 PICKLING = ("__reduce_ex__", "__reduce__", "__getstate__")
 INERT = (logging.Logger, type(threading.Lock()), type(threading.RLock()), torch.utils.hooks.RemovableHandle)
 PLAIN = (bool, int, float, complex, str, bytes, bytearray, type(None), type(Ellipsis), type(NotImplemented))
-BY_NAME = (torch.device, torch.dtype, torch.layout, torch.memory_format, np.dtype, np.ufunc, range, slice, Path)
+BY_NAME = (torch.device, torch.dtype, torch.layout, torch.memory_format, np.dtype, np.ufunc, range, slice)
 _serial = itertools.count()
 
 
@@ -110,6 +118,7 @@ class Walker:
         self._hash = hashlib.sha256()
         self._seen: dict[int, int] = {}
         self._classes: dict[int, int] = {}
+        self._looked: set[str] = set()
         self._alive: list[Any] = []  # an id is only an object's while it lives
         self.unread: list[str] = []
 
@@ -157,6 +166,9 @@ class Walker:
 
     def _tensor(self, value: torch.Tensor, where: str) -> None:
         self.put("tensor", type(value).__name__, str(value.dtype), str(tuple(value.shape)), str(value.layout))
+        own = {k: v for k, v in vars(value).items() if not k.startswith("_")}  # Python's attributes of it
+        self.walk(own or None, f"the attributes of {where}")
+        self.walk(value.grad if value.is_leaf else None, f"the gradient of {where}")
         if type(value) not in (torch.Tensor, nn.Parameter, nn.Buffer):
             self._subclass(value, where)
             return
@@ -195,6 +207,10 @@ class Walker:
 
     def _array(self, value: np.ndarray[Any, Any], where: str) -> None:
         self.put("array", value.dtype.str, repr(value.dtype.descr), str(value.shape))
+        if type(value) is not np.ndarray:  # such as a masked one
+            self._class(type(value), where)
+            self._attributes(value, where)
+            self._pickled(value, where)
         if value.dtype.hasobject:
             self._all(value.reshape(-1).tolist(), where)
         else:
@@ -298,6 +314,9 @@ class Walker:
             self.lost(here, "code without source")
         self._code(code)
         read, attributes, imported = names_of(code)
+        outside = sorted((read & OUTSIDE.keys() - value.__globals__.keys()) | (attributes & OUTSIDE.keys()))
+        if outside and value.__name__ not in CONSTRUCTING:
+            self.lost(here, f"it reads {OUTSIDE[outside[0]]} when it is called ({outside[0]})")
         for name in sorted(read & value.__globals__.keys()):
             found = value.__globals__[name]
             if isinstance(found, types.ModuleType):
@@ -354,6 +373,7 @@ class Walker:
                     patched = {k: v for k, v in patched.items() if k not in MADE}
                 if patched:
                     self.walk(patched, f"what was put into {base.__qualname__}")
+                self._library_class(base)
                 continue
             made = MADE if dataclasses.is_dataclass(base) or hasattr(base, "_field_defaults") else set()
             for name, value in vars(base).items():
@@ -362,6 +382,28 @@ class Walker:
                     self._member(value, f"{base.__qualname__}.{name}", made=name in made)
         if owner_of(_file_of(type(cls))) == "":
             self._class(type(cls), where)
+
+    def _library_class(self, base: type) -> None:
+        """What may have been set in a class of a library, or in its module: plain values, other functions."""
+        kinds = (torch.Tensor, np.ndarray, list, tuple, dict, set)
+        for name, value in vars(base).items():
+            if isinstance(value, types.FunctionType):
+                self.put(name, value.__module__ or "", value.__qualname__)
+            elif not name.startswith(("__", "_abc")) and (isinstance(value, kinds) or type(value) in PLAIN):
+                self.put(name)
+                self.walk(value, f"{base.__qualname__}.{name}")
+        for module in {base.__module__, *PATCHED}:
+            self._patched(module)
+
+    def _patched(self, name: str) -> None:
+        """Functions of the user's that stand in a module of a library."""
+        if name in self._looked or name.partition(".")[0] not in ("torch", "torchvision", "timm", "transformers"):
+            return
+        self._looked.add(name)
+        for key, value in sorted(vars(sys.modules[name]).items()) if name in sys.modules else ():
+            if isinstance(value, types.FunctionType) and not owner_of(value.__code__.co_filename):
+                self.put(name, key)
+                self.walk(value, f"{name}.{key}, which was put there")
 
     def _member(self, value: Any, where: str, *, made: bool) -> None:
         function = getattr(value, "__func__", value)
@@ -445,6 +487,16 @@ def _extended(walker: Walker, value: Any, where: str) -> None:
     walker._of_type(value, where)
 
 
+def _path(walker: Walker, value: Path, where: str) -> None:
+    """A path, and what a file there holds."""
+    walker.put("path", str(value))
+    if value.is_file():
+        try:
+            walker.put(file_sha256(value))
+        except DataError as error:
+            walker.lost(where, str(error))
+
+
 def _generator(walker: Walker, value: torch.Generator, where: str) -> None:
     walker.put("generator", str(value.device))
     walker.walk(value.get_state(), where)
@@ -462,6 +514,7 @@ _METHODS: tuple[tuple[Any, Callable[[Walker, Any, str], None]], ...] = (
     (np.generic, lambda walker, value, where: walker._array(np.asarray(value), where)),
     (nn.Module, Walker._module),
     (torch.Generator, _generator),
+    (Path, _path),
     (enum.Enum, Walker._enum),
     ((torch.Size, *BY_NAME), _named),
     (re.Pattern, lambda walker, value, _: walker.put("pattern", repr(value.pattern), str(value.flags))),

@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmark.data._classes import BY_INDEX, ClassList, are_positions, places, same_name
 from benchmark.data._left_out import shown
+from benchmark.data._pictures import DARK, dark_note, scale_of
 from benchmark.data.base import Dataset, Grid, Index
 from benchmark.errors import DataError, EntryError
 from benchmark.spec.entry import EntrySpec
@@ -102,6 +103,24 @@ def check_labels(index: Index, task: Task, dataset: str) -> None:
             f"dataset {dataset!r}: expected class indices, got the label {index.labels[bad[0]]:g} of sample"
             f" {index.ids[bad[0]]!r}; correct it, or choose another task"
         )
+
+
+def scaled_notes(index: Index, white: str | float) -> list[str]:
+    """The index's notes; where the suite says which value is white, what is dark is dark by that.
+
+    Args:
+        index: of the split.
+        white: ``range`` of the suite's [dataset].
+    """
+    if white == "dtype":
+        return list(index.notes)
+    share, kinds = index.peak
+    notes = [note for note in index.notes if note not in dark_note(share, kinds)]
+    scale = scale_of(np.dtype(kinds[0])) if len(kinds) == 1 else None
+    share = share * scale / float(white) if scale else 1.0
+    if 0 < share < DARK:
+        notes.append(f"the largest value of all images is {share:.3g} of range = {white:g}, so they are dark")
+    return notes
 
 
 def resized(shapes: Sequence[tuple[int, int, int]], grid: Grid) -> list[str]:

@@ -12,7 +12,7 @@ from benchmark.data.base import Grid
 from benchmark.errors import DataError, EntryError, SpecError
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import Metric, metrics
-from benchmark.schedule.matching import MAPPED, check_labels, matched, resized
+from benchmark.schedule.matching import MAPPED, check_labels, matched, resized, scaled_notes
 from benchmark.schedule.plan import (
     Plan,
     chunks,
@@ -116,7 +116,10 @@ class _Planner:
                     self.explain(entry, explain, clean)
                 self.similarity(entry, clean)
             self.score_jointly(entry)
-        notes = [*self.index.notes, *resized(self.index.shapes, Grid.of(self.suite.dataset))]
+        notes = [
+            *scaled_notes(self.index, self.suite.dataset.range),
+            *resized(self.index.shapes, Grid.of(self.suite.dataset)),
+        ]
         mapped = {entry.name: MAPPED for entry in self.entries if self.outputs[entry.name]}
         return Plan(
             self.suite, self.entries, self.index, self.samples, self.cells, self.dataset.facts(), tuple(notes), mapped

@@ -80,6 +80,12 @@ def hooked(hook, kind="register_forward_hook"):
     return net
 
 
+def gained(gain):
+    found = torch.ones(2)
+    found.gain = gain
+    return found
+
+
 class Reading(Net):
     def forward(self, x):
         return SCALE * self.f(x) + len(TABLE["a"])
@@ -119,6 +125,8 @@ VALUES = {
     "random state": (np.random.default_rng(1), np.random.default_rng(2)),
     "generator": (torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)),
     "a list of one's own": (MyList([1]), MyList([2])), "cell": (adder(1.0), adder(2.0)), "range": (range(3), range(4)),
+    "masked array": (np.ma.masked_array([1, 2], [0, 1]), np.ma.masked_array([1, 2], [1, 0])),
+    "attribute of a tensor": (gained(1.0), gained(2.0)),
     "sparse": (torch.eye(3).to_sparse(), (2 * torch.eye(3)).to_sparse()),
 }  # fmt: skip
 
@@ -309,3 +317,62 @@ def test_keys_are_the_same_in_another_process(tmp_path):
     ]  # fmt: skip
     assert found[0] == found[1]
     assert len(set(found[0])) > 40
+
+
+def test_what_was_put_into_a_library_counts(monkeypatch):
+    """A value of a library's class, another library's function under its method, a function in its module."""
+
+    def activation():
+        return nn.Sequential(nn.Softplus())
+
+    before = key(activation())
+    monkeypatch.setattr(nn.Softplus, "sign", -1.0, raising=False)
+    second = key(activation())
+    monkeypatch.setattr(nn.Module, "gain", 2.0, raising=False)
+    third = key(activation())
+    monkeypatch.setattr(nn.Softplus, "forward", nn.Softmin.forward)
+    fourth = key(activation())
+    monkeypatch.setattr(nn.functional, "leaky_relu", lambda x, slope=0: -x)
+    assert len({before, second, third, fourth, key(activation())}) == 5
+
+
+class ReadingEnvironment(Net):
+    def forward(self, x):
+        import os
+
+        return float(os.environ.get("SIGN", "1")) * self.f(x)
+
+
+class ReadingByText(Net):
+    def forward(self, x):
+        return globals()["SCALE"] * self.f(x)
+
+
+class ReadingFile(Net):
+    def forward(self, x):
+        return float(Path(self.value).read_text()) * self.f(x)
+
+
+@pytest.mark.parametrize("net", [ReadingEnvironment, ReadingByText, ReadingFile])
+def test_code_that_reads_outside_of_the_object_has_a_new_key(net):
+    first, second = module_key(net(), {}), module_key(net(), {})
+    assert first.digest != second.digest
+    assert "when it is called" in first.unread[0]
+
+
+def test_a_file_that_a_path_names_counts(tmp_path):
+    file = tmp_path / "scale.txt"
+    file.write_text("1")
+    before = key(Net(file))
+    assert key(Net(file)) == before
+    file.write_text("2")
+    assert key(Net(file)) != before
+
+
+def test_the_gradient_and_attributes_of_a_parameter_count():
+    first, second = Net(), Net()
+    second.f.weight.gain = 2.0
+    assert key(first) != key(second)
+    third = Net()
+    third(torch.ones(1, 4)).sum().backward()
+    assert key(third) != key(first)
