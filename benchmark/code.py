@@ -12,11 +12,12 @@ import ast
 import csv
 import hashlib
 import importlib.metadata
-import importlib.util
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from benchmark.files import file_sha256, reading
@@ -51,8 +52,36 @@ def code_of_files(files: Iterable[Path]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def files_in(folder: Path) -> list[Path]:
-    """Every file below a folder, links followed, sorted; no hidden ones and nothing that Python compiles."""
+def environment(files: Iterable[Path]) -> dict[str, str | None]:
+    """Values of the environment variables that Python files read under a constant name."""
+    found: dict[str, str | None] = {}
+    for file in files:
+        with reading(file):
+            source = file.read_bytes()
+        try:
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError):
+            continue
+        for node in ast.walk(tree):
+            for name in _variables(node):
+                found[name] = os.environ.get(name)
+    return dict(sorted(found.items()))
+
+
+def _variables(node: ast.AST) -> Iterator[str]:
+    """``os.environ["X"]``, ``environ.get("X")``, ``os.getenv("X")``."""
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("environ"):
+        key: ast.expr | None = node.slice
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("environ.get", "getenv")) and node.args:
+        key = node.args[0]
+    else:
+        key = None
+    if isinstance(key, ast.Constant) and isinstance(key.value, str):
+        yield key.value
+
+
+def files_in(folder: Path, *, hidden: bool = False) -> list[Path]:
+    """Every file below a folder, links followed, sorted; nothing that Python compiles, hidden ones if asked for."""
     found, seen = [], set()
     for place, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
@@ -61,15 +90,21 @@ def files_in(folder: Path) -> list[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in UNSEEN)
-        found += [
-            Path(place) / name for name in names if not name.startswith(".") and not name.endswith((".pyc", ".tmp"))
-        ]
+        apart = (".pyc",) if hidden else (".pyc", ".tmp")
+        kept = [name for name in names if (hidden or not name.startswith(".")) and not name.endswith(apart)]
+        found += [Path(place) / name for name in kept]
     return sorted(found)
 
 
 def sha256_or_absent(file: Path) -> str:
     """Digest of a file's content, ``"absent"`` of a link that leads nowhere."""
     return file_sha256(file) if file.exists() else "absent"
+
+
+def absent(found: Mapping[str, str]) -> list[str]:
+    """Names that :func:`code_of` could not find but that are loaded: code that ran found them in a place of its own."""
+    names = [name for name, content in found.items() if content == "absent" and "/" not in name]
+    return [name for name in names if getattr(sys.modules.get(name), "__file__", None)]
 
 
 def imported(file: Path) -> set[str]:
@@ -146,19 +181,45 @@ def _below(file: Path, place: Path) -> str:
 
 def _places(top: str) -> list[Path]:
     """The package's folders, or the single file (an archive for what is imported from one); none where it is absent."""
-    loaded = sys.modules.get(top)
-    try:
-        spec = importlib.util.find_spec(top) if loaded is None or loaded.__spec__ is not None else None
-    except (ImportError, ValueError):
-        spec = None
+    spec = _spec(top)
     if spec is None:
-        file = getattr(loaded, "__file__", None)
+        loaded = sys.modules.get(top)
+        file = getattr(loaded, "__file__", None) if getattr(loaded, "__spec__", None) is None else None
         return [Path(file)] if file else []
     if spec.submodule_search_locations is not None:
         places = [Path(place) for place in spec.submodule_search_locations]
     else:
         places = [Path(spec.origin)] if spec.origin and spec.has_location else []
     return list(dict.fromkeys(found for place in places if (found := _existing(place)) is not None))
+
+
+_along: list[str] | None = None
+
+
+@contextmanager
+def along(path: list[str]) -> Iterator[None]:
+    """Inside the block modules are looked for along this path, whatever code that ran has made of ``sys.path``."""
+    global _along
+    before, _along = _along, path
+    try:
+        yield
+    finally:
+        _along = before
+
+
+def _spec(top: str) -> ModuleSpec | None:
+    """As Python would find it, were it not loaded yet."""
+    for finder in sys.meta_path:
+        looks = getattr(finder, "find_spec", None)
+        if looks is None:
+            continue
+        try:
+            found: ModuleSpec | None = looks(top, _along if finder is PathFinder else None)
+        except (ImportError, ValueError, AttributeError):
+            continue
+        if found is not None:
+            return found
+    return None
 
 
 def _existing(place: Path) -> Path | None:
@@ -211,6 +272,3 @@ def _record(name: str) -> tuple[str, frozenset[str]] | None:
     content = hashlib.sha256("\n".join(f"{path},{sha}" for path, sha in sorted(rows)).encode()).hexdigest()
     tops = {path.partition("/")[0] for path, _ in rows}
     return content, frozenset(os.path.realpath(str(distribution.locate_file(top))) for top in tops)
-
-
-__all__ = ["code_of", "code_of_files", "files_in", "imported", "neighbours", "sha256_or_absent"]

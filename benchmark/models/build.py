@@ -9,6 +9,7 @@ import importlib.util
 import sys
 import traceback
 import types
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -185,12 +186,26 @@ def read_state(entry: Entry, path: Path) -> dict[str, torch.Tensor]:
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
+        if _is_script(path):
+            raise EntryError(
+                f"entry {entry.name!r}: {path} is a TorchScript archive, a network and not a state dict: use"
+                f' factory = "torch.jit:load" with kwargs = {{ f = "{path}" }}, and no [weights]'
+            ) from None
         raise EntryError(
             f"entry {entry.name!r}: the weights file {path} ({path.stat().st_size} bytes) cannot be read:"
             f" {last_line(error)}; it is truncated, damaged, or no safetensors file or state dict"
             " (a pickled module is refused: save module.state_dict() instead)"
         ) from None
     return find_state(entry, path, content)
+
+
+def _is_script(path: Path) -> bool:
+    """What torch.jit.save writes."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def find_state(entry: Entry, path: Path, content: Any) -> dict[str, torch.Tensor]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.code import code_of, code_of_files, files_in, neighbours, sha256_or_absent
+from benchmark.code import absent, code_of, code_of_files, environment, files_in, neighbours, sha256_or_absent
 from benchmark.errors import SpecError, UnknownNameError, UsageError
 from benchmark.files import cache_folder, file_sha256
 from benchmark.mri import VERSION as MRI_VERSION
@@ -46,17 +46,18 @@ class Entry:
         return {name: file_sha256(file) for name, file in self._files().items() if name.endswith(".py")}
 
     def helpers(self) -> dict[str, str]:
-        """sha256 of what lies in the folder besides code, weights and words: whatever code may read there."""
+        """sha256 of what code may read in the folder: not of weights; of words and hidden files where it names them."""
         weights = self.spec.weights
-        apart = {ENTRY_FILE, CURVE_FILE, weights.file if weights is not None else ""}
-        return {
-            name: sha256_or_absent(file)
-            for name, file in self._files().items()
-            if name not in apart and not name.endswith((".py", ".md")) and not file.name.upper().startswith(WORDS)
-        }
+        files = {name: file for name, file in self._files(hidden=True).items() if not name.endswith(".py")}
+        for name in (ENTRY_FILE, weights.file if weights is not None else ""):
+            files.pop(name, None)
+        passed = {name for name, file in files.items() if _is_words(file) or name not in self._files()}
+        source = "".join(file.read_text(errors="replace") for n, file in self._files().items() if n.endswith(".py"))
+        kept = {name for name in files if name not in passed or files[name].name in source}  # code names what it reads
+        return {name: sha256_or_absent(files[name]) for name in sorted(kept)}
 
-    def _files(self) -> dict[str, Path]:
-        return {file.relative_to(self.folder).as_posix(): file for file in files_in(self.folder)}
+    def _files(self, *, hidden: bool = False) -> dict[str, Path]:
+        return {file.relative_to(self.folder).as_posix(): file for file in files_in(self.folder, hidden=hidden)}
 
     def digest(self) -> str:
         """sha256 over everything that decides what the model computes.
@@ -83,7 +84,12 @@ class Entry:
             parts["factory"] = file_sha256(
                 Path(__file__).parents[1].joinpath(*module.split(".")[1:]).with_suffix(".py")
             )
-        further = {"helpers": self.helpers(), "imports": self._imports(module), "named": self._named(ours=ours)}
+        further: dict[str, Any] = {
+            "helpers": self.helpers(),
+            "imports": self._imports(module),
+            "named": self._named(ours=ours),
+        }
+        further["environment"] = environment(file for name, file in self._files().items() if name.endswith(".py"))
         return digest(parts | {key: found for key, found in further.items() if found})
 
     def _imports(self, module: str) -> dict[str, str]:
@@ -93,6 +99,10 @@ class Entry:
         base = self.folder.joinpath(*module.split("."))
         first = base.with_suffix(".py")
         return code_of_files(neighbours(first if first.is_file() else base / "__init__.py", self.folder))
+
+    def beside(self) -> list[str]:
+        """Modules that the factory's code imports and has loaded, though they are not found along the path."""
+        return absent(self._imports(self.spec.factory.partition(":")[0]))
 
     def _named(self, *, ours: bool) -> dict[str, str]:
         """Content of the files and folders that ``kwargs`` name; of a factory of ours also the entries."""
@@ -199,11 +209,11 @@ def find_entries(extra: Sequence[Path] = ()) -> dict[str, Path]:
 
 
 def _entries_in(root: Path) -> list[Path]:
-    if (root / ENTRY_FILE).is_file():
+    if (root / ENTRY_FILE).exists():
         return [root]
     if not root.is_dir():
         return []
-    return sorted(folder for folder in root.iterdir() if (folder / ENTRY_FILE).is_file())
+    return sorted(folder for folder in root.iterdir() if (folder / ENTRY_FILE).exists())
 
 
 def load_entry(name: str, extra: Sequence[Path] = ()) -> Entry:
@@ -234,6 +244,12 @@ def read_entry(folder: Path) -> Entry:
             " give both the same name, by which suites refer to the entry"
         )
     return Entry(spec, folder)
+
+
+def _is_words(file: Path) -> bool:
+    """A file for people, or the curve of a training."""
+    plain = file.suffix.lower() in ("", ".md", ".txt", ".rst")
+    return file.suffix.lower() == ".md" or (plain and file.name.upper().startswith(WORDS)) or file.name == CURVE_FILE
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -78,7 +78,9 @@ def take(
     notes += [f"{said} (as it is: cast=False)" if cast else said] if said else []
     model = (Reconstructor(own) if image else Model(own, **settings)).to(device)
     inputs = torch.tensor(batch.inputs[:LARGEST], device=device)
-    output = called(model, inputs, name)
+    output = called(
+        model, inputs, name, "; it was cast to float32: cast=False runs it as it is" if said and cast else ""
+    )
     if not image and output.ndim != 2:
         raise EntryError(f"module {name!r}: it returned shape {tuple(output.shape)}, expected logits (N, K)")
     spec = EntrySpec.model_construct(  # there is no entry.toml to be validated
@@ -131,8 +133,8 @@ def judged(results: Sequence[Result], spec: EntrySpec, labels: int) -> list[str]
     return said + [f"check, {r.name}: {r.found}{f'; {r.todo}' if r.todo else ''}" for r in bad]
 
 
-def called(model: Model, inputs: torch.Tensor, name: str) -> torch.Tensor:
-    """The model's output.
+def called(model: Model, inputs: torch.Tensor, name: str, hint: str = "") -> torch.Tensor:
+    """The model's output; ``hint`` ends the error of one that raises.
 
     Raises:
         EntryError: it raised, or returned no tensor.
@@ -146,7 +148,7 @@ def called(model: Model, inputs: torch.Tensor, name: str) -> torch.Tensor:
         shape = tuple(inputs.shape)
         raise EntryError(
             f"module {name!r} raised {last_line(error)} on the suite's inputs, float32 {shape} in [0, 1];"
-            " it must take them as they are (mean, std and one_logit are arguments of evaluate)"
+            f" it must take them as they are (mean, std and one_logit are arguments of evaluate){hint}"
         ) from error
     found: torch.Tensor = output
     return found

@@ -178,8 +178,8 @@ def _fetch(url: str, partial: Path) -> str:
         OSError: no connection, or an answer that is an error.
     """
     have = partial.stat().st_size if partial.is_file() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
+        request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
         response = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
@@ -187,8 +187,10 @@ def _fetch(url: str, partial: Path) -> str:
             partial.unlink()  # it is whole, or another file's: begin again
             return "the file on the server is not longer than what came"
         raise
-    except ValueError as error:
-        raise OSError(str(error)) from error
+    except (ValueError, http.client.InvalidURL) as error:
+        raise EntryError(f"the url {url!r} of its weights is none: {error}; correct it under [weights]") from error
+    except http.client.HTTPException as error:
+        return f"the answer is no HTTP ({type(error).__name__})"
     with response:
         resumed = getattr(response, "status", None) == HTTPStatus.PARTIAL_CONTENT
         length = response.headers.get("Content-Length")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
+from benchmark.code import along
 from benchmark.data._classes import BY_INDEX
 from benchmark.data.base import Batch, Dataset, Grid, open_dataset
 from benchmark.errors import DataError, EntryError
@@ -76,6 +78,11 @@ def build_checked(entry: Entry, cell: Cell, device: str) -> tuple[Model, Any]:
     if entry.digest() != cell.entry:
         raise changed
     model = build_model(entry, device)
+    if beside := entry.beside():
+        raise EntryError(
+            f"entry {cell.model!r}: its code imports {', '.join(beside)} from a place that it puts on sys.path itself;"
+            " no key can cover that: set PYTHONPATH, install it, or put the file into the entry's folder"
+        )
     if entry.digest() != cell.entry:  # while it was read
         raise changed
     return model, entry.spec
@@ -95,6 +102,7 @@ class Context:
         loader: builds a cell's model.
         model_bytes: models that are not in use are dropped, the longest unused first, while all take more than this.
         share: of the device's memory that is this worker's, in (0, 1].
+        path: where modules are found, as it was before code of any entry ran.
         evidence: what metrics look at, of the last explain cells.
         outputs: clean outputs of the last samples, shared by the metrics of all explainers.
     """
@@ -104,6 +112,7 @@ class Context:
     loader: ModelLoader = load_entry_model
     model_bytes: int | None = None
     share: float = 1.0
+    path: list[str] = field(default_factory=lambda: list(sys.path))
     _models: OrderedDict[str, tuple[Any, Any, int]] = field(default_factory=OrderedDict)
     _failed: dict[str, BaseException] = field(default_factory=dict)
     _datasets: dict[str, Dataset] = field(default_factory=dict)
@@ -119,7 +128,8 @@ class Context:
             raise self._failed[key]
         if key not in self._models:
             try:
-                model, spec = self.loader(cell, self.device)
+                with along(self.path):
+                    model, spec = self.loader(cell, self.device)
                 if cell.outputs:
                     model = reordered(model, cell.outputs)
             except Exception as error:

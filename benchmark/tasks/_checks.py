@@ -18,17 +18,19 @@ if TYPE_CHECKING:
     from benchmark.models.wrap import Model
 
 SUMS_TO_ONE = 1e-4
-ALONE = 4  # samples of a batch that are predicted in another one, too
 
 
-def checks(model: Model, inputs: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, NDArray[Any]]:
-    """Two forwards and one backward a sample, and two forwards more of the first four.
+def checks(
+    model: Model, inputs: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor, chosen: NDArray[np.bool_]
+) -> dict[str, NDArray[Any]]:
+    """Two forwards and one backward a sample, and two forwards more of those chosen.
 
     Args:
         model: in eval mode, parameters frozen.
         inputs: float32 (N, C, H, W).
         logits: (N, K) of a first prediction of these inputs.
         labels: (N,) int64 true labels.
+        chosen: (N,) which are predicted in another batch too; not by their place in this one.
 
     Returns:
         Columns (N,):
@@ -38,8 +40,8 @@ def checks(model: Model, inputs: torch.Tensor, logits: torch.Tensor, labels: tor
         - ``check_softmax``: the outputs lie in [0, 1] and sum to 1 (within 1e-4): probabilities, not logits; bool.
         - ``check_gradient``: largest absolute element of the gradient of the cross-entropy with respect to the input,
           as float32 gives it; 0 also where the output does not depend on the input differentiably.
-        - ``check_batch``: change of a logit, measured as in ``check_repeat``, when the sample is predicted beside its
-          own mirror image and nothing else; of the first four samples, else NaN; infinite where that raises.
+        - ``check_batch``: change of a logit, measured as in ``check_repeat``, when the sample is predicted beside the
+          other chosen ones and the mirror images of all these; else NaN; infinite where that raises.
         - ``check_input``: a prediction changed the tensor that it was given; bool, of the whole batch.
         - ``check_state``: predictions changed the network's parameters, buffers or plain attributes; bool, likewise.
     """
@@ -57,7 +59,7 @@ def checks(model: Model, inputs: torch.Tensor, logits: torch.Tensor, labels: tor
         "check_repeat": ((again - first).abs().amax(1) / scale).cpu().numpy(),
         "check_softmax": (inside & ((first.sum(1) - 1).abs() <= SUMS_TO_ONE)).cpu().numpy(),
         "check_gradient": _gradient(model, inputs, labels),
-        "check_batch": _in_another_batch(model, inputs, first, scale),
+        "check_batch": _in_another_batch(model, inputs, first, scale, chosen),
         "check_input": np.full(len(inputs), changed),
         "check_state": np.full(len(inputs), state_of(model.network) != before),
     }
@@ -72,7 +74,10 @@ def state_of(network: nn.Module) -> list[tuple[Any, ...]]:
         for key, tensor in (*module._parameters.items(), *module._buffers.items()):
             if tensor is not None:
                 found.append((name, key, id(tensor), 0 if tensor.is_inference() else tensor._version))
-        for key, value in vars(module).items():
+        of_class = [(f"{base.__qualname__}.{key}", value) for base in type(module).__mro__ for key, value in
+                    vars(base).items() if not base.__module__.startswith(("torch.", "builtins")) and
+                    not key.startswith("__")]  # fmt: skip
+        for key, value in (*vars(module).items(), *of_class):
             if not isinstance(value, nn.Module) and key not in ("_parameters", "_buffers", "_modules"):
                 found.append((name, key, _plain(value)))
     return sorted(found, key=lambda part: part[:2])
@@ -90,22 +95,24 @@ def _plain(value: Any) -> str:
 
 
 def _in_another_batch(
-    model: Model, inputs: torch.Tensor, logits: torch.Tensor, scale: torch.Tensor
+    model: Model, inputs: torch.Tensor, logits: torch.Tensor, scale: torch.Tensor, chosen: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     import torch
 
     found = np.full(len(inputs), np.nan)
-    for i in range(min(ALONE, len(inputs))):
-        x = inputs[i : i + 1]
-        try:
-            with torch.no_grad():
-                alone = model(torch.cat([x, x.flip(-1)]))[0].double()
-        except torch.OutOfMemoryError:
-            raise
-        except Exception:  # a network that needs its batch
-            found[i] = np.inf
-        else:
-            found[i] = float((alone - logits[i]).abs().max() / scale[i])
+    at = torch.as_tensor(np.flatnonzero(chosen), device=inputs.device)
+    if not len(at):
+        return found
+    x = inputs[at]
+    try:
+        with torch.no_grad():
+            beside = model(torch.cat([x, x.flip(-1)]))[: len(x)].double()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # a network that needs its batch
+        found[chosen] = np.inf
+    else:
+        found[chosen] = ((beside - logits[at]).abs().amax(1) / scale[at]).cpu().numpy()
     return found
 
 

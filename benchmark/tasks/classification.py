@@ -65,7 +65,8 @@ class Classification(Task):
             self._check_classes(logits, spec, batch)
             labels = np.asarray(batch.labels, dtype=np.int64)
             at = torch.as_tensor(labels, device=logits.device)
-            found = checks(model, inputs, logits, at)
+            chosen = np.array([derive("in another batch", name) % 2 == 0 for name in batch.ids], dtype=bool)
+            found = checks(model, inputs, logits, at, chosen)
         pred, margin = _judged(logits, at)
         return {
             "label": labels,

@@ -165,3 +165,35 @@ def test_a_network_around_another_entrys_follows_that_entry(tmp_path, monkeypatc
     first = digest_of(root, "around")
     write(root, "inner", code=CODE.replace("Flatten()", "Flatten(), nn.ReLU()"))
     assert digest_of(root, "around") != first
+
+
+@pytest.mark.parametrize("file", [".scale", "scale.tmp", "README.json", "notes.md", "training.csv", "LICENSE"])
+def test_words_and_hidden_files_count_where_the_code_names_them(tmp_path, file):
+    folder = write(tmp_path, code=CODE)
+    (folder / file).write_text("1")
+    before = digest_of(tmp_path)
+    (folder / file).write_text("2")
+    assert (digest_of(tmp_path) != before) == (file == "README.json")  # which is no words
+    write(tmp_path, code=f"NAME = {file!r}\n{CODE}")
+    before = digest_of(tmp_path)
+    (folder / file).write_text("3")
+    assert digest_of(tmp_path) != before
+
+
+@pytest.mark.parametrize(
+    "read", ['os.environ["ASSAY_SIGN"]', 'os.environ.get("ASSAY_SIGN", "1")', 'os.getenv("ASSAY_SIGN")']
+)
+def test_environment_variables_that_the_code_reads_count(tmp_path, monkeypatch, read):
+    write(tmp_path, code=f"import os\n{CODE}\nSIGN = {read}\n")
+    found = []
+    for value in ("1", "-1"):
+        monkeypatch.setenv("ASSAY_SIGN", value)
+        found.append(digest_of(tmp_path))
+    monkeypatch.setenv("ASSAY_OTHER", "x")
+    assert found[0] != found[1] == digest_of(tmp_path)
+
+
+def test_an_entrys_file_that_is_a_folder_is_named(tmp_path):
+    (tmp_path / "one" / "entry.toml").mkdir(parents=True)
+    with pytest.raises(SpecError, match=r"one/entry\.toml cannot be read: it is a folder, expected a file"):
+        load_entry("one", [tmp_path])

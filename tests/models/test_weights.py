@@ -164,3 +164,18 @@ def test_what_is_no_file_of_weights_is_said(tmp_path, make, words):
     call = (lambda: ensure_weights(one)) if not path.is_file() else (lambda: build_model(one))
     with pytest.raises(EntryError, match=words):
         call()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://[bad/x.pt", "http://127.0.0.1/a b.pt", "file:///nowhere/w.pt"])
+def test_what_is_no_url_is_said(tmp_path, no_pause, url):
+    with pytest.raises(EntryError, match=r"of its weights is none|could not be downloaded") as caught:
+        ensure_weights(entry(tmp_path, f'url = "{url}"\nsha256 = "{"0" * 64}"'))
+    assert url in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_a_torchscript_archive_given_as_weights_names_the_factory_that_fits(tmp_path):
+    one = entry(tmp_path, 'file = "w.pt"')
+    torch.jit.save(torch.jit.script(torch.nn.Linear(4, 2)), one.folder / "w.pt")
+    with pytest.raises(EntryError, match=r'TorchScript archive.*factory = "torch\.jit:load"'):
+        build_model(one)

@@ -5,6 +5,8 @@ Oracle: properties that must hold by construction, checked on the records that a
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,7 @@ import benchmark
 from benchmark.errors import SpecError
 from benchmark.registry import include
 from benchmark.store.folder import Store
-from tests.conftest import REPOSITORY, write_entry
+from tests.conftest import LINEAR_MODEL, REPOSITORY, write_entry
 
 TOYS = REPOSITORY / "tests" / "toys"
 
@@ -191,8 +193,8 @@ def test_masks_and_groups_of_a_folder_reach_metric_and_report(workplace):
     from PIL import Image
 
     root, generator, lines = workplace.root / "images", np.random.default_rng(0), ["file,mask,patient"]
-    mask = np.zeros((8, 8), np.uint8)
-    mask[:, :4] = 255
+    mask = np.zeros((12, 10), np.uint8)  # of the images' size; on the grid of 8x8 its left half again
+    mask[:, :5] = 255
     (root / "masks").mkdir(parents=True)
     Image.fromarray(mask).save(root / "masks" / "left.png")
     for label, level in (("dark", 60), ("light", 200)):
@@ -267,3 +269,18 @@ def test_an_entry_or_a_dataset_that_changed_after_the_plan_is_refused(workplace)
     write_entry(workplace.root / "baselines" / "one", extra="kwargs = { seed = 9 }")
     record = run_cell(cell, Context(store))
     assert (record.status, "entry 'one' has changed" in record.reason) == ("failed", True)
+
+
+def test_an_entry_that_puts_a_place_on_the_path_itself_is_refused_by_what_it_imports(workplace):
+    """No key covers what is found there; the message says what does help."""
+    place = workplace.root / "outside"
+    place.mkdir()
+    (place / "assay_outside.py").write_text("SIGN = 1\n")
+    code = f"import sys\nsys.path.insert(0, {str(place)!r})\nimport assay_outside\n"
+    write_entry(workplace.root / "baselines" / "one", code + textwrap.dedent(LINEAR_MODEL), "kwargs = { seed = 1 }")
+    workplace.assay("run", "tiny", "--only", "fgsm", "--workers", 1, code=1)
+    of_one = [head for head in workplace.heads() if head["spec"]["model"] == "one" and not head.get("blocked")]
+    reasons = {head["reason"] for head in of_one}
+    assert reasons
+    assert all("assay_outside" in reason and "PYTHONPATH" in reason for reason in reasons)
+    assert all(head["status"] == "done" for head in workplace.heads() if head["spec"]["model"] == "two")
