@@ -242,10 +242,15 @@ def mean_interval(
     if count >= MANY:
         drawn = bootstrap_means(values, groups, seed)
         low, high = np.quantile(drawn, [0.025, 0.975])
+    elif float(values.std()) <= 1e-12 * max(1.0, float(abs(values).max())):
+        return no_interval(ALIKE)
     elif groups is None or groups.single:
         low, high = skewed_t(values, t_quantile(n - 1))
     else:
-        low, high = skewed_t(_pseudo(values, groups), groups.t)
+        pseudo = _pseudo(values, groups)
+        if float(pseudo.std()) <= 1e-12 * max(1.0, float(abs(pseudo).max())):  # groups of one mean each
+            return no_interval(ALIKE)
+        low, high = skewed_t(pseudo, groups.t)
     return Interval(max(float(low), within[0]), min(float(high), within[1]))
 
 

@@ -119,6 +119,7 @@ def test_the_table_counts_by_whether_the_prediction_changed(workplace):
         for column, own in (("spearman", "value"), ("topk", "own_topk"), ("ssim", "own_ssim")):
             if len(part):
                 assert row[column] == pytest.approx(part[own].mean(), abs=1e-5)
+            if len(part) >= 6 and part[own].nunique() > 1:  # of fewer, or of equal ones, there is no interval
                 assert row[f"{column}_low"] <= row[column] <= row[f"{column}_high"]
     whole = table[table["changed"] == "all"]
     assert (whole["n"] + whole["not_attacked"]).tolist() == [30, 30, 25]
