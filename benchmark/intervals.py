@@ -228,10 +228,8 @@ def mean_interval(
         within: what the mean cannot leave.
     """
     n = len(values)
-    if n < 2:
-        return no_interval(ONE_SAMPLE)
-    if groups is not None and len(groups) < 2:
-        return no_interval(ONE_GROUP)
+    if n < 2 or (groups is not None and len(groups) < 2):
+        return no_interval(ONE_SAMPLE if n < 2 else ONE_GROUP)
     if ((values == 0) | (values == 1)).all():
         return rate_interval(values, groups)
     if (values == values[0]).all():
@@ -242,15 +240,12 @@ def mean_interval(
     if count >= MANY:
         drawn = bootstrap_means(values, groups, seed)
         low, high = np.quantile(drawn, [0.025, 0.975])
-    elif float(values.std()) <= 1e-12 * max(1.0, float(abs(values).max())):
-        return no_interval(ALIKE)
-    elif groups is None or groups.single:
-        low, high = skewed_t(values, t_quantile(n - 1))
     else:
-        pseudo = _pseudo(values, groups)
-        if float(pseudo.std()) <= 1e-12 * max(1.0, float(abs(pseudo).max())):  # groups of one mean each
+        alone = groups is None or groups.single
+        used = values if groups is None or groups.single else _pseudo(values, groups)
+        if float(used.std()) <= 1e-12 * max(1.0, float(abs(used).max())):  # equal, or groups of one mean each
             return no_interval(ALIKE)
-        low, high = skewed_t(pseudo, groups.t)
+        low, high = skewed_t(used, t_quantile(n - 1) if alone or groups is None else groups.t)
     return Interval(max(float(low), within[0]), min(float(high), within[1]))
 
 

@@ -119,3 +119,12 @@ def test_ranks_by_values():
     assert stats.ranks_by_values(values, higher_is_better=False) == {"low": 1, "alike": 1, "high": 3}
     assert stats.ranks_by_values(values, higher_is_better=True) == {"low": 2, "alike": 2, "high": 1}
     assert stats.ranks_by_values({"one": noise}, higher_is_better=False) == {"one": 1}
+
+
+def test_groups_of_one_mean_each_have_no_interval():
+    """Every view of a sign is broken alike: nothing is known of other signs' spread, and nothing is divided by it."""
+    values = np.tile([1.0, 2.0], 6)
+    groups = np.repeat(np.array(list("abcdef"), dtype=object), 2)
+    found = stats.bootstrap(values, "mean", groups, 0)
+    assert (found.value, np.isnan(found.low), np.isnan(found.high)) == (1.5, True, True)
+    assert found.why
