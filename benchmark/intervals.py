@@ -243,7 +243,7 @@ def mean_interval(
     else:
         alone = groups is None or groups.single
         used = values if groups is None or groups.single else _pseudo(values, groups)
-        if float(used.std()) <= 1e-12 * max(1.0, float(abs(used).max())):  # equal, or groups of one mean each
+        if float(used.std()) <= 1e-12 * float(abs(used).max()):  # equal, or groups of one mean each
             return no_interval(ALIKE)
         low, high = skewed_t(used, t_quantile(n - 1) if alone or groups is None else groups.t)
     return Interval(max(float(low), within[0]), min(float(high), within[1]))
