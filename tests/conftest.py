@@ -10,10 +10,14 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # before torch is imported: two workers of two threads each on two cores wait for one another at every small operation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it for its workers, and tables honour it
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no fault
+settings.load_profile("patient")
 
 REPOSITORY = Path(__file__).parents[1]
 UNTRACKED = ("cells", "artefacts", ".lock", "run.json", "progress.json", "*.html")  # what a clone's results lack
