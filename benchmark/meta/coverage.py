@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.errors import UsageError
 from benchmark.intervals import (
     MANY,
     Groups,
@@ -27,6 +26,7 @@ from benchmark.intervals import (
     rate_interval,
     wilson,
 )
+from benchmark.meta.marked import write_between
 from benchmark.seeds import derive
 
 BEGIN = "<!-- made by `python -m benchmark.meta.coverage docs/statistics.md`: begin -->"
@@ -247,14 +247,7 @@ def write_page(file: Path) -> None:
     Raises:
         UsageError: the file is missing, or has no marks.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error}") from None
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise UsageError(f"{file} lacks the lines {BEGIN!r} and {END!r}, between which the tables go")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    file.write_text(f"{before}{BEGIN}\n\n{generated()}\n\n{END}{after}", encoding="utf-8")
+    write_between(file, BEGIN, END, f"\n\n{generated()}\n\n")
 
 
 if __name__ == "__main__":

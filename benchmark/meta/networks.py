@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from benchmark.errors import UsageError
 from benchmark.explainers.base import explainers
+from benchmark.meta.marked import write_between
 from benchmark.meta.relations import Finding, case, examined, small
 from benchmark.models.build import build_model
 from benchmark.models.entries import find_entries, load_entry
@@ -161,11 +161,4 @@ def write_page(file: Path, found: dict[str, dict[str, str]]) -> None:
     Raises:
         UsageError: the file is missing, or has no marks.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error}") from None
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise UsageError(f"{file} lacks the lines {BEGIN!r} and {END!r}, between which the table goes")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    file.write_text(f"{before}{BEGIN}\n\n{table(found)}\n{END}{after}", encoding="utf-8")
+    write_between(file, BEGIN, END, f"\n\n{table(found)}\n", "the table goes")

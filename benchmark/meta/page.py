@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmark.errors import UsageError
+from benchmark.meta.marked import write_between
 from benchmark.meta.verdicts import HOLDS, MUST_FAIL, TAU, verdict, verdicts
 from benchmark.metrics.base import Metric, metrics
 from benchmark.registry import Family
@@ -42,14 +42,7 @@ def write_page(file: Path) -> None:
     Raises:
         UsageError: the file is missing, or has no marks.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error}") from None
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise UsageError(f"{file} lacks the lines {BEGIN!r} and {END!r}, between which the tables go")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    file.write_text(f"{before}{BEGIN}\n\n{generated()}\n{END}{after}", encoding="utf-8")
+    write_between(file, BEGIN, END, f"\n\n{generated()}\n")
 
 
 def generated() -> str:

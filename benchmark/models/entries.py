@@ -51,8 +51,9 @@ class Entry:
         files = {name: file for name, file in self._files(hidden=True).items() if not name.endswith(".py")}
         for name in (ENTRY_FILE, weights.file if weights is not None else ""):
             files.pop(name, None)
-        passed = {name for name, file in files.items() if _is_words(file) or name not in self._files()}
-        source = "".join(file.read_text(errors="replace") for n, file in self._files().items() if n.endswith(".py"))
+        plain = self._files()
+        passed = {name for name, file in files.items() if _is_words(file) or name not in plain}
+        source = "".join(file.read_text(errors="replace") for name, file in plain.items() if name.endswith(".py"))
         kept = {name for name in files if name not in passed or files[name].name in source}  # code names what it reads
         return {name: sha256_or_absent(files[name]) for name in sorted(kept)}
 
