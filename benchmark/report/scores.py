@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmark.intervals import ALIKE, FEW
 from benchmark.report import stats
 from benchmark.report.results import Condition, Results
 from benchmark.seeds import derive
@@ -145,7 +146,8 @@ class Gate:
 def gates(results: Results) -> dict[str, Gate]:
     """The gate of every model; empty where the task or the results have no reference.
 
-    One-sided: a row fails where the whole interval of the paired difference lies on the worse side.
+    One-sided: a row fails where the whole interval of the paired difference lies on the worse side. Where all
+    differences are the same there is no interval, and their common sign decides, of as many as an interval needs.
     """
     entry, column = results.task.reference()
     if entry not in results.models or not len(results.clean(entry)):
@@ -162,7 +164,8 @@ def gates(results: Results) -> dict[str, Gate]:
         worse = (both[:, 1] - both[:, 0]) if better_high else (both[:, 0] - both[:, 1])
         groups = results.groups(model, pairs.index)
         estimate = stats.bootstrap(worse, "mean", groups, derive("gate", column))
-        passed = not estimate.low > 0
+        alike = estimate.why == ALIKE and estimate.n >= FEW
+        passed = not (estimate.value if alike else estimate.low) > 0
         found[model] = Gate(passed, estimate, float(both[:, 0].mean()), float(both[:, 1].mean()))
     return found
 
