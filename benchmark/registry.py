@@ -164,8 +164,7 @@ class Registry(Generic[P]):
         self._loaded = True
         package = importlib.import_module(self.package)
         for info in pkgutil.iter_modules(package.__path__):
-            if not info.name.startswith("_"):
-                importlib.import_module(f"{self.package}.{info.name}")
+            importlib.import_module(f"{self.package}.{info.name}")
         load_entry_points()
 
     def names(self) -> list[str]:
@@ -248,7 +247,8 @@ def load_entry_points() -> None:
         _seen_entry_points = True
         for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
             point.load()
-            _code.setdefault(point.module, _short(code_of(point.module)))
+            if point.module.partition(".")[0] != OURS:  # a wing of ours is covered by its plugins' versions
+                _code.setdefault(point.module, _short(code_of(point.module)))
 
 
 def include(files: Iterable[Path]) -> None:

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from benchmark.attacks import foolbox_attacks, torchattacks_attacks
 from benchmark.attacks.base import attacks
+from benchmark.attacks.libraries import foolbox, torchattacks
 from benchmark.data.base import datasets
 from benchmark.explainers.base import explainers
 from benchmark.meta.page import BEGIN, END, generated
@@ -321,8 +321,8 @@ def test_facts_of_attacks():
 
 
 def test_refused_library_attacks():
-    for library in (foolbox_attacks, torchattacks_attacks):
-        prefix = "foolbox" if library is foolbox_attacks else "torchattacks"
+    for library in (foolbox, torchattacks):
+        prefix = "foolbox" if library is foolbox else "torchattacks"
         shown = {row["attack"] for row in rows_under("attacks.md", "## What is refused")}
         assert {f"{prefix}:{name}" for name in library.UNUSABLE} <= shown
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from benchmark.attacks._regions import Fill, Region, filled, region_mask
+from benchmark.attacks.shortcuts.masks import Fill, Region, filled, region_mask
 from benchmark.models.recipe import TrainingData, fit
 from benchmark.models.weights import Progress
 from benchmark.models.wrap import Model

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
-from benchmark.data._classes import BY_INDEX, ClassList, class_list, places
-from benchmark.data._faults import reading, stamps
-from benchmark.data._samples import Batch, Grid, Gridded, Index, Split
+from benchmark.data.reading.classes import BY_INDEX, ClassList, class_list, places
+from benchmark.data.reading.faults import reading, stamps
+from benchmark.data.samples import Batch, Grid, Gridded, Index, Split
 from benchmark.data.structures import Structures
 from benchmark.errors import DataError, SpecError
 from benchmark.files import Stamp, remembered

@@ -11,15 +11,31 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
-from benchmark.data._classes import in_order
-from benchmark.data._faults import reading
-from benchmark.data._files import fitting
-from benchmark.data._folder_notes import class_folders, holds_classes, images_in, left_out, other_tables, without_images
-from benchmark.data._left_out import count, shown
-from benchmark.data._manifest import Row, Table, by_file, has_files, missing_files, plain_path, read_table, refuse_near
-from benchmark.data._pictures import SUFFIXES, as_mask, read_image
-from benchmark.data._scan import scan
 from benchmark.data.base import Dataset, Index, Split, datasets
+from benchmark.data.reading.classes import in_order
+from benchmark.data.reading.faults import reading
+from benchmark.data.reading.files import fitting
+from benchmark.data.reading.folder_notes import (
+    class_folders,
+    holds_classes,
+    images_in,
+    left_out,
+    other_tables,
+    without_images,
+)
+from benchmark.data.reading.left_out import count, shown
+from benchmark.data.reading.manifest import (
+    Row,
+    Table,
+    by_file,
+    has_files,
+    missing_files,
+    plain_path,
+    read_table,
+    refuse_near,
+)
+from benchmark.data.reading.pictures import SUFFIXES, as_mask, read_image
+from benchmark.data.reading.scan import scan
 from benchmark.errors import DataError, printable
 from benchmark.files import stamps
 from benchmark.registry import digest

@@ -7,14 +7,14 @@ from typing import ClassVar
 
 from pydantic import PrivateAttr
 
-from benchmark.data._files import fitting
-from benchmark.data._folder_notes import class_folders, images_in, is_debris
-from benchmark.data._labels import whole_texts
-from benchmark.data._left_out import count, debris_in, shown
-from benchmark.data._manifest import Row, Table, by_file, plain_path, refuse_near
-from benchmark.data._pictures import SUFFIXES
 from benchmark.data.base import Split, datasets
 from benchmark.data.folder import Folder
+from benchmark.data.reading.files import fitting
+from benchmark.data.reading.folder_notes import class_folders, images_in, is_debris
+from benchmark.data.reading.labels import whole_texts
+from benchmark.data.reading.left_out import count, debris_in, shown
+from benchmark.data.reading.manifest import Row, Table, by_file, plain_path, refuse_near
+from benchmark.data.reading.pictures import SUFFIXES
 from benchmark.errors import DataError, printable
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data._pictures import scale_of
+from benchmark.data.reading.pictures import scale_of
 from benchmark.errors import DataError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def scaled(image: NDArray[Any], white: Literal["dtype"] | float, name: str) -> N
 
     Args:
         image: of any shape; objects where each is a number.
-        white: the value that becomes 1; ``"dtype"``: as :func:`benchmark.data._pictures.scale_of`.
+        white: the value that becomes 1; ``"dtype"``: as :func:`benchmark.data.reading.pictures.scale_of`.
         name: for messages.
 
     Raises:

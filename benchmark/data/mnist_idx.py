@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data._files import fitting
-from benchmark.data._labels import class_labels
-from benchmark.data._left_out import is_debris
-from benchmark.data._pictures import dark_note, share_of_scale
 from benchmark.data.base import Dataset, Index, Split, datasets
+from benchmark.data.reading.files import fitting
+from benchmark.data.reading.labels import class_labels
+from benchmark.data.reading.left_out import is_debris
+from benchmark.data.reading.pictures import dark_note, share_of_scale
 from benchmark.errors import DataError
 from benchmark.files import FAULTS, Stamp, stamp, stamps, why
 from benchmark.registry import digest

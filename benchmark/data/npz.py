@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import model_validator
 
-from benchmark.data._files import check_split, given_path, npz_array, npz_keys
-from benchmark.data._labels import as_texts, class_labels, is_text
-from benchmark.data._left_out import count, shown
-from benchmark.data._pictures import UNSURE, as_mask, dark_note, share_of_scale
 from benchmark.data.base import Dataset, Index, Split, datasets
+from benchmark.data.reading.files import check_split, given_path, npz_array, npz_keys
+from benchmark.data.reading.labels import as_texts, class_labels, is_text
+from benchmark.data.reading.left_out import count, shown
+from benchmark.data.reading.pictures import UNSURE, as_mask, dark_note, share_of_scale
 from benchmark.errors import DataError
 from benchmark.files import stamps
 from benchmark.registry import digest

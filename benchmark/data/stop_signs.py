@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.data._files import beside, fitting
-from benchmark.data._left_out import is_debris
-from benchmark.data._pictures import SUFFIXES, read_image
-from benchmark.data._scan import scan
 from benchmark.data.base import Dataset, Index, Split, datasets
+from benchmark.data.reading.files import beside, fitting
+from benchmark.data.reading.left_out import is_debris
+from benchmark.data.reading.pictures import SUFFIXES, read_image
+from benchmark.data.reading.scan import scan
 from benchmark.errors import DataError, printable
 from benchmark.files import stamps
 from benchmark.registry import digest

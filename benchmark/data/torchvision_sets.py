@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
-from benchmark.data._labels import class_labels
-from benchmark.data._left_out import count, shown
-from benchmark.data._pictures import DARK, dark_note, orientation_of, pixels_of, share_of_scale, turned
 from benchmark.data.base import Dataset as _Dataset
 from benchmark.data.base import Index, Split, datasets
+from benchmark.data.reading.labels import class_labels
+from benchmark.data.reading.left_out import count, shown
+from benchmark.data.reading.pictures import DARK, dark_note, orientation_of, pixels_of, share_of_scale, turned
 from benchmark.errors import DataError
 from benchmark.files import cache_folder, stamps
 from benchmark.registry import Family, digest, library_version

@@ -100,7 +100,7 @@ class Untrained(Explainer):
             UnknownNameError, SpecError: no such explainer, or parameters that do not fit it.
             ExplainerError: the explainer's own, or the network has no parameters.
         """
-        from benchmark.explainers._untrained import untrained_copy
+        from benchmark.models.untrained import untrained_copy
 
         return self._explainer().explain(untrained_copy(model, self.seed), inputs, targets, generator=generator)
 

@@ -15,12 +15,13 @@ import torch
 from torch.nn import functional as F
 
 from benchmark.errors import NotApplicableError
-from benchmark.explainers import _backprop, _lrp
-from benchmark.explainers._cam import gradcam_plus_plus, spatial_layer
-from benchmark.explainers._captum import random_input, target_gradient
-from benchmark.explainers._superpixels import Cells
-from benchmark.explainers._untrained import untrained_copy
 from benchmark.explainers.base import Explainer, explainers
+from benchmark.explainers.cam.maps import gradcam_plus_plus, spatial_layer
+from benchmark.explainers.captum.gradients import random_input, target_gradient
+from benchmark.explainers.gradient import relu_rules
+from benchmark.explainers.lrp import propagation
+from benchmark.explainers.superpixels.cells import Cells
+from benchmark.models.untrained import untrained_copy
 from benchmark.models.watch import as_written
 from benchmark.models.wrap import Model
 from benchmark.seeds import Draws
@@ -175,9 +176,9 @@ def _integrated(explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Te
 
 def _plain_rule(explainer: Any, of: Case, _found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """With the ReLU's own derivative as rule the method is the gradient."""
-    rule: _backprop.Rule = lambda x, gradient: gradient * (x > 0)  # noqa: E731
+    rule: relu_rules.Rule = lambda x, gradient: gradient * (x > 0)  # noqa: E731
     name = explainer.name
-    return _backprop.modified_gradient(of.model, of.inputs, of.targets, rule, name), of.gradient(of.inputs)
+    return relu_rules.modified_gradient(of.model, of.inputs, of.targets, rule, name), of.gradient(of.inputs)
 
 
 def _map(explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -269,7 +270,7 @@ def _conserved(explainer: Any, of: Case, _found: torch.Tensor) -> tuple[torch.Te
     """What reaches the input and what the rules' biases and stabilisers keep is what started at the logit."""
     rules, prepared = explainer._rules(), of.model.prepared(of.inputs).detach()
     core = rules.core(of.model, of.inputs)
-    done = _lrp.propagate(core, prepared, of.targets, rules.composite(of.model, of.inputs), rules, follow=True)
+    done = propagation.propagate(core, prepared, of.targets, rules.composite(of.model, of.inputs), rules, follow=True)
     kept = sum(
         _sums(p.out) - p.due for p in done.passages if p.out is not None and p.into is not None and p.due is not None
     )

@@ -118,8 +118,8 @@ class InputInvariance(_Axiom):
         Raises:
             NotApplicableError: the first layer cannot be compensated.
         """
-        from benchmark.metrics._again import Again
         from benchmark.metrics.functional import axiomatic
+        from benchmark.metrics.functional.explainer_calls import Again
 
         return axiomatic.input_invariance(
             Again(explained),

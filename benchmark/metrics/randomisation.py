@@ -22,7 +22,7 @@ class _Randomisation(Metric):
     channels: ClassVar[str] = "each"
 
     def _arguments(self, explained: Explained) -> dict[str, Any]:
-        from benchmark.metrics._again import Again
+        from benchmark.metrics.functional.explainer_calls import Again
 
         return {
             "explain": Again(explained),
@@ -40,7 +40,7 @@ class _Reinitialising(_Randomisation):
         """A reason where no layer can be re-initialised."""
         if model is None:
             return None
-        from benchmark.metrics.functional._layers import resettable
+        from benchmark.metrics.functional.layers import resettable
 
         if any(resettable(module) for module in model.network.modules()):
             return None

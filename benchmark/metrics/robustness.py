@@ -24,7 +24,7 @@ class _Stability(Metric):
     range: ClassVar[str] = "[0, ∞)"
 
     def _arguments(self, explained: Explained) -> dict[str, Any]:
-        from benchmark.metrics._again import Again
+        from benchmark.metrics.functional.explainer_calls import Again
 
         return {
             "explain": Again(explained),

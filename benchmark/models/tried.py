@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.data._classes import NAMED, class_list, places
+from benchmark.data.reading.classes import NAMED, class_list, places
 from benchmark.errors import DataError
 from benchmark.models.wrap import Model, Normalise
 

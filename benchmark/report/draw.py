@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmark.attacks._looks import LINES, look_of
+from benchmark.drawing.looks import LINES, look_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

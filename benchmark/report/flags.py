@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.attacks._library import LibraryAttack
+from benchmark.attacks.libraries.base import LibraryAttack
 from benchmark.report.curves import NORMS
 from benchmark.report.probes import ProbeView, views
 from benchmark.report.results import Condition, Results

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.attacks._library import LibraryAttack
 from benchmark.attacks.base import Attack, Column, ProbeResults, attacks
+from benchmark.attacks.libraries.base import LibraryAttack
 from benchmark.errors import AssayError, StoreError
 from benchmark.report import stats
 from benchmark.report.results import Condition, Results

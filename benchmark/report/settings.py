@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from benchmark.attacks._library import Computed, LibraryAttack, Missing
 from benchmark.attacks.base import attacks
+from benchmark.attacks.libraries.base import Computed, LibraryAttack, Missing
 from benchmark.data.base import datasets
 from benchmark.errors import AssayError
 from benchmark.explainers.base import explainers

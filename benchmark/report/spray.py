@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from benchmark.errors import UnknownNameError, UsageError
 from benchmark.intervals import auc_interval
-from benchmark.metrics._spray import analyse, pooled
-from benchmark.metrics._spray_picture import Shown, by_suspicion, draw, of_class
+from benchmark.metrics.spray.clusters import analyse, pooled
+from benchmark.metrics.spray.picture import Shown, by_suspicion, draw, of_class
 from benchmark.report.explained import attributions, samples_at_hand
 from benchmark.report.results import Results
 from benchmark.report.text import number

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from benchmark.code import along
-from benchmark.data._classes import BY_INDEX
 from benchmark.data.base import Batch, Dataset, Grid, open_dataset
+from benchmark.data.reading.classes import BY_INDEX
 from benchmark.errors import DataError, EntryError
 from benchmark.schedule.faults import out_of_memory
 from benchmark.spec.cell import Cell

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmark.data._classes import BY_INDEX, ClassList, are_positions, places, same_name
-from benchmark.data._left_out import shown
-from benchmark.data._pictures import DARK, dark_note, scale_of
 from benchmark.data.base import Dataset, Grid, Index
+from benchmark.data.reading.classes import BY_INDEX, ClassList, are_positions, places, same_name
+from benchmark.data.reading.left_out import shown
+from benchmark.data.reading.pictures import DARK, dark_note, scale_of
 from benchmark.errors import DataError, EntryError
 from benchmark.spec.entry import EntrySpec
 from benchmark.tasks.base import Task

@@ -7,8 +7,8 @@ from fractions import Fraction
 from typing import Any
 
 from benchmark.attacks.base import Attack
-from benchmark.data._classes import BY_INDEX
 from benchmark.data.base import Grid
+from benchmark.data.reading.classes import BY_INDEX
 from benchmark.errors import DataError, EntryError, SpecError
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import Metric, metrics

@@ -15,12 +15,12 @@ from typing import Any
 
 from benchmark.errors import AssayError, PoisonedError, StoreError, UsageError
 from benchmark.registry import included_files
-from benchmark.schedule._ray_actor import ActorSettings, Facts, Worker
 from benchmark.schedule.cluster import connected, slots_of, software, unlike
 from benchmark.schedule.engine import Job
 from benchmark.schedule.incoming import Incoming
 from benchmark.schedule.pool import LOAD_LIMIT
 from benchmark.schedule.queue import Group, group_of
+from benchmark.schedule.ray_actor import ActorSettings, Facts, Worker
 from benchmark.schedule.shipping import Order, Packer
 from benchmark.spec.cell import Cell
 

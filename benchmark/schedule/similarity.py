@@ -78,7 +78,7 @@ def correlations(attributions: NDArray[np.float32], device: str = "cpu") -> NDAr
     """
     import torch
 
-    from benchmark.metrics.functional._similarity import ranks
+    from benchmark.metrics.functional.row_similarity import ranks
 
     values = torch.as_tensor(attributions, device=device)
     usable = values.isfinite().all(1) & (values.amax(1) > values.amin(1))

@@ -49,7 +49,7 @@ class Classification(Task):
     def clean(self, model: Model, batch: Batch, spec: EntrySpec | None = None) -> dict[str, NDArray[Any]]:
         """See :meth:`Task.clean`; own columns: ``margin_clean`` (logits), ``confidence`` (softmax of the prediction).
 
-        And ``check_*``, see :func:`benchmark.tasks._checks.checks`. Three forwards and one backward a sample; random
+        And ``check_*``, see :func:`benchmark.tasks.checks.checks`. Three forwards and one backward a sample; random
         numbers that the model draws are seeded by the sample ids.
 
         Raises:
@@ -57,7 +57,7 @@ class Classification(Task):
         """
         import torch
 
-        from benchmark.tasks._checks import checks
+        from benchmark.tasks.checks import checks
 
         inputs = torch.as_tensor(batch.inputs, device=model.device)
         with global_seed(derive("clean", *batch.ids)):
@@ -112,8 +112,8 @@ class Classification(Task):
         a success that is still another class after rounding to 8 bits, round(255 x) / 255, as an image file would hold
         it (foolbox#423); one more forward of each success.
         """
-        from benchmark.attacks._frozen import frozen
         from benchmark.attacks.verify import judge
+        from benchmark.models.frozen import frozen
 
         status, norms = judge(attack, inputs, perturbed, eps)
         with frozen(model):
@@ -147,8 +147,8 @@ class Classification(Task):
         self, model: Model, targets: torch.Tensor, perturbed: Perturbed, attack: Attack
     ) -> dict[str, NDArray[Any]]:
         """See :meth:`Task.verify_generated`; ``confidence`` is the target's softmax, in float64."""
-        from benchmark.attacks._frozen import frozen
         from benchmark.attacks.verify import finite, in_range
+        from benchmark.models.frozen import frozen
 
         with frozen(model):
             logits = _logits(model, perturbed.inputs)
@@ -225,7 +225,7 @@ def _survives_rounding(
     """(N,) which successes are of another class after rounding to 8 bits."""
     import torch
 
-    from benchmark.attacks._frozen import frozen
+    from benchmark.models.frozen import frozen
 
     kept = np.zeros(len(label), dtype=bool)
     where = np.flatnonzero(success)

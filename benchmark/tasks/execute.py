@@ -167,7 +167,7 @@ def _called(
     """Call the attack with the model held still; check what it returns and fill in the calls that were counted."""
     import torch
 
-    from benchmark.attacks._frozen import frozen
+    from benchmark.models.frozen import frozen
 
     try:
         with frozen(model), global_seed(generator.batch_seed), model.counter.counting() as used:

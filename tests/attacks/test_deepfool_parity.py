@@ -6,10 +6,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmark.attacks import _deepfool
-from benchmark.attacks._deepfool import search
-from benchmark.attacks._deepfool_net import Placement
 from benchmark.attacks.base import attacks
+from benchmark.attacks.deepfool.net import Placement
+from benchmark.attacks.deepfool.search import STABLE, search
 from benchmark.data.base import Batch, Grid, datasets
 from benchmark.errors import AttackError, SpecError
 from benchmark.models.build import build_model
@@ -60,7 +59,7 @@ def test_on_a_linear_classifier_it_is_the_closed_form_times_the_overshoot(classe
     model, x, y, closed = linear(classes, seed=classes)
     attack = attacks.make("deepfool", {"variant": variant, "norm": norm, "keep": keep, "candidates": 0})
     found = run(attack, model, x, y)
-    fixed = _deepfool.STABLE if variant == "foolbox" else 0.0
+    fixed = STABLE if variant == "foolbox" else 0.0
     assert bool((model(found.inputs).argmax(1) != y).all())
     np.testing.assert_allclose(size(found.inputs - x, norm), 1.02 * (closed(norm) + fixed), rtol=1e-3, atol=1e-6)
     assert (found.forwards >= 2).all()
@@ -81,7 +80,7 @@ def test_on_a_linear_classifier_it_is_the_closed_form_times_the_overshoot(classe
 def test_closed_form_of_any_linear_classifier(classes, features, seed, norm, variant):
     """Whatever the gradients' norms, with every candidate computed; with fewer it is at least the closed form."""
     model, x, y, closed = linear(classes, seed, features)
-    fixed = _deepfool.STABLE if variant == "foolbox" else 0.0
+    fixed = STABLE if variant == "foolbox" else 0.0
     for keep in (0, 1):
         found = run(attacks.make("deepfool", {"variant": variant, "norm": norm, "keep": keep}), model, x, y)
         norms, expected = size(found.inputs - x, norm), 1.02 * (closed(norm) + fixed)

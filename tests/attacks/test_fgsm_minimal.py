@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmark.attacks.base import attacks
-from benchmark.attacks.fgsm_minimal import sign, smallest
+from benchmark.attacks.deepfool.fgsm_minimal import sign, smallest
 from benchmark.data.base import Grid, datasets
 from benchmark.models.build import build_model
 from benchmark.models.entries import load_entry

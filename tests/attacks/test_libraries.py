@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.attacks import foolbox_attacks, torchattacks_attacks
-from benchmark.attacks._library import REQUIRED
 from benchmark.attacks.base import attacks
-from benchmark.attacks.foolbox_attacks import Foolbox
-from benchmark.attacks.torchattacks_attacks import TorchAttacks
+from benchmark.attacks.libraries import foolbox, torchattacks
+from benchmark.attacks.libraries.base import REQUIRED
+from benchmark.attacks.libraries.foolbox import Foolbox
+from benchmark.attacks.libraries.torchattacks import TorchAttacks
 from benchmark.errors import AttackError, SpecError, UnknownNameError
 from benchmark.models.wrap import Model
 from benchmark.seeds import Draws, global_seed
@@ -46,19 +46,19 @@ def test_listing_imports_no_library():
 
 def test_every_exported_attack_is_known_or_says_why_not():
     exported = {n for n, c in vars(fb.attacks).items() if inspect.isclass(c) and issubclass(c, fb.attacks.Attack)}
-    assert set(Foolbox.members()) | set(foolbox_attacks.UNUSABLE) == exported
-    assert set(TorchAttacks.members()) | set(torchattacks_attacks.UNUSABLE) == set(ta.__all__)
+    assert set(Foolbox.members()) | set(foolbox.UNUSABLE) == exported
+    assert set(TorchAttacks.members()) | set(torchattacks.UNUSABLE) == set(ta.__all__)
     for cls in (Foolbox, TorchAttacks):
         assert {cls.read().alias[m] for m in cls.members()} == set(cls.table)
 
 
 @pytest.mark.filterwarnings("ignore:At the first initialisation:UserWarning")  # foolbox, where numba is installed
-@pytest.mark.parametrize("member", sorted(foolbox_attacks.TABLE))
+@pytest.mark.parametrize("member", sorted(foolbox.TABLE))
 def test_foolboxs_threat_models_are_its_class_hierarchys(member):
     if "BrendelBethge" in member:
         pytest.importorskip("numba", reason="foolbox's Brendel-Bethge attacks need numba")
     cls = getattr(fb.attacks, member)
-    known = foolbox_attacks.TABLE[member]
+    known = foolbox.TABLE[member]
     fixed = issubclass(cls, fb.attacks.base.FixedEpsilonAttack)
     assert known.kind == ("fixed" if fixed else "minimal")
     assert fixed or issubclass(cls, fb.attacks.base.MinimizationAttack)
@@ -69,12 +69,12 @@ def test_foolboxs_threat_models_are_its_class_hierarchys(member):
         assert attack.distance is getattr(fb.distances, known.norm)
 
 
-@pytest.mark.parametrize("member", sorted(torchattacks_attacks.TABLE))
+@pytest.mark.parametrize("member", sorted(torchattacks.TABLE))
 def test_torchattacks_budgets_are_constructor_arguments(member):
     parameters = inspect.signature(getattr(ta, member).__init__).parameters
     has_eps = "eps" in parameters or "max_epsilon" in parameters
-    assert (torchattacks_attacks.TABLE[member].kind == "fixed") == has_eps
-    assert (member in torchattacks_attacks.CHOOSE_NORM) == ("norm" in parameters)
+    assert (torchattacks.TABLE[member].kind == "fixed") == has_eps
+    assert (member in torchattacks.CHOOSE_NORM) == ("norm" in parameters)
 
 
 @pytest.mark.parametrize(("cls", "module"), [(Foolbox, fb.attacks), (TorchAttacks, ta)])
@@ -124,7 +124,7 @@ def test_the_suite_chooses_the_norm_where_the_library_leaves_it_open():
 
 
 def test_a_new_attack_of_the_library_needs_its_threat_model_from_the_suite(monkeypatch):
-    monkeypatch.delitem(foolbox_attacks.TABLE, "DDNAttack")
+    monkeypatch.delitem(foolbox.TABLE, "DDNAttack")
     with pytest.raises(SpecError, match="set norm and kind in the probe"):
         _ = attacks.make("foolbox:DDNAttack").threat
     assert attacks.make("foolbox:DDNAttack", {"norm": "l2", "kind": "minimal"}).threat.norm == "l2"

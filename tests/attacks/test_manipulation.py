@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.attacks._manipulation import Objective, explained, softened
 from benchmark.attacks.base import attacks
+from benchmark.attacks.manipulation.ascent import Objective, explained, softened
 from benchmark.attacks.verify import judge
 from benchmark.data.base import Batch, Grid, datasets
 from benchmark.errors import AttackError, SpecError

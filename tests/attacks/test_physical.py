@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 
 from benchmark import build_model, load_entry
-from benchmark.attacks import _physical, _rp2
-from benchmark.attacks._sticker import MASKS, PALETTE, palette, sticker_mask
 from benchmark.attacks.base import attacks
+from benchmark.attacks.physical import fit_sticker, views
+from benchmark.attacks.physical.masks import MASKS, PALETTE, palette, sticker_mask
 from benchmark.data.base import Grid, datasets
 from benchmark.errors import AttackError, SpecError
 from benchmark.models.wrap import Model
@@ -36,10 +36,10 @@ def network(channels=3, classes=10, side=16, seed=0):
 
 def test_non_printability_is_zero_on_the_palette_and_the_product_of_distances_elsewhere():
     colours = torch.as_tensor(PALETTE)
-    assert _physical.non_printability(colours, colours).max() < 1e-9
+    assert views.non_printability(colours, colours).max() < 1e-9
     other = np.array([[0.5, 0.1, 0.9], [1.0, 0.0, 0.0]])
     by_hand = np.prod(np.linalg.norm(other[:, None] - PALETTE[None], axis=2), axis=1)
-    np.testing.assert_allclose(_physical.non_printability(torch.as_tensor(other), colours), by_hand, rtol=1e-12)
+    np.testing.assert_allclose(views.non_printability(torch.as_tensor(other), colours), by_hand, rtol=1e-12)
 
 
 def test_the_palette_is_as_documented():
@@ -92,21 +92,21 @@ def test_a_mask_of_ones_own_and_what_is_refused():
 
 def test_the_neutral_view_is_the_photo():
     x = photos(1, side=32)
-    torch.testing.assert_close(_physical.seen(x, view(), margin=0.0), x, atol=2e-5, rtol=0)
+    torch.testing.assert_close(views.seen(x, view(), margin=0.0), x, atol=2e-5, rtol=0)
 
 
 def test_corners_by_hand():
     # f = 400, half side 0.38 m, 2 m away, 30 degrees: x = f X cos a / (d + X sin a), y = f Y / (d + X sin a)
     expected = [[-72.73, -83.98], [60.11, -69.41], [60.11, 69.41], [-72.73, 83.98]]
-    np.testing.assert_allclose(_physical.corners(2.0, 30.0), expected, atol=0.01)
-    np.testing.assert_allclose(_physical.corners(1.52, 0.0), 100 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]))
+    np.testing.assert_allclose(views.corners(2.0, 30.0), expected, atol=0.01)
+    np.testing.assert_allclose(views.corners(1.52, 0.0), 100 * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]))
 
 
 @pytest.mark.parametrize(("column", "row"), [(64, 64), (24, 32), (104, 90)])
 def test_a_point_lands_where_the_pinhole_camera_puts_it(column, row):
     x = torch.zeros(1, 1, 129, 129)
     x[..., row - 2 : row + 3, column - 2 : column + 3] = 1
-    seen = _physical.seen(x, view(distance=2.0, angle=30.0))[0, 0].double()
+    seen = views.seen(x, view(distance=2.0, angle=30.0))[0, 0].double()
     grid = torch.arange(129.0, dtype=torch.float64)
     found = float((seen.sum(0) * grid).sum() / seen.sum()), float((seen.sum(1) * grid).sum() / seen.sum())
     # by hand: metres on the plane, pixels on the sensor, then the box of 1.2 x 167.96 px around the corners' middle
@@ -119,13 +119,13 @@ def test_a_point_lands_where_the_pinhole_camera_puts_it(column, row):
 
 def test_distance_costs_resolution_and_light_is_linear():
     x = photos(1, side=64)
-    near, far = (_physical.seen(x, view(distance=d)) for d in (1.5, 12.0))
+    near, far = (views.seen(x, view(distance=d)) for d in (1.5, 12.0))
     detail = [float((image[..., 1:] - image[..., :-1]).abs().mean()) for image in (near, far)]
     assert detail[1] < 0.5 * detail[0]
-    dark = _physical.seen(x, view(brightness=0.7))
+    dark = views.seen(x, view(brightness=0.7))
     torch.testing.assert_close(dark, 0.7 * near, atol=1e-5, rtol=0)
-    noisy = _physical.seen(x.clamp(0.3, 0.7), view(noise=0.03, noise_seed=5))
-    clean = _physical.seen(x.clamp(0.3, 0.7), view())
+    noisy = views.seen(x.clamp(0.3, 0.7), view(noise=0.03, noise_seed=5))
+    clean = views.seen(x.clamp(0.3, 0.7), view())
     assert float((noisy - clean).std()) == pytest.approx(0.03, rel=0.05)
 
 
@@ -134,7 +134,7 @@ def test_the_gradient_reaches_the_sticker_at_every_distance_and_angle():
     for distance in (1.5, 6.0, 12.0):
         for angle in (-45.0, 0.0, 45.0):
             sticker = torch.full((3, 16, 16), 0.5, requires_grad=True)
-            shown = _physical.seen(_physical.paste(x, sticker, mask), view(distance, angle))
+            shown = views.seen(views.paste(x, sticker, mask), view(distance, angle))
             network()(shown)[0, 3].backward()
             assert (sticker.grad[:, mask] != 0).float().mean() > 0.9
             assert not sticker.grad[:, ~mask].any()
@@ -146,7 +146,7 @@ def test_the_gradient_reaches_the_sticker_at_every_distance_and_angle():
 def test_a_sticker_changes_only_what_lies_in_the_mask():
     x, mask = photos(), torch.as_tensor(sticker_mask("two-bars", 16, 16))
     sticker = torch.zeros(3, 16, 16)
-    pasted = _physical.paste(x, sticker, mask)
+    pasted = views.paste(x, sticker, mask)
     assert torch.equal(pasted[:, :, ~mask], x[:, :, ~mask])
     assert not pasted[:, :, mask].any()
     fitted = attacks.make("rp2", {"steps": 3, "batch": 4, "size": 0}).fit(
@@ -167,7 +167,7 @@ def test_the_sticker_loses_what_the_fit_minimises():
 
 def test_training_and_judged_views_share_nothing():
     attack, seed = attacks.make("rp2"), Draws(range(4)).batch_seed
-    training = _rp2.training_views(attack, seed, 1000)
+    training = fit_sticker.training_views(attack, seed, 1000)
     judged = [attack.at_view(v).run(network(), photos(), None, eps=None, generator=Draws([v, v + 50, v + 100, v + 150]),
               fitted={"sticker": np.zeros((3, 16, 16), np.float32)}).params for v in range(attack.views())]  # fmt: skip
     for name in ("brightness", "contrast", "blur", "noise", "shift_x", "zoom", "noise_seed"):

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.attacks._detail import Detail
 from benchmark.attacks.base import attacks
 from benchmark.data.base import Batch
 from benchmark.errors import AttackError, NotApplicableError
 from benchmark.models.wrap import Reconstructor
+from benchmark.mri.attacks.detail import Detail
 from benchmark.mri.measurement import unpack
 from benchmark.seeds import Draws
 from benchmark.tasks.base import tasks

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.attacks._regions import filled, moved, region_mask
 from benchmark.attacks.base import attacks
+from benchmark.attacks.shortcuts.masks import filled, moved, region_mask
 from benchmark.data.base import Batch
 from benchmark.errors import SpecError
 from benchmark.models.wrap import Model

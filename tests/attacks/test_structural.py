@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 
 import benchmark
-from benchmark.attacks._corruptions import cloud, jpeg
-from benchmark.attacks._families import FAMILIES
-from benchmark.attacks._structural_report import short
 from benchmark.attacks.base import Perturbed, attacks
-from benchmark.attacks.structural import shown
+from benchmark.attacks.structural.corruptions import cloud, jpeg
+from benchmark.attacks.structural.families import FAMILIES
+from benchmark.attacks.structural.structural import shown
+from benchmark.attacks.structural.tables import short
 from benchmark.attacks.verify import judge
 from benchmark.data.base import Grid, datasets
 from benchmark.errors import AttackError, SpecError

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from benchmark.attacks.base import attacks
-from benchmark.attacks.structure import follows, neither
-from benchmark.data import _stripes as made
+from benchmark.attacks.shortcuts.structure import follows, neither
 from benchmark.data.base import Grid, datasets
+from benchmark.data.synthetic import stripe_patterns as made
 from benchmark.errors import AttackError
 from benchmark.models.wrap import Model
 from benchmark.seeds import Draws

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmark.attacks._universal import predictions, project, sequential
 from benchmark.attacks.base import attacks
+from benchmark.attacks.universal.fit import predictions, project, sequential
 from benchmark.data.base import Grid, datasets
 from benchmark.errors import SpecError
 from benchmark.models.build import build_model

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.attacks._watermark_report import control_of, detection
 from benchmark.attacks.base import Perturbed, attacks
+from benchmark.attacks.shortcuts.watermark import Flipped
+from benchmark.attacks.shortcuts.watermark_tables import control_of, detection
 from benchmark.attacks.verify import judge
-from benchmark.attacks.watermark import Flipped
 from benchmark.models.wrap import Model
 from tests.attacks.judging import judged
 

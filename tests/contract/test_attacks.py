@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.attacks._families import FAMILIES
-from benchmark.attacks._frozen import frozen
 from benchmark.attacks.base import Perturbed, attacks
+from benchmark.attacks.structural.families import FAMILIES
 from benchmark.data.base import Batch
 from benchmark.data.structures import Structures
+from benchmark.models.frozen import frozen
 from benchmark.models.wrap import Model
 from benchmark.registry import Family
 from benchmark.seeds import Draws

@@ -115,8 +115,8 @@ def test_the_memory_bound_does_not_matter(name, monkeypatch):
     torch.manual_seed(0)
     model, metric = networks("mlp"), metrics.make(name)
     scores = value(metric.score(batch(model)))
-    monkeypatch.setattr("benchmark.metrics._quantus.INPUT_ELEMENTS", 4 * 64)
-    monkeypatch.setattr("benchmark.metrics.functional._common.INPUT_ELEMENTS", {"cpu": 4 * 64})
+    monkeypatch.setattr("benchmark.metrics.quantus.adapter.INPUT_ELEMENTS", 4 * 64)
+    monkeypatch.setattr("benchmark.metrics.functional.common.INPUT_ELEMENTS", {"cpu": 4 * 64})
     found = value(metric.score(batch(model)))
     np.testing.assert_allclose(found, scores, atol=1e-5, rtol=LOOSE.get(name, 1e-4))
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmark.data._classes import class_list, in_order, places
 from benchmark.data.base import Grid, datasets, open_dataset
+from benchmark.data.reading.classes import class_list, in_order, places
 from benchmark.errors import DataError, SpecError
 
 
@@ -116,7 +116,7 @@ def test_places_undo_any_order(order):
 
 
 def class_list_of(names):
-    from benchmark.data._classes import ClassList
+    from benchmark.data.reading.classes import ClassList
 
     return ClassList("here", tuple(names), tuple((name,) for name in names))
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.data._coils import espirit_maps
-from benchmark.data._kspace import as_sample, centre_crop, check_full, lower
-from benchmark.data._phantom import coil_maps, head
 from benchmark.errors import DataError
 from benchmark.mri import measurement
 from benchmark.mri.arrays import fft, ifft
+from benchmark.mri.data.coils import espirit_maps
+from benchmark.mri.data.kspace import as_sample, centre_crop, check_full, lower
+from benchmark.mri.data.phantom import coil_maps, head
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 6), (5, 7)])
@@ -86,5 +86,5 @@ def test_espirit_finds_the_maps_of_a_phantom():
 def test_espirit_is_kept(monkeypatch):
     kspace = fft(coil_maps(4, (24, 24), 2) * head(4, 24))
     first = espirit_maps(kspace)
-    monkeypatch.setattr("benchmark.data._coils._estimate", None)
+    monkeypatch.setattr("benchmark.mri.data.coils._estimate", None)
     np.testing.assert_array_equal(espirit_maps(kspace), first)

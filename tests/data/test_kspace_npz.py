@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.data._phantom import coil_maps, head
 from benchmark.data.base import Grid, datasets
 from benchmark.errors import DataError
 from benchmark.mri.arrays import fft
+from benchmark.mri.data.phantom import coil_maps, head
 from benchmark.mri.measurement import truth_of
 
 
@@ -166,8 +166,8 @@ def test_nothing_is_stretched(tmp_path, size, pixel, grid):
 
 
 def test_square_data_on_a_square_grid_are_cropped_to_the_bit(tmp_path, images):
-    from benchmark.data._kspace import as_sample
     from benchmark.mri.arrays import ifft
+    from benchmark.mri.data.kspace import as_sample
 
     np.savez(tmp_path / "a.npz", kspace=fft(images[0, :1]))
     loaded = make(tmp_path / "a.npz").load("test", ["0"], Grid(size=(16, 16))).inputs[0]

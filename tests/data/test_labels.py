@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from benchmark.data._labels import class_labels, whole_texts
 from benchmark.data.base import Grid, datasets
 from benchmark.data.grid import scaled
+from benchmark.data.reading.labels import class_labels, whole_texts
 from benchmark.errors import DataError
 
 WHOLE = [0, 3, 1, 2]

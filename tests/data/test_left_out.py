@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmark.data._manifest import near_columns, read_table
 from benchmark.data.base import Grid, datasets
+from benchmark.data.reading.manifest import near_columns, read_table
 from benchmark.errors import DataError
 
 

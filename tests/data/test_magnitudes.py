@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from benchmark.data._magnitudes import pad_to_shape, square_pixels
 from benchmark.data.base import Grid, datasets
 from benchmark.errors import DataError
+from benchmark.mri.data.magnitudes import pad_to_shape, square_pixels
 
 nibabel = pytest.importorskip("nibabel")
 

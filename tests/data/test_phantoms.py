@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.data._phantom import coil_maps, head, phantom
 from benchmark.data.base import Grid, datasets
 from benchmark.errors import DataError, SpecError
 from benchmark.mri.arrays import fft
+from benchmark.mri.data.phantom import coil_maps, head, phantom
 from benchmark.mri.measurement import split_sample, truth_of
 
 

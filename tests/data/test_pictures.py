@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 
-from benchmark.data._pictures import as_mask, header, read_image, turned
 from benchmark.data.base import Grid, datasets
+from benchmark.data.reading.pictures import as_mask, header, read_image, turned
 from benchmark.errors import DataError
 
 GREY = np.random.default_rng(0).integers(0, 256, (9, 6), np.uint8)

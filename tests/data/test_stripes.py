@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmark.data import _stripes as made
 from benchmark.data.base import Grid, datasets
+from benchmark.data.synthetic import stripe_patterns as made
 from benchmark.errors import DataError
 
 

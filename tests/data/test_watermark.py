@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.data._mark import CORNERS, square, where
 from benchmark.data.base import Grid, datasets
+from benchmark.data.synthetic.mark import CORNERS, square, where
 from benchmark.errors import DataError, UnknownNameError
 
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.stats import norm
 
-from benchmark.data._tris import ALPHA, PLACES, SIGMA, Recipe, smoothing
 from benchmark.data.base import Grid, datasets
+from benchmark.data.synthetic.tetrominoes import ALPHA, PLACES, SIGMA, Recipe, smoothing
 from benchmark.errors import DataError
 
 SCENARIOS = ("linear", "multiplicative", "transrot", "xor")

@@ -42,7 +42,7 @@ def test_closed_form_on_global_average_pooling(name):
 def test_hirescam_sums_to_the_logit_less_the_bias_before_a_linear_head():
     network = small_cnn()
     model, inputs, targets = Model(network, gradcam_layer="4"), torch.rand(3, 1, 8, 8), torch.tensor([0, 3, 1])
-    from benchmark.explainers._cam import activations_and_gradients
+    from benchmark.explainers.cam.maps import activations_and_gradients
 
     activations, gradients = activations_and_gradients(model, inputs, targets, "hirescam")
     wanted = (model(inputs) - network[6].bias).gather(1, targets[:, None])[:, 0]

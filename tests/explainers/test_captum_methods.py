@@ -8,9 +8,9 @@ from torch.nn import functional as F
 from torchvision.models import resnet18
 
 from benchmark.errors import ExplainerError
-from benchmark.explainers._cam import spatial_layer
-from benchmark.explainers._captum import captum_quiet
 from benchmark.explainers.base import explainers
+from benchmark.explainers.cam.maps import spatial_layer
+from benchmark.explainers.captum.gradients import captum_quiet
 from benchmark.models.wrap import Model
 from benchmark.seeds import Draws
 
@@ -116,7 +116,7 @@ def test_parity_with_captum_on_the_bare_network(cnn, name):
 def test_integrated_gradients_do_not_depend_on_the_memory_bound(cnn, monkeypatch):
     inputs, targets = torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 2, 3])
     whole = explain("integrated-gradients", Model(cnn), inputs, targets)
-    monkeypatch.setattr("benchmark.explainers._captum.INPUT_ELEMENTS", 2 * 64)
+    monkeypatch.setattr("benchmark.explainers.captum.gradients.INPUT_ELEMENTS", 2 * 64)
     torch.testing.assert_close(
         explain("integrated-gradients", Model(cnn), inputs, targets), whole, atol=1e-6, rtol=1e-4
     )

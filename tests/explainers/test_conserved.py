@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmark.errors import ExplainerError, NotApplicableError
-from benchmark.explainers import _conserved, _lrp
 from benchmark.explainers.base import explainers
-from benchmark.explainers.zennit_lrp import Lrp
+from benchmark.explainers.lrp import conservation, propagation
+from benchmark.explainers.lrp.lrp import Lrp
 from benchmark.models.wrap import Model
 from tests.explainers.networks import explain
 from tests.explainers.unusual import FITS, UNFIT, Written, draw, other, plain
@@ -64,8 +64,8 @@ def propagated(network, use="lrp-epsilon"):
     """Relevance followed through a network without asking whether the rules fit it."""
     model, (inputs, targets) = Model(draw(lambda: network), input_shape=SHAPE), batch()
     rules = explainers.make(use)._rules()
-    done = _lrp.propagate(model.core, inputs, targets, rules.composite(model, inputs), rules, follow=True)
-    return _conserved.leak(done.passages, done.start, done.found)
+    done = propagation.propagate(model.core, inputs, targets, rules.composite(model, inputs), rules, follow=True)
+    return conservation.leak(done.passages, done.start, done.found)
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ def test_compiled_networks_are_run_as_they_were_written(use, way):
 def test_the_check_is_made_once_a_model_and_set_of_rules(monkeypatch):
     model, (inputs, targets) = Model(draw(plain), input_shape=SHAPE), batch()
     calls = []
-    original = _lrp._check
-    monkeypatch.setattr(_lrp, "_check", lambda *given: calls.append(1) or original(*given))
+    original = propagation._check
+    monkeypatch.setattr(propagation, "_check", lambda *given: calls.append(1) or original(*given))
     for _ in range(3):
         explainers.make("lrp-epsilon").skip(model, None, None)
         explain("lrp-epsilon", model, inputs, targets)

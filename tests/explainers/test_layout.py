@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from torchvision.models import VisionTransformer, convnext_tiny, swin_t
 
 from benchmark.errors import NotApplicableError, SpecError
-from benchmark.explainers._cam import spatial_layer
 from benchmark.explainers.base import explainers
+from benchmark.explainers.cam.maps import spatial_layer
 from benchmark.models.entries import read_entry
 from benchmark.models.wrap import Model
 from tests.explainers.networks import explain

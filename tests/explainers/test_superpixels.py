@@ -7,7 +7,7 @@ import torch
 from captum import attr
 from torch import nn
 
-from benchmark.explainers._superpixels import Cells
+from benchmark.explainers.superpixels.cells import Cells
 from benchmark.models.wrap import Model
 from benchmark.seeds import Draws
 from tests.explainers.networks import explain, linear_model, small_cnn
@@ -83,7 +83,7 @@ def test_shapley_follows_captums_way_along_given_orders():
 def test_the_memory_bound_changes_nothing_and_holds(name, monkeypatch):
     model, inputs, targets = Model(small_cnn()), torch.rand(3, 1, 8, 8), torch.tensor([0, 1, 2])
     whole, seen = explain(name, model, inputs, targets), []
-    monkeypatch.setattr("benchmark.explainers._captum.INPUT_ELEMENTS", 7 * 64)
+    monkeypatch.setattr("benchmark.explainers.captum.gradients.INPUT_ELEMENTS", 7 * 64)
     model.network.register_forward_pre_hook(lambda _module, given: seen.append(len(given[0])))
     torch.testing.assert_close(explain(name, model, inputs, targets), whole, atol=1e-6, rtol=1e-4)
     assert max(seen) == 7

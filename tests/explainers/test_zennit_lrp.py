@@ -12,8 +12,8 @@ from zennit.torchvision import ResNetCanonizer
 from zennit.types import Linear
 
 from benchmark.errors import ExplainerError
-from benchmark.explainers import _lrp
 from benchmark.explainers.base import explainers
+from benchmark.explainers.lrp import propagation
 from benchmark.models.wrap import Geometry, Model, Normalise
 from benchmark.seeds import Draws
 
@@ -147,14 +147,14 @@ def test_geometry_conserves_relevance_also_of_black_pixels(shape, geometry):
     inputs = torch.rand(4, *shape).round(decimals=1) * (torch.rand(4, *shape) > 0.5)
     inputs[0] = 0
     relevance = torch.randn_like(geometry(inputs))
-    found = _lrp.through_geometry(geometry, inputs, relevance)
+    found = propagation.through_geometry(geometry, inputs, relevance)
     assert found.shape == inputs.shape
     torch.testing.assert_close(found.sum((1, 2, 3)), relevance.sum((1, 2, 3)), atol=1e-4, rtol=1e-4)
 
 
 def test_geometry_of_repeated_channels_sums_them():
     relevance = torch.randn(2, 3, 4, 4)
-    found = _lrp.through_geometry(Geometry((3, 4, 4), grey=False), torch.rand(2, 1, 4, 4), relevance)
+    found = propagation.through_geometry(Geometry((3, 4, 4), grey=False), torch.rand(2, 1, 4, 4), relevance)
     torch.testing.assert_close(found, relevance.sum(1, keepdim=True), atol=1e-5, rtol=1e-5)
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from benchmark.errors import NotApplicableError
 from benchmark.metrics.base import metrics
-from benchmark.metrics.functional._shift import compensated
+from benchmark.metrics.functional.shift import compensated
 from benchmark.models.wrap import Model
 
 

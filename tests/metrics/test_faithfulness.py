@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from benchmark.errors import AssayError
 from benchmark.metrics import functional
 from benchmark.metrics.base import metrics
-from benchmark.metrics.functional import _perturbing as perturbing
 from benchmark.metrics.functional import faithfulness
-from benchmark.metrics.functional._imputation import imputed
+from benchmark.metrics.functional import perturbation as perturbing
+from benchmark.metrics.functional.imputation import imputed
 from benchmark.models.wrap import Model
 from benchmark.seeds import Draws
 
@@ -285,8 +285,8 @@ def test_small_forwards_give_the_same_and_are_as_many(cnn, explain, name, monkey
         return values, used.forwards
 
     whole, passes = counted()
-    monkeypatch.setattr("benchmark.metrics.functional._common.INPUT_ELEMENTS", {"cpu": 3 * 64})
-    monkeypatch.setattr("benchmark.metrics.functional._common.FEWEST", {})
+    monkeypatch.setattr("benchmark.metrics.functional.common.INPUT_ELEMENTS", {"cpu": 3 * 64})
+    monkeypatch.setattr("benchmark.metrics.functional.common.FEWEST", {})
     largest = []
     hook = cnn.register_forward_hook(lambda _module, given, _output: largest.append(len(given[0])))
     parts, again = counted()

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from benchmark.errors import NotApplicableError
-from benchmark.metrics.functional._layers import Representations, randomised
-from benchmark.metrics.functional._shift import compensated
+from benchmark.metrics.functional.layers import Representations, randomised
+from benchmark.metrics.functional.shift import compensated
 from benchmark.models.wrap import Model
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit", "ignore:The .grad")

@@ -19,7 +19,7 @@ from torch import nn
 from benchmark.errors import AssayError, SpecError, UnknownNameError
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import Explained, metrics
-from benchmark.metrics.quantus_metrics import OURS, TABLE, UNUSABLE, signature
+from benchmark.metrics.quantus.metrics import OURS, TABLE, UNUSABLE, signature
 from benchmark.models.wrap import Model
 from benchmark.seeds import Draws
 
@@ -233,7 +233,7 @@ def test_the_page_lists_every_class_with_its_direction_and_needs():
 def test_a_sample_that_a_class_cannot_do_is_nan_alone():
     """A class that raises for one sample (a constant map of a randomised copy), and one that raises for all."""
     from benchmark.errors import AssayError
-    from benchmark.metrics._quantus_calls import _each
+    from benchmark.metrics.quantus.calls import _each
 
     def call(rows):
         if rows[0] == 1:

@@ -14,7 +14,7 @@ from benchmark.errors import NotApplicableError
 from benchmark.explainers.base import Explainer
 from benchmark.metrics.base import metrics
 from benchmark.metrics.functional import mprt
-from benchmark.metrics.functional._layers import randomised
+from benchmark.metrics.functional.layers import randomised
 from benchmark.models.wrap import Model
 
 CASCADE = ["mprt", "smooth-mprt"]

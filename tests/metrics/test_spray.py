@@ -9,9 +9,9 @@ from torch import nn
 
 from benchmark.errors import UsageError
 from benchmark.intervals import auc_interval as auc
-from benchmark.metrics._spray import analyse, by_size, pooled, suspicion
-from benchmark.metrics._spray_picture import by_suspicion, draw, of_class
 from benchmark.metrics.base import metrics
+from benchmark.metrics.spray.clusters import analyse, by_size, pooled, suspicion
+from benchmark.metrics.spray.picture import by_suspicion, draw, of_class
 from benchmark.models.wrap import Model
 
 

@@ -10,7 +10,7 @@ import torch
 from benchmark import load_entry
 from benchmark.data.base import Grid, datasets
 from benchmark.explainers.base import explainers
-from benchmark.metrics._spray import analyse, pooled
+from benchmark.metrics.spray.clusters import analyse, pooled
 from benchmark.models.build import build_network, wrap
 from benchmark.models.recipe import TrainingData, fit
 from benchmark.seeds import Draws, derive, global_seed

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.attacks._regions import region_mask
+from benchmark.attacks.shortcuts.masks import region_mask
 from benchmark.models.build import build_model
 from benchmark.models.entries import load_entry
 from benchmark.models.recipe import TrainingData, judge

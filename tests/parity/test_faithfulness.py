@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from benchmark.metrics.functional import faithfulness as ours
-from benchmark.metrics.functional._imputation import imputed
-from benchmark.metrics.functional._perturbing import reference
+from benchmark.metrics.functional.imputation import imputed
+from benchmark.metrics.functional.perturbation import reference
 from tests.parity.conftest import ATOL, FLOAT32, QUIET, Case, make_case, network, quantus, theirs
 
 

@@ -14,8 +14,8 @@ from skimage.metrics import structural_similarity
 from torch import nn
 
 from benchmark.metrics.functional import efficient_mprt, histogram_entropy, mprt, random_logit, smooth_mprt
-from benchmark.metrics.functional._layers import randomised
-from benchmark.metrics.functional._similarity import ranks, ssim
+from benchmark.metrics.functional.layers import randomised
+from benchmark.metrics.functional.row_similarity import ranks, ssim
 from benchmark.seeds import Draws, derive
 from tests.parity.conftest import ATOL, FLOAT32, QUIET, Case, make_case, quantus, theirs
 from tests.parity.test_robustness import explained, for_quantus, gradient, ours

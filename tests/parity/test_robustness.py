@@ -17,7 +17,7 @@ from benchmark.metrics.functional import (
     relative_output_stability,
     relative_representation_stability,
 )
-from benchmark.metrics.functional._common import per_sample_max
+from benchmark.metrics.functional.common import per_sample_max
 from benchmark.seeds import Draws
 from tests.parity.conftest import ATOL, FLOAT32, QUIET, Case, make_case, network, quantus, theirs
 

@@ -141,7 +141,7 @@ def test_the_label_of_pneumonia_cnn_pool(made):
 
 
 def test_structural_words_say_what_the_families_do():
-    from benchmark.attacks._families import FAMILIES
+    from benchmark.attacks.structural.families import FAMILIES
 
     end = {"rotation-translation": lambda h, low: [h[0], 100 * h[1]], "scale": lambda h, low: [h[0]]}
     end |= {"shear": lambda h, low: [h[0]], "brightness": lambda h, low: [100 * h[0]], "fog": lambda h, low: [h[0]]}

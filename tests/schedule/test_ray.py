@@ -22,8 +22,8 @@ import pytest
 import benchmark
 from benchmark.errors import EntryError, StoreError, UsageError
 from benchmark.registry import include
-from benchmark.schedule._ray_actor import load_shipped
 from benchmark.schedule.cluster import import_ray, slots_of, software, unlike
+from benchmark.schedule.ray_actor import load_shipped
 from benchmark.schedule.request import Options, planned_entries, resolve
 from benchmark.schedule.run import execute_plan, prepare
 from benchmark.schedule.shipping import INLINE, Packer, Unpacker
@@ -342,7 +342,7 @@ def test_wrong_requests(here, cluster):
 
 def test_a_cell_whose_data_are_not_on_the_node_fails_with_that_reason(here):
     from benchmark.errors import DataError
-    from benchmark.schedule._ray_actor import NodeContext
+    from benchmark.schedule.ray_actor import NodeContext
 
     spec = resolve("both", Options())
     cell = prepare(spec, planned_entries(spec, Options(), Watcher()), Options()).board.cells[0]

@@ -7,7 +7,7 @@ import torch
 from scipy.stats import rankdata, spearmanr
 
 import benchmark
-from benchmark.metrics.functional._similarity import ranks
+from benchmark.metrics.functional.row_similarity import ranks
 from benchmark.schedule.board import Board
 from benchmark.schedule.similarity import correlations
 from benchmark.spec.cell import Cell

@@ -26,7 +26,7 @@ from torch import nn
 
 from benchmark.explainers.base import Explainer, explainers
 from benchmark.metrics.base import Explained, metrics
-from benchmark.metrics.functional._layers import randomised
+from benchmark.metrics.functional.layers import randomised
 from benchmark.models.wrap import Model
 from benchmark.seeds import Draws, global_seed
 

@@ -12,16 +12,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.attacks._details_report import choose as choose_details
-from benchmark.attacks._details_report import extras as details
-from benchmark.attacks._panels import Sheet, percent, window
+from benchmark.drawing.panels import Sheet, percent, window
 from benchmark.mri.arrays import magnitude
+from benchmark.mri.attacks.details_tables import choose as choose_details
+from benchmark.mri.attacks.details_tables import extras as details
 from benchmark.mri.masks import MaskSpec, make_mask, mask_digest
+from benchmark.mri.report.worst import _by_median, _Kept, choose
 from benchmark.report.extras import TaskView, extras
 from benchmark.report.results import Results
 from benchmark.report.write import write_report
 from benchmark.store.folder import Store
-from benchmark.tasks._reconstruction_worst import _by_median, _Kept, choose
 from tests.conftest import Workplace
 from tests.test_architecture import watched
 

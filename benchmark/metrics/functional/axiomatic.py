@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from benchmark.metrics.functional._again import Explain, blocks, explain_all, norms
-from benchmark.metrics.functional._common import Network, only, per_sample_max, rows_per_pass, spans, usable
-from benchmark.metrics.functional._shift import compensated
+from benchmark.metrics.functional.again import Explain, blocks, explain_all, norms
+from benchmark.metrics.functional.common import Network, only, per_sample_max, rows_per_pass, spans, usable
+from benchmark.metrics.functional.shift import compensated
 
 
 def completeness_residual(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from benchmark.metrics.functional._common import only, per_sample_max, usable
+from benchmark.metrics.functional.common import only, per_sample_max, usable
 
 __all__ = ["complexity", "effective_complexity", "sparseness"]
 

@@ -9,7 +9,7 @@ has no order: NaN.
 
 from __future__ import annotations
 
-from benchmark.metrics.functional._flipping import (
+from benchmark.metrics.functional.flipping import (
     faithfulness_correlation,
     faithfulness_estimate,
     monotonicity_correlation,
@@ -17,14 +17,14 @@ from benchmark.metrics.functional._flipping import (
     pixel_flipping_curve,
     sensitivity_n,
 )
-from benchmark.metrics.functional._perturbing import random_corners, random_subsets, squares
-from benchmark.metrics.functional._regions import (
+from benchmark.metrics.functional.perturbation import random_corners, random_subsets, squares
+from benchmark.metrics.functional.regions import (
     infidelity,
     region_perturbation,
     region_perturbation_curve,
     selectivity,
 )
-from benchmark.metrics.functional._road import road, road_curve
+from benchmark.metrics.functional.road import road, road_curve
 
 __all__ = [
     "faithfulness_correlation",

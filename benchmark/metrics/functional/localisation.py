@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import torch
 
-from benchmark.metrics.functional._common import only, usable
-from benchmark.metrics.functional._perturbing import ranks
-from benchmark.metrics.functional._similarity import ranks as midranks
+from benchmark.metrics.functional.common import only, usable
+from benchmark.metrics.functional.perturbation import ranks
+from benchmark.metrics.functional.row_similarity import ranks as midranks
 
 __all__ = [
     "artefact_mass_ratio",

@@ -1,6 +1,6 @@
 """Randomisation: does the attribution notice that the model's weights, or the class, are others?
 
-Models are randomised on a copy (:func:`benchmark.metrics.functional._layers.randomised`): the original and global
+Models are randomised on a copy (:func:`benchmark.metrics.functional.layers.randomised`): the original and global
 random state are not touched, and the random weights depend on ``seed`` alone, so that they are the same for every
 sample, explainer, batch and device. Attributions count with their signs.
 """
@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from benchmark.errors import NotApplicableError
-from benchmark.metrics.functional._again import Explain, Noise, blocks, explain_all, explain_copies, noisy_copies
-from benchmark.metrics.functional._common import only, usable
-from benchmark.metrics.functional._layers import randomised
-from benchmark.metrics.functional._similarity import Similarity, similar_to
+from benchmark.metrics.functional.again import Explain, Noise, blocks, explain_all, explain_copies, noisy_copies
+from benchmark.metrics.functional.common import only, usable
+from benchmark.metrics.functional.layers import randomised
+from benchmark.metrics.functional.row_similarity import Similarity, similar_to
 from benchmark.seeds import Draws, derive
 
 
@@ -42,7 +42,7 @@ def mprt(
     left out; NaN where none is left, and for all-zero or non-finite attributions.
 
     Args:
-        explain: see :data:`benchmark.metrics.functional._again.Explain`; it is given randomised copies of ``model``.
+        explain: see :data:`benchmark.metrics.functional.again.Explain`; it is given randomised copies of ``model``.
         inputs, targets, attributions: (N, C, H, W), (N,), (N, C, H, W).
         similarity: ``"spearman"`` over all elements, or ``"ssim"`` of maps divided by their largest magnitude.
         order: ``"top_down"`` (from the output, the paper's) or ``"bottom_up"``.

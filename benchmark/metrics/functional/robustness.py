@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmark.metrics.functional._again import (
+from benchmark.metrics.functional.again import (
     Copies,
     Explain,
     assembled,
@@ -23,8 +23,8 @@ from benchmark.metrics.functional._again import (
     seen,
     uniform,
 )
-from benchmark.metrics.functional._common import Network, only, per_sample_max, usable
-from benchmark.metrics.functional._relative import (
+from benchmark.metrics.functional.common import Network, only, per_sample_max, usable
+from benchmark.metrics.functional.relative import (
     relative_input_stability,
     relative_output_stability,
     relative_representation_stability,
@@ -49,7 +49,7 @@ def max_sensitivity(
     cancels.
 
     Args:
-        explain: see :data:`benchmark.metrics.functional._again.Explain`.
+        explain: see :data:`benchmark.metrics.functional.again.Explain`.
         model: what ``explain`` explains.
         inputs: (N, C, H, W).
         targets: (N,) int64.

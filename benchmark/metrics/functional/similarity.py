@@ -9,8 +9,8 @@ from math import ceil
 
 import torch
 
-from benchmark.metrics.functional._common import only, pearson, per_sample_max, usable
-from benchmark.metrics.functional._similarity import ranks, ssim
+from benchmark.metrics.functional.common import only, pearson, per_sample_max, usable
+from benchmark.metrics.functional.row_similarity import ranks, ssim
 
 __all__ = ["spearman", "structural_similarity", "top_k_overlap"]
 

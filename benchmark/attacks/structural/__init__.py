@@ -1,0 +1,5 @@
+"""Structural perturbations: geometry, light, blur, compression, weather, occlusion."""
+
+from benchmark.attacks.structural.structural import Structural
+
+__all__ = ["Structural"]

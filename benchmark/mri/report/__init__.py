@@ -1,0 +1,1 @@
+"""Tables and pictures of reconstructions. No torch: images come from what the cells kept."""

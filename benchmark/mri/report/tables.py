@@ -1,0 +1,20 @@
+"""Tables and pictures of reconstructions. Needs no torch: images come from what the cells kept."""
+
+from __future__ import annotations
+
+from benchmark.attacks.base import Extras
+from benchmark.mri.masks import MaskSpec
+from benchmark.mri.report.curves import curves
+from benchmark.mri.report.masks import masks
+from benchmark.mri.report.worst import worst_cases
+from benchmark.tasks.base import TaskResults
+
+
+def extras(mask: MaskSpec, against: str, results: TaskResults) -> Extras:
+    """Everything that the task adds to a report."""
+    found = Extras()
+    if results.eps:
+        curves(against, results, found)
+        worst_cases(against, results, found)
+    masks(mask, results, found)
+    return found
