@@ -116,8 +116,8 @@ def evaluate(
 
     Args:
         module: takes float32 (N, C, H, W) in [0, 1] on the suite's grid (after ``mean`` and ``std``), returns logits
-            (N, K), or one logit (N, 1) with ``one_logit``. For a suite of reconstruction it is called
-            ``module(y, physics)``, as in deepinv, and returns images (N, 2, H, W). It is copied and left as it was.
+            (N, K), or one logit (N, 1) with ``one_logit``. Of another task: as its networks are called
+            (:meth:`benchmark.tasks.base.Task.wrap`). It is copied and left as it was.
         suite: name, or path of a suite.toml.
         name: the row's name (default: the class's, in lower case).
         mean, std: per channel, applied inside.
@@ -136,6 +136,7 @@ def evaluate(
         DataError: the suite's data are missing.
     """
     from benchmark.models.given import take
+    from benchmark.models.kinds import networks_of
     from benchmark.schedule.numerics import default_numerics
 
     name = name or type(module).__name__.lower()
@@ -144,8 +145,7 @@ def evaluate(
     except ValueError as error:
         raise UsageError(f"name {name!r}: {error}") from None
     task = load_suite(suite).task
-    image = not tasks.lookup(task)[0].images
-    if image and (len(mean) or len(std) or one_logit or gradcam_layer):
+    if not networks_of(task).preprocessed and (len(mean) or len(std) or one_logit or gradcam_layer):
         raise UsageError(f"suite {suite!r}, task {task!r}: mean, std, one_logit and gradcam_layer are a classifier's")
     chosen = _options({"models": (name,), **options})
     spec, watcher = resolve(suite, chosen), watcher or Speaker()
@@ -160,7 +160,6 @@ def evaluate(
             first_samples(spec, data),
             name=name,
             task=task,
-            image=image,
             settings=settings,
             classes=classes,
             data_classes=data.index(spec.dataset.split).classes,

@@ -125,6 +125,8 @@ class Family(Plugin):
         return False
 
 
+_registries: dict[str, Registry[Any]] = {}
+_HOMES = {"task": "benchmark.tasks.base"}
 P = TypeVar("P", bound=Plugin)
 C = TypeVar("C", bound=type[Plugin])
 
@@ -141,6 +143,7 @@ class Registry(Generic[P]):
         self.kind, self.package = kind, package
         self._classes: dict[str, type[P]] = {}
         self._loaded = False
+        _registries[kind] = self
 
     def register(self, name: str) -> Callable[[C], C]:
         """Class decorator: make the class known under ``name`` (a family: under its prefix)."""
@@ -213,6 +216,13 @@ class Registry(Generic[P]):
             return cls(**given)
         except ValidationError as error:
             raise SpecError(explain_validation(error, f"{where or self.kind + ' ' + name}", cls)) from None
+
+
+def registry_of(kind: str) -> Registry[Any]:
+    """The registry of a kind of plugin, such as ``"task"``: how a lower floor asks a plugin that a name stands for."""
+    if kind not in _registries:
+        importlib.import_module(_HOMES[kind])
+    return _registries[kind]
 
 
 def explain_validation(error: ValidationError, where: str, cls: type[BaseModel]) -> str:
@@ -328,4 +338,5 @@ __all__ = [
     "included_files",
     "library_version",
     "near_key",
+    "registry_of",
 ]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from benchmark.data.base import Batch
-    from benchmark.models.check import Result
     from benchmark.models.entries import Entry
+    from benchmark.models.kinds import Result
     from benchmark.spec.suite import DatasetSpec
 
 PATIENCE = 5.0  # seconds before a check says in a log what it is at
@@ -38,9 +38,10 @@ def check(
     """Load a model entry and say what is wrong with it; exit code 1 where something is."""
     from benchmark.cli.console import table_console
     from benchmark.errors import EntryError
-    from benchmark.models.check import Effort, Result, check_entry
+    from benchmark.models.check import Effort, check_entry
     from benchmark.models.entries import load_entry
-    from benchmark.models.weights import ensure_weights
+    from benchmark.models.kinds import Result
+    from benchmark.models.obtain import ensure_weights
     from benchmark.registry import include as include_files
     from benchmark.spec.suites import parse_pairs
 
@@ -134,7 +135,7 @@ def labelled(entry: Entry, suite: str, where: Mapping[str, Path], samples: int) 
         index = dataset.index(spec.split)
         ids = sorted(index.ids, key=lambda name: derive("check", name))[:samples]
         size = spec.size
-        if size is None and (spec.use == "folder" or entry.spec.output == "image"):
+        if size is None and (spec.use == "folder" or task.needs_size):
             size = (entry.spec.input_shape[1], entry.spec.input_shape[2])
         grid = Grid.of(spec).model_copy(update={"size": size})
         batch = task.present(dataset.load(spec.split, ids, grid))

@@ -42,7 +42,7 @@ def _entry(name: str, extra: list[Path], data: list[str], only: list[str]) -> in
     from benchmark.meta.networks import findings
     from benchmark.models.build import build_model
     from benchmark.models.entries import load_entry
-    from benchmark.models.weights import ensure_weights
+    from benchmark.models.obtain import ensure_weights
     from benchmark.spec.suites import parse_pairs
 
     for use in only:

@@ -62,7 +62,8 @@ def _measure(only: list[str], perturbations: int, draws: int, samples: int, work
     from benchmark.errors import UnknownNameError
     from benchmark.meta.measure import TRUTH, Effort, measurable
     from benchmark.meta.measure import measure as run
-    from benchmark.meta.verdicts import TABLE, make_table, updated, verdicts
+    from benchmark.meta.table import make_table, updated
+    from benchmark.meta.verdicts import TABLE, verdicts
     from benchmark.store.atomic import write_atomic
 
     known = measurable()

@@ -9,8 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-_SUITES = {"digits": "digits", "phantoms": "mri"}
-
 
 def new(
     name: Annotated[str, typer.Argument(help="The entry's name: a-z, 0-9, _ and -.")],
@@ -21,18 +19,21 @@ def new(
     kwargs: Annotated[list[str], typer.Option(help="Argument of the factory, KEY=VALUE (may be repeated).")] = [],  # noqa: B006
     classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 10,
     input_shape: Annotated[str, typer.Option(help="C,H,W that the network takes (1,8,8; with --from 3,32,32).")] = "",
-    task: Annotated[str, typer.Option(help="classification, or reconstruction (k-space to image).")] = "classification",
-    dataset: Annotated[str, typer.Option(help="Dataset it is made for (digits; for images phantoms).")] = "",
+    task: Annotated[str, typer.Option(help="What is asked of it: the name of a task.")] = "classification",
+    dataset: Annotated[str, typer.Option(help="Dataset it is made for (default: the task's usual one).")] = "",
     into: Annotated[Path, typer.Option(help="Folder in which the entry's folder is made.")] = Path("baselines"),
 ) -> None:
     """Make a model entry that runs at once; its network is untrained until you give it weights."""
     from rich.console import Console
 
-    from benchmark.models.template import Draft, create
+    from benchmark.models.kinds import Draft, networks_of
+    from benchmark.models.template import create
 
-    image = task == "reconstruction"
-    dataset = dataset or ("phantoms" if image else "digits")
-    shape = parse_shape(input_shape or ("2,32,32" if image else "3,32,32" if factory else "1,8,8"))
+    networks = networks_of(task)
+    suite = networks.suite if dataset in ("", networks.dataset) else "SUITE"
+    dataset = dataset or networks.dataset
+    usual = networks.factory_shape if factory else networks.shape
+    shape = parse_shape(input_shape) if input_shape else usual
     entry = create(Draft(name, factory, parse_kwargs(kwargs), classes, shape, dataset, task), into)
     shipped = into == Path("baselines")
     where = "" if shipped else f" --entries {into}"
@@ -40,7 +41,7 @@ def new(
         f"made {entry.folder}",
         "it is untrained: its random weights are seeded, the same everywhere (see entry.toml for weights of your own)",
         f"next: assay check {name}{where}",
-        f"      assay run {_SUITES.get(dataset, 'SUITE')} --models {name}{where}",
+        f"      assay run {suite} --models {name}{where}",
     ]
     console = Console(soft_wrap=True)
     for line in lines:

@@ -13,7 +13,7 @@ from benchmark.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from benchmark.data.base import Grid
+    from benchmark.data.samples import Grid
 
 Fit = Literal["squeeze", "crop", "pad"]
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow's "L"

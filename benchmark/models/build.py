@@ -21,11 +21,11 @@ from torch import nn
 from benchmark.errors import AssayError, EntryError
 from benchmark.files import reading
 from benchmark.models.entries import Entry
+from benchmark.models.kinds import task_of
 from benchmark.models.weights import check_is_weights, check_sha256
-from benchmark.models.wrap import Model, Reconstructor, in_float32
+from benchmark.models.wrap import Model, in_float32
 from benchmark.registry import digest, near_key
 from benchmark.seeds import global_seed
-from benchmark.spec.entry import EntrySpec
 
 INITIAL_SEED = 20260101  # untrained networks are then the same on every machine and in every process
 
@@ -48,28 +48,12 @@ def build_model(entry: Entry, device: str = "cpu") -> Model:
 
 
 def wrap(entry: Entry, network: nn.Module) -> Model:
-    """The network behind the entry's preprocessing."""
+    """The network as its task wraps it, in float32."""
     spec = entry.spec
     network, words = in_float32(network, cast=spec.cast)
-    model = _wrapped(spec, network)
+    model: Model = task_of(spec.task).wrap(network, spec)
     model.precision = words
     return model
-
-
-def _wrapped(spec: EntrySpec, network: nn.Module) -> Model:
-    if spec.output == "image":
-        return Reconstructor(network)
-    image = len(spec.input_shape) == 3
-    return Model(
-        network,
-        input_shape=spec.input_shape if image else None,
-        mean=spec.preprocessing.mean,
-        std=spec.preprocessing.std,
-        grey=spec.preprocessing.grey,
-        one_logit=spec.output == "logit1",
-        gradcam_layer=spec.gradcam_layer,
-        gradcam_layout=spec.gradcam_layout,
-    )
 
 
 def build_network(entry: Entry, seed: int = INITIAL_SEED) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,30 +16,12 @@ from benchmark.errors import AssayError
 from benchmark.files import file_sha256
 from benchmark.models.build import build_model, last_line
 from benchmark.models.entries import Entry
-from benchmark.models.template import sample_inputs
+from benchmark.models.kinds import Result, Trial, networks_of
 from benchmark.models.tried import above, best_of, predictions, right_in_order, right_with_usual, usual_orders
 from benchmark.models.watch import as_written
-from benchmark.models.wrap import Model, Reconstructor
+from benchmark.models.wrap import Model
 
-Status = Literal["ok", "note", "fail", "skip"]
 NOISE = 1e-4  # differences up to this share of the largest logit are rounding: batch shapes change the order of sums
-
-
-@dataclass(frozen=True)
-class Result:
-    """One line of the check.
-
-    Attributes:
-        name: what was looked at.
-        status: ``"ok"``, ``"note"`` (worth a look), ``"fail"``, or ``"skip"`` (could not be looked at).
-        found: what was found.
-        todo: what to do, where something is to be done.
-    """
-
-    name: str
-    status: Status
-    found: str
-    todo: str = ""
 
 
 def check_entry(
@@ -96,10 +78,9 @@ def check_model(
     Args and returns: see :func:`check_entry`.
     """
     results: list[Result] = []
-    effort = effort or Effort()
-    inputs = torch.from_numpy(batch.inputs) if batch is not None else sample_inputs(entry, 32)
+    effort, networks = effort or Effort(), networks_of(entry.spec.task)
+    inputs = torch.from_numpy(batch.inputs) if batch is not None else networks.example(entry.spec, 32)
     inputs = inputs.to(device)
-    image = entry.spec.output == "image"
     if (few := effort.affordable(model, inputs)) < len(inputs):
         found = f"{few} of {len(inputs)} samples are tried: {effort.cost:.2g} s a forward of one"
         results.append(Result("samples", "note", found, f"all would take more than {effort.budget:g} s: --budget"))
@@ -107,8 +88,7 @@ def check_model(
         batch = batch and Batch(batch.ids[:few], batch.inputs[:few], batch.labels[:few])
     try:
         with torch.no_grad():
-            output = model(inputs) if image else model.core(model.prepared(inputs))
-            raw = output if image else model.network(model.prepared(inputs))
+            output, raw = networks.call(model, inputs)
     except Exception as error:
         todo = "correct input_shape and preprocessing, or the network's forward"
         return [*results, Result("output", "fail", f"the network raised {last_line(error)}", todo)]
@@ -116,20 +96,14 @@ def check_model(
     results.append(shape)
     if shape.status == "fail":
         return results
+    trial = Trial(entry, model, inputs, raw, batch, classes, chance)
     for what, check in (
-        ("logits", lambda: check_logits(entry, raw)),
+        *networks.first_questions(trial),
         ("eval mode", lambda: check_eval(model)),
         ("the same twice", lambda: check_repeats(model, inputs, output)),
         ("any batch", lambda: check_batches(model, inputs, output)),
         ("the input gradient", lambda: check_gradient(model, inputs)),
-        *(
-            [("error", lambda: check_error(model, inputs, batch))]
-            if image
-            else [
-                ("preprocessing", lambda: check_accuracy(entry, model, inputs, batch, chance)),
-                ("the order of classes", lambda: check_order(entry, model, inputs, batch, classes, chance)),
-            ]
-        ),
+        *networks.last_questions(trial),
         ("cost", lambda: check_cost(model, inputs)),
     ):
         effort.said(what, len(inputs))
@@ -197,7 +171,7 @@ def check_weights(entry: Entry) -> Result:
 
 
 def check_shape(entry: Entry, raw: Any, count: int) -> Result:
-    """Shape (N, classes) (or one logit), finite."""
+    """The shape that the task wants, finite."""
     spec, name = entry.spec, "output"
     if not isinstance(raw, torch.Tensor):
         return Result(name, "fail", f"a {type(raw).__name__}, not a tensor", "return the logits alone from forward")
@@ -205,26 +179,18 @@ def check_shape(entry: Entry, raw: Any, count: int) -> Result:
     if not torch.isfinite(raw).all():
         share = 1 - float(torch.isfinite(raw).float().mean())
         return Result(name, "fail", f"{share:.0%} of the outputs are NaN or infinite", "check weights, mean and std")
-    image = spec.output == "image"
-    if image and (len(got) != 4 or got[:2] != (count, 2)):
-        todo = "return real and imaginary part of an image for each measurement"
-        return Result(name, "fail", f"shape {got}, expected ({count}, 2, H, W)", todo)
-    if image or not spec.class_count:
+    misshapen = networks_of(spec.task).misshapen(spec, got, count)
+    if misshapen is None:
         return Result(name, "ok", f"shape {got}, finite")
-    expected = [(count,), (count, 1)] if spec.output == "logit1" else [(count, spec.class_count)]
-    if got in expected:
-        return Result(name, "ok", f"shape {got}, finite")
-    todo = f"set classes = {got[1]}, or build the network with {spec.class_count} outputs" if len(got) == 2 else ""
-    if got in [(count,), (count, 1)]:
-        todo = 'set output = "logit1" for one logit of class 1'
-    return Result(name, "fail", f"shape {got}, expected {' or '.join(map(str, expected))}", todo)
+    expected, todo = misshapen
+    return Result(name, "fail", f"shape {got}, expected {expected}", todo)
 
 
 def check_logits(entry: Entry, raw: torch.Tensor) -> Result:
     """Logits, not probabilities: gradients of a saturated softmax vanish and attacks fail without an error."""
     name, low, high = "logits", float(raw.min()), float(raw.max())
     todo = "return what goes into the softmax or sigmoid: attacks need gradients that do not saturate"
-    if entry.spec.output == "image" or not entry.spec.class_count:
+    if not entry.spec.class_count:
         return Result(name, "skip", "not a classifier")
     if low >= 0 and high <= 1:
         if entry.spec.output == "logit1":
@@ -281,7 +247,7 @@ def check_batches(model: Model, inputs: torch.Tensor, output: torch.Tensor) -> R
 def check_gradient(model: Model, inputs: torch.Tensor) -> Result:
     """The gradient of the top logit at the input is there, finite and not zero."""
     name, x = "input gradient", inputs.clone().requires_grad_(True)
-    logits = differentiable(model, inputs)(x)
+    logits = model.surrogate(inputs)(x)
     if not logits.requires_grad:
         todo = (
             "nothing in forward may detach, leave torch or run under no_grad: gradient attacks and explainers need it"
@@ -296,31 +262,6 @@ def check_gradient(model: Model, inputs: torch.Tensor) -> Result:
         todo = "rounding, thresholds or saturation hide the gradient: white-box attacks then look weaker than they are"
         return Result(name, "fail" if zero > 0.5 else "note", f"exactly zero for {zero:.0%} of the samples", todo)
     return Result(name, "ok", f"median largest element {float(gradient.flatten(1).abs().amax(1).median()):.2g}")
-
-
-def differentiable(model: Model, inputs: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What attacks differentiate: the model; of a method that iterates, iterations from its solution."""
-    return model.surrogate(inputs) if isinstance(model, Reconstructor) else model
-
-
-def check_error(model: Model, inputs: torch.Tensor, batch: Batch | None) -> Result:
-    """Error against the truth, beside that of the zero-filled image."""
-    from benchmark.mri.measurement import unpack
-    from benchmark.mri.quality import psnr, relative_error
-
-    name = "error"
-    if batch is None:
-        return Result(name, "skip", "no images: error not judged", "name data: --suite mri")
-    truth = torch.from_numpy(np.asarray(batch.labels)).to(inputs.device)
-    measured = unpack(inputs)
-    with torch.no_grad():
-        own, plain = model(inputs), measured.physics().A_adjoint(measured.y)
-    ours, theirs = (float(relative_error(image, truth).mean()) for image in (own, plain))
-    found = f"relative error {ours:.3f}, PSNR {float(psnr(own, truth).mean()):.1f} dB; zero-filled {theirs:.3f}"
-    if ours > theirs:
-        todo = "fine for an untrained network; else check weights, scale (images have max 1) and centring of the FFT"
-        return Result(name, "note", found, todo)
-    return Result(name, "ok", found)
 
 
 def check_accuracy(
@@ -388,7 +329,7 @@ def check_cost(model: Model, inputs: torch.Tensor) -> Result:
         for hook in hooks:
             hook.remove()
     x, start = inputs.clone().requires_grad_(True), time.perf_counter()
-    logits = differentiable(model, inputs)(x)
+    logits = model.surrogate(inputs)(x)
     synchronise(model)
     forward, start = time.perf_counter() - start, time.perf_counter()
     torch.autograd.grad(logits.sum(), x)

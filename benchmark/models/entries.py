@@ -10,14 +10,13 @@ from typing import Any
 from benchmark.code import absent, code_of, code_of_files, environment, files_in, neighbours, sha256_or_absent
 from benchmark.errors import SpecError, UnknownNameError, UsageError
 from benchmark.files import cache_folder, file_sha256
-from benchmark.mri import VERSION as MRI_VERSION
-from benchmark.registry import digest
+from benchmark.registry import digest, registry_of
 from benchmark.resources import folders
 from benchmark.spec.entry import EntrySpec
 from benchmark.spec.toml import read_toml
 
 ENTRY_FILE = "entry.toml"
-RECONSTRUCTION_RECIPE = "benchmark.mri.training:train"
+RECIPES = 1  # raise it when a recipe of ours trains otherwise: weights that are made, not shipped, are then made anew
 CURVE_FILE = "training.csv"  # beside the weights, where those lie in the entry's folder
 WORDS = ("README", "LICENCE", "LICENSE", "NOTICE", "COPYING", "CITATION")
 LABELS = {"dataset", "description", "licence", "paper", "author", "classes", "weights", "recipe", "facts"}
@@ -76,11 +75,11 @@ class Entry:
         fields = self.spec.model_dump(mode="json", exclude=LABELS)
         fields["class_count"] = self.spec.class_count
         module = self.spec.factory.partition(":")[0]
-        ours = module.partition(".")[0] == "benchmark" and not self.is_local  # MRI_VERSION stands for code of ours
+        ours = module.partition(".")[0] == "benchmark" and not self.is_local  # a version stands for code of ours
         package = "" if self.is_local or ours else code_of(module)
         parts: dict[str, Any] = {"fields": fields, "code": self.code(), "weights": self._weights(), "package": package}
-        if self.spec.output == "image":  # such networks are built from the physics and solvers here
-            parts["mri"] = MRI_VERSION
+        if versions := self.versions():
+            parts |= versions
         elif ours:  # a network that several entries share
             parts["factory"] = file_sha256(
                 Path(__file__).parents[1].joinpath(*module.split(".")[1:]).with_suffix(".py")
@@ -131,12 +130,18 @@ class Entry:
         return {"sha256": content, "key": weights.key if weights else "", "strip": weights.strip if weights else ""}
 
     def facts(self) -> dict[str, str | int | float]:
-        """What tables say of the model; the noise seen in training is what the recipe says, whatever is written."""
-        recipe, known = self.spec.recipe, dict(self.spec.facts)
-        if recipe is not None and recipe.file == RECONSTRUCTION_RECIPE:
-            jitter = float(recipe.params.get("jitter", 0.0))
-            known["trained_noise"] = f"0 to {100 * jitter:g} %" if jitter else "none"
+        """What tables say of the model; what the task reads from the entry stands before what is written."""
+        known: dict[str, str | int | float] = {**self.spec.facts, **self._task().facts(self.spec)}
         return known
+
+    def versions(self) -> dict[str, int]:
+        """Versions of the code that all networks of the task are built from (:meth:`Task.versions`)."""
+        known: dict[str, int] = self._task().versions
+        return known
+
+    def _task(self) -> Any:
+        """The task's class."""
+        return registry_of("task").lookup(self.spec.task)[0]
 
     @property
     def from_recipe(self) -> bool:
@@ -148,8 +153,7 @@ class Entry:
     def recipe_digest(self) -> str:
         """sha256 over what the recipe depends on: its settings, the network's, every .py in the folder.
 
-        An importable recipe enters with what its code consists of; code of ours, and every network of images, with
-        MRI_VERSION.
+        An importable recipe enters with what its code consists of; code of ours with a version.
         """
         recipe = self.spec.recipe
         parts = {"factory", "kwargs", "input_shape", "preprocessing", "output"}
@@ -160,12 +164,10 @@ class Entry:
         }
         if recipe is not None and recipe.is_importable:
             ours = recipe.file.partition(".")[0] == "benchmark"
-            depends["package"] = MRI_VERSION if ours else code_of(recipe.file.partition(":")[0])
+            depends["package"] = RECIPES if ours else code_of(recipe.file.partition(":")[0])
         elif recipe is not None and (self.folder / recipe.file).is_file():
             depends["imports"] = code_of_files(neighbours(self.folder / recipe.file, self.folder))
-        if self.spec.output == "image":
-            depends["mri"] = MRI_VERSION
-        return digest(depends)
+        return digest(depends | self.versions())
 
     def weights_path(self) -> Path | None:
         """Where the weights lie or will lie; None for an entry without weights.
@@ -244,6 +246,9 @@ def read_entry(folder: Path) -> Entry:
             f"{folder / ENTRY_FILE}: name = {spec.name!r}, but the folder is {folder.name!r};"
             " give both the same name, by which suites refer to the entry"
         )
+    if spec.output != "logits" and spec.output not in (known := registry_of("task").lookup(spec.task)[0].outputs):
+        expected = " or ".join(repr(name) for name in known)
+        raise SpecError(f"{folder / ENTRY_FILE}: output = {spec.output!r}: expected {expected} for task {spec.task!r}")
     return Entry(spec, folder)
 
 

@@ -14,11 +14,12 @@ from torch import nn
 from benchmark.data.base import Batch
 from benchmark.errors import EntryError
 from benchmark.models.build import last_line
-from benchmark.models.check import Effort, Result, check_model
+from benchmark.models.check import Effort, check_model
 from benchmark.models.entries import Entry
+from benchmark.models.kinds import Result, networks_of, task_of
 from benchmark.models.memory import Key, module_key
-from benchmark.models.wrap import Model, Reconstructor, in_float32
-from benchmark.spec.entry import EntrySpec
+from benchmark.models.wrap import Model, in_float32
+from benchmark.spec.entry import EntrySpec, Preprocessing
 
 LARGEST = 64  # samples that the check looks at
 SECONDS = 60.0  # that it may take
@@ -47,7 +48,6 @@ def take(
     *,
     name: str,
     task: str,
-    image: bool,
     settings: dict[str, Any],
     classes: Sequence[str] = (),
     data_classes: Sequence[str] = (),
@@ -62,7 +62,6 @@ def take(
         batch: samples of the suite, as its task presents them.
         name: of the row.
         task: the suite's.
-        image: the task reconstructs images.
         settings: ``mean``, ``std``, ``one_logit``, ``gradcam_layer`` (and ``gradcam_layout``) of :class:`Model`.
         classes: names of the module's classes, in the order of its outputs; empty: not known.
         data_classes: names of the data's classes.
@@ -76,23 +75,23 @@ def take(
     own, notes = copied(module)
     own, said = in_float32(own.to(device), cast=cast)
     notes += [f"{said} (as it is: cast=False)" if cast else said] if said else []
-    model = (Reconstructor(own) if image else Model(own, **settings)).to(device)
-    inputs = torch.tensor(batch.inputs[:LARGEST], device=device)
-    output = called(
-        model, inputs, name, "; it was cast to float32: cast=False runs it as it is" if said and cast else ""
-    )
-    if not image and output.ndim != 2:
-        raise EntryError(f"module {name!r}: it returned shape {tuple(output.shape)}, expected logits (N, K)")
     spec = EntrySpec.model_construct(  # there is no entry.toml to be validated
         name=name,
         task=task,
         input_shape=tuple(batch.inputs.shape[1:]),
-        classes=tuple(classes) or (0 if image else output.shape[1]),
         factory="",
-        output="image" if image else "logit1" if settings["one_logit"] else "logits",
+        output="logit1" if settings["one_logit"] else task_of(task).outputs[0],
+        preprocessing=Preprocessing.model_construct(mean=tuple(settings["mean"]), std=tuple(settings["std"])),
         gradcam_layer=settings["gradcam_layer"],
         gradcam_layout=settings.get("gradcam_layout", ""),
     )
+    model = task_of(task).wrap(own, spec).to(device)
+    inputs = torch.tensor(batch.inputs[:LARGEST], device=device)
+    output = called(
+        model, inputs, name, "; it was cast to float32: cast=False runs it as it is" if said and cast else ""
+    )
+    count = networks_of(task).check_rank(output, name)
+    spec = spec.model_copy(update={"classes": tuple(classes) or count, "preprocessing": Preprocessing()})
     part = Batch(batch.ids[:LARGEST], batch.inputs[:LARGEST], batch.labels[:LARGEST])
     check_count(spec, len(data_classes))
     entry, outputs = Entry(spec, Path.cwd()), match(spec)

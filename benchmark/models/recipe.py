@@ -36,7 +36,7 @@ class TrainingData:
         spec: ``[recipe.data]`` of entry.toml.
         input_shape: (C, H, W) of the entry.
         where: paths given by ``--data``, by the dataset's name.
-        output: the entry's. With ``"image"`` samples keep their own channels, as a reconstruction dataset gives them.
+        own_channels: samples keep their own channels, as the dataset gives them.
     """
 
     def __init__(
@@ -44,7 +44,8 @@ class TrainingData:
         spec: RecipeData,
         input_shape: tuple[int, ...],
         where: Mapping[str, Path] | None = None,
-        output: str = "logits",
+        *,
+        own_channels: bool = False,
     ) -> None:
         self.spec = spec
         path = (where or {}).get(spec.label, spec.path)
@@ -52,7 +53,7 @@ class TrainingData:
             raise DataError(f"the recipe trains on {spec.label!r}: say where it lies with --data {spec.label}=PATH")
         params = {**spec.params, **({"path": path} if path is not None else {})}
         self.dataset: Dataset = datasets.make(spec.use, params, "[recipe.data]")
-        channels = None if output == "image" else input_shape[0]
+        channels = None if own_channels else input_shape[0]
         self.grid = Grid.model_validate({"size": tuple(input_shape[1:]), "channels": channels})
         self._values = math.prod(input_shape)
         self._kept: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -71,8 +72,7 @@ class TrainingData:
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Inputs float32 (N, C, H, W) and labels (N,); shuffled where a generator is given.
 
-        Images to classify lie in [0, 1] and have int64 labels; samples to reconstruct are as
-        :func:`benchmark.mri.measurement.split_sample` takes them.
+        Images to classify lie in [0, 1] and have int64 labels; other samples are as their dataset gives them.
         """
         count = self.size(split)
         order = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import cast
 
 import torch
 from torch import nn
@@ -16,21 +16,11 @@ from benchmark.errors import EntryError, UsageError
 from benchmark.files import file_sha256
 from benchmark.models.build import build_network, entry_errors, find_importable, import_local, load_weights, wrap
 from benchmark.models.entries import CURVE_FILE, Entry
-from benchmark.models.recipe import Curve, Train, TrainingData, judge
+from benchmark.models.kinds import Judgement, networks_of
+from benchmark.models.recipe import Curve, Train, TrainingData
 from benchmark.models.weights import Progress
-from benchmark.models.wrap import Model
 from benchmark.seeds import derive, global_seed
 from benchmark.spec.entry import Recipe
-
-
-class Judgement(Protocol):
-    """How a model does on a split: ``Judged`` of ``benchmark.models.recipe``, or of ``benchmark.mri.training``."""
-
-    def agrees(self, other: Any) -> bool:
-        """Close enough to the other's for weights stored at half precision to take its place."""
-
-    def lines(self) -> list[str]:
-        """What ``assay train`` prints."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +64,12 @@ def train_entry(
     train = find_train(entry, recipe)
     network = build_network(entry, derive(seed, "initial"))
     model = wrap(entry, network).to(device)
-    splits = TrainingData(recipe.data, entry.spec.input_shape, data, entry.spec.output)
+    own = networks_of(entry.spec.task).own_channels
+    splits = TrainingData(recipe.data, entry.spec.input_shape, data, own_channels=own)
     say(f"{entry.name}: {splits.size(recipe.data.train)} training samples, seed {seed}, device {device}")
     with global_seed(derive(seed, "training")), entry_errors(entry, f"its recipe {recipe.file}"):
         curve = train(model, splits, seed=seed, device=device, progress=say, **recipe.params)
-    trained = judge_entry(entry, model, splits, device)
+    trained = networks_of(entry.spec.task).judge(entry, model, splits, device)
     judged = store(entry, network, path, splits, device, half=recipe.half)
     if recipe.half and not judged.agrees(trained):
         say("float16 changes the output too much: the weights are stored as float32")
@@ -93,26 +84,7 @@ def store(entry: Entry, network: nn.Module, path: Path, data: TrainingData, devi
     save(entry, network, path, half=half)
     stored = wrap(entry, build_network(entry)).to(device)
     load_weights(entry, stored.network, path, check=False)
-    return judge_entry(entry, stored, data, device)
-
-
-def judge_entry(entry: Entry, model: Model, data: TrainingData, device: str) -> Judgement:
-    """The model on the recipe's test split: predictions against labels, or images against the truth.
-
-    Raises:
-        EntryError: a recipe for images whose params name no mask.
-    """
-    if entry.spec.output != "image":
-        return judge(model, data, data.spec.test, device)
-    from benchmark.mri.training import judge as judge_images
-
-    mask = entry.spec.recipe.params.get("mask") if entry.spec.recipe else None
-    if mask is None:
-        raise EntryError(
-            f"entry {entry.name!r}: its recipe names no mask to judge images by; write one under [recipe.params],"
-            ' such as mask = { kind = "vd2d", fraction = 0.54 }'
-        )
-    return judge_images(model, data, data.spec.test, mask, device)
+    return networks_of(entry.spec.task).judge(entry, stored, data, device)
 
 
 def write_curve(path: Path, curve: Curve) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,8 +20,6 @@ from benchmark.seeds import Draws, derive
 if TYPE_CHECKING:
     from benchmark.attacks.base import Attack, Perturbed
     from benchmark.models.wrap import Model
-    from benchmark.mri.task import Reconstruction
-    from benchmark.spec.entry import EntrySpec
 
 Columns = dict[str, NDArray[Any]]
 SAME = 1e-5  # share of ||y|| by which A(x + r), computed again, may differ from what an attack returned
@@ -87,12 +86,12 @@ def magnitude(image: torch.Tensor) -> torch.Tensor:
     return image.detach().double().square().sum(1, keepdim=True).sqrt()
 
 
-def clean(task: Reconstruction, model: Model, batch: Batch, spec: EntrySpec | None) -> Columns:
-    """Clean columns of packed measurements; see :meth:`Reconstruction.clean`."""
+def clean(model: Model, batch: Batch, check: Callable[[torch.Tensor], None]) -> Columns:
+    """Clean columns of packed measurements, of outputs that pass ``check``."""
     inputs = torch.as_tensor(batch.inputs, device=model.device)
     truth = torch.as_tensor(batch.labels, device=model.device)
     output = reconstruct(model, inputs)
-    task.check_output(output, spec, len(batch))
+    check(output)
     measured = unpack(inputs)
     found = quality(output, truth)
     return {
@@ -107,7 +106,6 @@ def clean(task: Reconstruction, model: Model, batch: Batch, spec: EntrySpec | No
 
 
 def verify(
-    task: Reconstruction,
     model: Model,
     inputs: torch.Tensor,
     truth: torch.Tensor,
@@ -115,8 +113,10 @@ def verify(
     attack: Attack,
     eps: float | None,
     generator: Draws,
+    *,
+    draws: int,
 ) -> Columns:
-    """Columns of perturbed measurements; see :meth:`Reconstruction.verify`."""
+    """Columns of perturbed measurements; ``draws`` noise vectors stand behind ``amp_noise``."""
     base = inputs if perturbed.reference is None else perturbed.reference
     change = perturbed.params.get("change")
     moved = None if change is None else torch.as_tensor(change, device=inputs.device, dtype=inputs.dtype)
@@ -128,7 +128,7 @@ def verify(
         same_mask = bool(torch.equal(before.mask, after.mask))
         e = after.y - before.y if same_mask else torch.zeros_like(before.y)
         size = length(moved) if in_image and moved is not None else length(e)
-        noise = _noise(model, before, y_out, size, generator, task.draws) if same_mask else None
+        noise = _noise(model, before, y_out, size, generator, draws) if same_mask else None
         bare = reconstruct(model, inputs) if perturbed.reference is not None else y_out
     asked = truth + moved if moved is not None and (in_image or perturbed.reference is not None) else truth
     lost = ~torch.isfinite(out).flatten(1).all(1).cpu().numpy()

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from benchmark.attacks.base import Extras, Values
 from benchmark.errors import EntryError, SpecError
+from benchmark.mri import VERSION
 from benchmark.mri.masks import MaskSpec
 from benchmark.tasks.base import Column, Rows, Score, Task, TaskResults, tasks
 
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
     from benchmark.attacks.base import Attack, Perturbed
     from benchmark.data.base import Batch, Grid
     from benchmark.models.wrap import Model
+    from benchmark.mri.entries import Reconstructors
     from benchmark.seeds import Draws
     from benchmark.spec.entry import EntrySpec
+
+
+RECIPE = "benchmark.mri.training:train"
 
 
 @tasks.register("reconstruction")
@@ -52,12 +57,30 @@ class Reconstruction(Task):
     images: ClassVar[bool] = False
     verdicts: ClassVar[bool] = False
     headline: ClassVar[str] = "amp_ratio"
+    outputs: ClassVar[tuple[str, ...]] = ("image",)
+    needs_size: ClassVar[bool] = True
+    versions: ClassVar[dict[str, int]] = {"mri": VERSION}
 
     mask: MaskSpec = MaskSpec(kind="vd2d", fraction=0.54)
     noise: float = Field(default=0.0, ge=0, lt=1)
     noise_seed: int = 0
     draws: int = Field(default=4, ge=1)
     against: str = "tv"
+
+    @classmethod
+    def networks(cls) -> Reconstructors:
+        """See :meth:`Task.networks`."""
+        from benchmark.mri.entries import Reconstructors
+
+        return Reconstructors()
+
+    @classmethod
+    def facts(cls, spec: EntrySpec) -> dict[str, str | int | float]:
+        """The noise seen in training, as the recipe says."""
+        if spec.recipe is None or spec.recipe.file != RECIPE:
+            return {}
+        jitter = float(spec.recipe.params.get("jitter", 0.0))
+        return {"trained_noise": f"0 to {100 * jitter:g} %" if jitter else "none"}
 
     def check_grid(self, grid: Grid) -> None:
         """A size is needed: masks are made for it."""
@@ -73,7 +96,7 @@ class Reconstruction(Task):
     @contextmanager
     def told(self, model: Model, attack: Attack | None, eps: float | None) -> Iterator[None]:
         """An oracle knows the noise level, and of an attack on the measurement its budget."""
-        from benchmark.models.wrap import Reconstructor
+        from benchmark.mri.reconstructor import Reconstructor
 
         if not isinstance(model, Reconstructor):
             raise EntryError("task 'reconstruction' needs a network of images: set output = \"image\" in entry.toml")
@@ -102,7 +125,7 @@ class Reconstruction(Task):
         """
         from benchmark.mri.judge import clean
 
-        return clean(self, model, batch, spec)
+        return clean(model, batch, lambda output: self.check_output(output, spec, len(batch)))
 
     def targets(self, clean_rows: Rows) -> NDArray[np.int64]:
         """An image has no class; explainers do not apply."""
@@ -130,7 +153,7 @@ class Reconstruction(Task):
         from benchmark.mri.judge import verify
 
         assert generator is not None, "the judge draws noise"
-        return verify(self, model, inputs, labels, perturbed, attack, eps, generator)
+        return verify(model, inputs, labels, perturbed, attack, eps, generator, draws=self.draws)
 
     def columns(self, classes: Sequence[str]) -> tuple[Column, ...]:
         """Means over images of the clean columns."""

@@ -172,7 +172,7 @@ def judge(model: Model, data: TrainingData, split: str, mask: Mapping[str, Any],
     """Errors of a split's noiseless measurements at one mask, in eval mode.
 
     Args:
-        model: a :class:`benchmark.models.wrap.Reconstructor`.
+        model: a :class:`benchmark.mri.reconstructor.Reconstructor`.
         data: the splits.
         split: which of them.
         mask: fields of :class:`MaskSpec`.

@@ -247,7 +247,7 @@ def _judge_again(
 ) -> None:
     """The verifier alone on every kept perturbed input."""
     from benchmark.schedule.context import Context
-    from benchmark.schedule.pool import devices
+    from benchmark.schedule.devices import devices
 
     context = Context(store, devices(options.device)[0])
     for cell in cells:

@@ -13,7 +13,7 @@ from typing import Any, get_args
 from benchmark.data.base import Dataset, open_dataset
 from benchmark.errors import UnknownNameError, UsageError
 from benchmark.models.entries import Entry, find_entries, load_entry
-from benchmark.models.weights import ensure_weights
+from benchmark.models.obtain import ensure_weights
 from benchmark.schedule.watcher import Watcher
 from benchmark.spec.suite import RunSpec, SuiteSpec
 from benchmark.spec.suites import load_suite, parts, with_data
@@ -132,7 +132,7 @@ def check_options(options: Options) -> None:
         if options.address is not None or options.records != "driver":
             raise UsageError("--address and --records are for --engine ray")
         if options.device != "auto":
-            from benchmark.schedule.pool import devices
+            from benchmark.schedule.devices import devices
 
             devices(options.device)
     known = get_args(RunSpec.model_fields["keep_inputs"].annotation)

@@ -157,7 +157,8 @@ class EntrySpec(Strict):
         classes: number of classes, or their names.
         factory: ``"model:build"`` (a file beside entry.toml) or any importable ``"package.module:callable"``.
         kwargs: keyword arguments of the factory.
-        output: ``"logits"`` (one a class) or ``"logit1"`` (one logit of class 1).
+        output: what the network returns, in the task's words: ``"logits"`` (one a class), ``"logit1"`` (one logit of
+            class 1), or another that the task knows.
         gradcam_layer: dotted module name for GradCAM; else the last spatial layer larger than 1x1.
         gradcam_layout: how the output of that layer lies, where the network does not say: ``"channels-first"``,
             ``"channels-last"``, ``"tokens"``, ``"class-token"`` (tokens, of which the first is left out).
@@ -187,13 +188,6 @@ class EntrySpec(Strict):
     recipe: Recipe | None = None
 
     _names = field_validator("name")(check_name)
-
-    @field_validator("output")
-    @classmethod
-    def _known_output(cls, value: str) -> str:
-        if value not in ("logits", "logit1", "image"):
-            raise ValueError("expected 'logits', 'logit1' or 'image'")
-        return value
 
     @field_validator("factory")
     @classmethod

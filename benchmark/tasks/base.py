@@ -18,9 +18,11 @@ from benchmark.registry import Plugin, Registry
 if TYPE_CHECKING:
     import pandas as pd
     import torch
+    from torch import nn
 
     from benchmark.attacks.base import Attack, Perturbed
     from benchmark.data.base import Batch, Grid
+    from benchmark.models.kinds import Networks
     from benchmark.models.wrap import Model
     from benchmark.seeds import Draws
     from benchmark.spec.entry import EntrySpec
@@ -106,6 +108,9 @@ class Task(Plugin):
         images: True where the model's inputs are images in [0, 1]: attacks made for no task in particular then apply.
         verdicts: False where no sample is right or broken: the task judges by numbers (:meth:`scores`).
         headline: where there are no verdicts, the score that ranks, at the headline budget.
+        outputs: what ``output`` in entry.toml may say; the first is the default of a module in memory.
+        needs_size: a suite must say the size of its grid (:meth:`check_grid`).
+        versions: of code that all networks of the task are built from, by name: they enter every entry's digest.
     """
 
     needs_classes: ClassVar[bool] = True
@@ -113,6 +118,26 @@ class Task(Plugin):
     images: ClassVar[bool] = True
     verdicts: ClassVar[bool] = True
     headline: ClassVar[str] = ""
+    outputs: ClassVar[tuple[str, ...]] = ("logits", "logit1")
+    needs_size: ClassVar[bool] = False
+    versions: ClassVar[dict[str, int]] = {}
+
+    @classmethod
+    def networks(cls) -> Networks:
+        """What is known of the task's networks: how they are tried, drafted and judged. Loads torch."""
+        from benchmark.models.kinds import Networks
+
+        return Networks()
+
+    @classmethod
+    def wrap(cls, network: nn.Module, spec: EntrySpec) -> Model:
+        """A network as attacks, explainers and metrics see it: of an entry, and of a module in memory."""
+        return cls.networks().wrap(network, spec)
+
+    @classmethod
+    def facts(cls, spec: EntrySpec) -> dict[str, str | int | float]:  # noqa: ARG003
+        """What tables must say of an entry, read from its spec; stands before what the entry says of itself."""
+        return {}
 
     def present(self, batch: Batch) -> Batch:
         """What a model is asked with and what it should answer, from a dataset's samples on the suite's grid."""

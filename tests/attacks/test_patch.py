@@ -18,7 +18,7 @@ def test_a_patch_covers_its_area_and_nothing_else(shape):
     x = photos(8, side=64)
     run = attack.run(None, x, None, eps=None, generator=Draws(range(8)))
     assert run.params["area"] == pytest.approx(np.full(8, 0.1), rel=0.08)
-    covered = place.covered(attack, run.params, x)
+    covered = place.covered(attack.form(*x.shape[2:]), run.params, x)
     untouched = (covered == 0).expand_as(x)
     assert torch.equal(run.inputs[untouched], x[untouched])
     assert (run.inputs != x).any(1).float().mean() > 0.08
@@ -35,7 +35,7 @@ def test_a_patch_without_rotation_lies_where_its_place_says():
         "rotation": np.zeros(3),
     }
     patch = torch.arange(64.0).view(1, 8, 8) / 64
-    out = place.place(attack, x, patch, places)
+    out = place.place(attack.form(*x.shape[2:]), x, patch, places)
     for image, rows, columns in zip(out[:, 0], (0, 0, 24), (0, 24, 12), strict=True):
         torch.testing.assert_close(image[rows : rows + 8, columns : columns + 8], patch[0], atol=1e-5, rtol=0)
         assert float(image.sum()) == pytest.approx(float(patch.sum()), abs=1e-2)

@@ -167,7 +167,7 @@ def test_the_sticker_loses_what_the_fit_minimises():
 
 def test_training_and_judged_views_share_nothing():
     attack, seed = attacks.make("rp2"), Draws(range(4)).batch_seed
-    training = fit_sticker.training_views(attack, seed, 1000)
+    training = fit_sticker.training_views(attack.distances, attack.angles, seed, 1000)
     judged = [attack.at_view(v).run(network(), photos(), None, eps=None, generator=Draws([v, v + 50, v + 100, v + 150]),
               fitted={"sticker": np.zeros((3, 16, 16), np.float32)}).params for v in range(attack.views())]  # fmt: skip
     for name in ("brightness", "contrast", "blur", "noise", "shift_x", "zoom", "noise_seed"):

@@ -12,9 +12,9 @@ from torch import nn
 from benchmark.attacks.base import attacks
 from benchmark.data.base import Batch
 from benchmark.errors import AttackError, NotApplicableError
-from benchmark.models.wrap import Reconstructor
 from benchmark.mri.attacks.detail import Detail
 from benchmark.mri.measurement import unpack
+from benchmark.mri.reconstructor import Reconstructor
 from benchmark.seeds import Draws
 from benchmark.tasks.base import tasks
 from benchmark.tasks.execute import execute

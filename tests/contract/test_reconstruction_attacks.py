@@ -13,8 +13,8 @@ import torch
 
 from benchmark.attacks.base import attacks
 from benchmark.data.base import Batch
-from benchmark.models.wrap import Reconstructor
 from benchmark.mri.measurement import unpack
+from benchmark.mri.reconstructor import Reconstructor
 from benchmark.seeds import Draws
 from benchmark.tasks.base import tasks
 from benchmark.tasks.execute import execute

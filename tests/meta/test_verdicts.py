@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmark.meta.bench import CONTROLS, HALVES, REAL
-from benchmark.meta.verdicts import control_gap, fill_tau, make_table
+from benchmark.meta.table import control_gap, fill_tau, make_table
 from benchmark.metrics.base import metrics
 
 

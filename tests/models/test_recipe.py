@@ -13,10 +13,10 @@ from benchmark.errors import DataError, EntryError, UsageError
 from benchmark.files import file_sha256
 from benchmark.models.build import build_model
 from benchmark.models.entries import load_entry, read_entry
+from benchmark.models.obtain import ensure_weights
 from benchmark.models.recipe import TrainingData, judge
 from benchmark.models.template import Draft, create
 from benchmark.models.training import train_entry
-from benchmark.models.weights import ensure_weights
 from benchmark.mri.training import judge as judge_images
 from benchmark.spec.entry import RecipeData
 

@@ -10,7 +10,7 @@ import torch
 from benchmark.errors import EntryError
 from benchmark.models.build import build_model
 from benchmark.models.entries import load_entry
-from benchmark.models.weights import ensure_weights
+from benchmark.models.obtain import ensure_weights
 from tests.conftest import write_entry
 
 TOML = """

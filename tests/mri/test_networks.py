@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from benchmark.errors import NotApplicableError
-from benchmark.models.wrap import Reconstructor
 from benchmark.mri.masks import MaskSpec, make_mask
 from benchmark.mri.measurement import fft, measure, to_channels, to_complex
 from benchmark.mri.networks.automap import ACTIVITY, AUTOMAP
 from benchmark.mri.networks.cascade import DeepCascade
 from benchmark.mri.networks.modl import MoDL
 from benchmark.mri.networks.unet import UNet
+from benchmark.mri.reconstructor import Reconstructor
 
 SIZE = (8, 8)
 SPEC = MaskSpec(fraction=0.54)

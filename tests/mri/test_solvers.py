@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from benchmark.errors import NotApplicableError, SpecError
-from benchmark.models.wrap import Reconstructor
 from benchmark.mri.masks import MaskSpec, make_mask
 from benchmark.mri.measurement import Measurement, fft, measure, to_channels, to_complex, truth_of
 from benchmark.mri.priors import Differences, Wavelets
 from benchmark.mri.quality import relative_error
+from benchmark.mri.reconstructor import Reconstructor
 from benchmark.mri.solvers import OracleTotalVariation, TotalVariation, WaveletL1, ZeroFilled
 
 SIZE = (32, 32)

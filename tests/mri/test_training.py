@@ -8,11 +8,11 @@ from sklearn.metrics import mean_squared_error
 
 from benchmark.data.base import Grid, datasets
 from benchmark.models.recipe import TrainingData
-from benchmark.models.wrap import Reconstructor
 from benchmark.mri.masks import MaskSpec, make_mask
 from benchmark.mri.measurement import measure, split_sample, to_complex, truth_of
 from benchmark.mri.networks.automap import AUTOMAP
 from benchmark.mri.networks.cascade import DeepCascade
+from benchmark.mri.reconstructor import Reconstructor
 from benchmark.mri.training import Judged, augment, judge, simulate, train
 from benchmark.spec.entry import RecipeData
 

@@ -18,8 +18,8 @@ from benchmark.cli.status import show_seconds
 from benchmark.errors import PoisonedError, UsageError
 from benchmark.registry import include
 from benchmark.schedule import pool
+from benchmark.schedule.devices import devices
 from benchmark.schedule.engine import Job
-from benchmark.schedule.pool import devices
 from benchmark.schedule.provenance import peak_memory_mb, reset_peak_memory
 from benchmark.store.folder import Store
 from tests.conftest import REPOSITORY

@@ -17,13 +17,30 @@ from benchmark.attacks.base import Perturbed
 from benchmark.errors import AttackError
 
 if TYPE_CHECKING:
-    from benchmark.attacks.manipulation.manipulation import ExplanationManipulation
     from benchmark.models.wrap import Model
 
 PIECEWISE = ("Relu", "LeakyRelu", "Hardtanh", "Threshold", "Hardswish", "RreluWithNoise", "Prelu")
 SHORTEST = 1e-3  # of the first step: a sample that was sent back so often stays where it is
 Network = Callable[[torch.Tensor], torch.Tensor]
 Method = Literal["saliency", "input-x-gradient", "integrated-gradients"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Fields of :class:`benchmark.attacks.manipulation.manipulation.ExplanationManipulation`, and its name."""
+
+    name: str
+    method: Method
+    objective: Literal["ranks", "target", "topk"]
+    target: Literal["turned", "frame"]
+    share: float
+    norm: Literal["linf", "l2"]
+    steps: int
+    step: float
+    beta: tuple[float, float]
+    gamma: float
+    keep: float
+    points: int
 
 
 class Softplus(nn.Module):
@@ -136,15 +153,15 @@ class Objective:
     aim: torch.Tensor
 
     @classmethod
-    def of(cls, attack: ExplanationManipulation, clean: torch.Tensor) -> Objective:
+    def of(cls, how: Settings, clean: torch.Tensor) -> Objective:
         """The objective, from the clean maps of the network itself."""
-        if attack.objective == "target":
-            return cls("target", _unit(clean.flip(2, 3) if attack.target == "turned" else frame(clean)))
-        if attack.objective == "ranks":
+        if how.objective == "target":
+            return cls("target", _unit(clean.flip(2, 3) if how.target == "turned" else frame(clean)))
+        if how.objective == "ranks":
             places = clean.flatten(1).argsort(dim=1, stable=True).argsort(dim=1).to(clean).view_as(clean)
             return cls("ranks", _unit(places - places.mean((1, 2, 3), keepdim=True)))
         magnitude = clean.flatten(1).abs()
-        order = magnitude.sort(dim=1, descending=True, stable=True).indices[:, : ceil(attack.share * clean[0].numel())]
+        order = magnitude.sort(dim=1, descending=True, stable=True).indices[:, : ceil(how.share * clean[0].numel())]
         return cls("topk", torch.zeros_like(magnitude).scatter_(1, order, 1.0).view_as(clean))
 
     def __call__(self, maps: torch.Tensor) -> torch.Tensor:
@@ -156,9 +173,7 @@ class Objective:
         return (magnitude * self.aim).flatten(1).sum(1) / magnitude.flatten(1).sum(1).clamp(min=1e-30)
 
 
-def manipulate(
-    attack: ExplanationManipulation, model: Model, inputs: torch.Tensor, labels: torch.Tensor, eps: float
-) -> Perturbed:
+def manipulate(how: Settings, model: Model, inputs: torch.Tensor, labels: torch.Tensor, eps: float) -> Perturbed:
     """See :class:`benchmark.attacks.manipulation.manipulation.ExplanationManipulation`.
 
     Returns:
@@ -166,29 +181,29 @@ def manipulate(
         of the class's probability.
     """
     if labels.is_floating_point():
-        raise AttackError(f"attack {attack.name!r} explains classes; these labels are no classes")
+        raise AttackError(f"attack {how.name!r} explains classes; these labels are no classes")
     copied, soft = softened(model, inputs[:1])
     with torch.no_grad():
         before = model(inputs).softmax(1)
     classes = before.argmax(1)
     sure = _of_class(before, classes)
-    clean = explained(model, inputs, classes, attack.method, attack.points, graph=False).detach()
-    objective = Objective.of(attack, clean)
+    clean = explained(model, inputs, classes, how.method, how.points, graph=False).detach()
+    objective = Objective.of(how, clean)
     first = objective(clean)
     x, best, lowest, change = inputs.clone(), inputs.clone(), first.clone(), torch.zeros_like(first)
-    length = torch.full_like(first, attack.step * eps)
-    for i in range(attack.steps):
-        _set_beta(soft, attack, i)
-        gradient = _direction(attack, copied, x, classes, objective, before, check=i == 0)
-        candidate = _within(attack.norm, inputs, x - length.view(-1, 1, 1, 1) * gradient, eps)
+    length = torch.full_like(first, how.step * eps)
+    for i in range(how.steps):
+        _set_beta(soft, how, i)
+        gradient = _direction(how, copied, x, classes, objective, before, check=i == 0)
+        candidate = _within(how.norm, inputs, x - length.view(-1, 1, 1, 1) * gradient, eps)
         with torch.no_grad():
             after = model(candidate).softmax(1)
         moved = (_of_class(after, classes) - sure).abs()
-        fine = (after.argmax(1) == classes) & (moved <= attack.keep)
+        fine = (after.argmax(1) == classes) & (moved <= how.keep)
         x = torch.where(fine.view(-1, 1, 1, 1), candidate, x)
-        length = torch.where(fine, (1.2 * length).clamp(max=attack.step * eps), length / 2)
-        length = length.clamp(min=SHORTEST * attack.step * eps)
-        value = objective(explained(model, candidate, classes, attack.method, attack.points, graph=False).detach())
+        length = torch.where(fine, (1.2 * length).clamp(max=how.step * eps), length / 2)
+        length = length.clamp(min=SHORTEST * how.step * eps)
+        value = objective(explained(model, candidate, classes, how.method, how.points, graph=False).detach())
         better = fine & (value < lowest)
         best = torch.where(better.view(-1, 1, 1, 1), candidate, best)
         lowest, change = torch.where(better, value, lowest), torch.where(better, moved, change)
@@ -196,11 +211,11 @@ def manipulate(
     return Perturbed(best, {name: value.double().cpu().numpy() for name, value in params.items()})
 
 
-def _set_beta(soft: list[Softplus], attack: ExplanationManipulation, i: int) -> None:
+def _set_beta(soft: list[Softplus], how: Settings, i: int) -> None:
     """beta_0 (beta_1 / beta_0)^(i / steps), as the authors' code has it."""
-    low, high = attack.beta
+    low, high = how.beta
     for module in soft:
-        module.beta = low * (high / low) ** (i / max(1, attack.steps - 1))
+        module.beta = low * (high / low) ** (i / max(1, how.steps - 1))
 
 
 def _of_class(probabilities: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
@@ -208,7 +223,7 @@ def _of_class(probabilities: torch.Tensor, classes: torch.Tensor) -> torch.Tenso
 
 
 def _direction(
-    attack: ExplanationManipulation,
+    how: Settings,
     copied: Model,
     x: torch.Tensor,
     classes: torch.Tensor,
@@ -223,23 +238,23 @@ def _direction(
         AttackError: with ``check``, where the explanation's part of the objective has no gradient.
     """
     x = x.detach().requires_grad_()
-    moving = objective(explained(copied, x, classes, attack.method, attack.points, graph=True)).sum()
+    moving = objective(explained(copied, x, classes, how.method, how.points, graph=True)).sum()
     found = torch.autograd.grad(moving, x, allow_unused=True)[0] if moving.requires_grad else None
     gradient = torch.zeros_like(x) if found is None else found
     if check:
-        _check(attack, gradient)
-    if attack.gamma:
+        _check(how, gradient)
+    if how.gamma:
         output = (copied(x).softmax(1) - before).square().sum()
-        gradient = gradient + attack.gamma * torch.autograd.grad(output, x)[0]
-    return gradient.sign() if attack.norm == "linf" else _unit(gradient)
+        gradient = gradient + how.gamma * torch.autograd.grad(output, x)[0]
+    return gradient.sign() if how.norm == "linf" else _unit(gradient)
 
 
-def _check(attack: ExplanationManipulation, gradient: torch.Tensor) -> None:
+def _check(how: Settings, gradient: torch.Tensor) -> None:
     size = gradient.flatten(1).abs().amax(1)
     dead = int((~(size > 0) | ~size.isfinite()).sum())
     if dead:
         raise AttackError(
-            f"attack {attack.name!r}: the gradient of the {attack.objective!r} objective of {attack.method!r} is zero"
+            f"attack {how.name!r}: the gradient of the {how.objective!r} objective of {how.method!r} is zero"
             f" or not finite for {dead} of {len(size)} samples: the explanation does not depend on the input there (a"
             " linear network's gradient), or the network saturates; nothing can be said of this entry's explanations"
         )

@@ -112,9 +112,23 @@ class ExplanationManipulation(Attack):
         Raises:
             AttackError: labels that are no classes, a ReLU that is no module, or an objective without a gradient.
         """
-        from benchmark.attacks.manipulation.ascent import manipulate
+        from benchmark.attacks.manipulation.ascent import Settings, manipulate
 
-        return manipulate(self, model, inputs, labels, self.budget(eps))
+        how = Settings(
+            name=self.name,
+            method=self.method,
+            objective=self.objective,
+            target=self.target,
+            share=self.share,
+            norm=self.norm,
+            steps=self.steps,
+            step=self.step,
+            beta=self.beta,
+            gamma=self.gamma,
+            keep=self.keep,
+            points=self.points,
+        )
+        return manipulate(how, model, inputs, labels, self.budget(eps))
 
 
 def _manipulated(rows: pd.DataFrame) -> NDArray[np.float64]:

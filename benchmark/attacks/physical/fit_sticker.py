@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.attacks.physical.masks import palette, sticker_mask
+from benchmark.attacks.physical.masks import Rectangle, palette, sticker_mask
 from benchmark.attacks.physical.views import (
     UNITS,
     adversarial_loss,
@@ -21,54 +22,70 @@ from benchmark.attacks.physical.views import (
 from benchmark.seeds import derive
 
 if TYPE_CHECKING:
-    from benchmark.attacks.physical.sticker import RP2
     from benchmark.models.wrap import Model
 
 
-def training_views(attack: RP2, seed: int, count: int) -> dict[str, NDArray[Any]]:
+def training_views(
+    distances: Sequence[float], angles: Sequence[float], seed: int, count: int
+) -> dict[str, NDArray[Any]]:
     """Views of the fit: distance log-uniform and angle uniform within the judged ranges, the rest as judged.
 
     Args:
-        attack: its distances and angles.
+        distances, angles: those that are judged, in metres and degrees.
         seed: of the fit; the judged views have seeds of their own.
         count: how many views.
     """
     unit = np.random.default_rng(derive(seed, "training views")).random((count, UNITS + 2))
-    low, high = np.log(min(attack.distances)), np.log(max(attack.distances))
+    low, high = np.log(min(distances)), np.log(max(distances))
     distance = np.exp(low + unit[:, UNITS] * (high - low))
-    angle = min(attack.angles) + unit[:, UNITS + 1] * (max(attack.angles) - min(attack.angles))
+    angle = min(angles) + unit[:, UNITS + 1] * (max(angles) - min(angles))
     return views_of(unit[:, :UNITS], distance, angle)
 
 
 def optimise(
-    attack: RP2, model: Model, photos: torch.Tensor, labels: torch.Tensor, seed: int
+    model: Model,
+    photos: torch.Tensor,
+    labels: torch.Tensor,
+    seed: int,
+    *,
+    where: str | tuple[Rectangle, ...],
+    target: int | None,
+    distances: Sequence[float],
+    angles: Sequence[float],
+    steps: int,
+    batch: int,
+    lr: float,
+    size: float,
+    p: int,
+    nps: float,
 ) -> dict[str, NDArray[Any]]:
-    """The sticker after ``attack.steps`` steps of Adam, with its mask, the mean photo and the loss of each step.
+    """The sticker after ``steps`` steps of Adam, with its mask, the mean photo and the loss of each step.
 
     Args:
-        attack: the parameters.
         model: white box.
         photos: (N, C, H, W) training photos.
         labels: (N,) their classes.
         seed: everything random derives from it.
+        where: the sticker's mask, by name or rectangles.
+        target, distances, angles, steps, batch, lr, size, p, nps: fields of the attack.
     """
-    device, n = photos.device, attack.steps * attack.batch
+    device, n = photos.device, steps * batch
     colours = torch.as_tensor(palette(photos.shape[1]), dtype=photos.dtype, device=device)
-    mask = torch.as_tensor(sticker_mask(attack.mask, *photos.shape[2:]), device=device)
+    mask = torch.as_tensor(sticker_mask(where, *photos.shape[2:]), device=device)
     beneath, fill = photos.mean(0), background(photos)
     chosen = np.random.default_rng(derive(seed, "training photos")).integers(0, len(photos), n)
-    views, losses = training_views(attack, seed, n), []
+    views, losses = training_views(distances, angles, seed, n), []
     sticker = beneath.clone().requires_grad_()
-    optimiser = torch.optim.Adam([sticker], lr=attack.lr)
-    for step in range(attack.steps):
-        at = slice(step * attack.batch, (step + 1) * attack.batch)
+    optimiser = torch.optim.Adam([sticker], lr=lr)
+    for step in range(steps):
+        at = slice(step * batch, (step + 1) * batch)
         which = torch.as_tensor(chosen[at], device=device)
         shown = paste(photos[which], sticker, mask)
         logits = model(seen(shown, {name: values[at] for name, values in views.items()}, fill[which]))
         inside = sticker[:, mask]
-        size = torch.linalg.vector_norm(inside - beneath[:, mask] + 1e-12, ord=attack.p)  # no slope at 0
-        loss = adversarial_loss(logits, labels[which], attack.target) + attack.size * size
-        loss = loss + attack.nps * non_printability(inside.T, colours).sum()
+        length = torch.linalg.vector_norm(inside - beneath[:, mask] + 1e-12, ord=p)  # no slope at 0
+        loss = adversarial_loss(logits, labels[which], target) + size * length
+        loss = loss + nps * non_printability(inside.T, colours).sum()
         optimiser.zero_grad(set_to_none=True)
         (gradient,) = torch.autograd.grad(loss, sticker)
         sticker.grad = gradient * mask  # masked before Adam normalises it

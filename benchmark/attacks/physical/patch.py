@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
-from benchmark.attacks.physical.sticker import TOLERANCE, physical_columns, random_blocks
+from benchmark.attacks.physical.columns import physical_columns
+from benchmark.attacks.physical.sticker import TOLERANCE, random_blocks
 from benchmark.drawing.pixels import as_bytes
 
 if TYPE_CHECKING:
     import torch
 
+    from benchmark.attacks.physical.place import Form
     from benchmark.models.wrap import Model
     from benchmark.seeds import Draws
 
@@ -61,6 +63,12 @@ class Placed(Attack):
         full = self.area / (np.pi / 4 if self.shape == "circle" else 1.0)
         return max(2, int(np.ceil(np.sqrt(full * height * width) * self.zoom)))
 
+    def form(self, height: int, width: int) -> Form:
+        """What the patch is like on images of that size."""
+        from benchmark.attacks.physical.place import Form
+
+        return Form(self.shape, self.side(height, width), self.zoom)
+
     def places(self, unit: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Placements of (N, 4) uniform numbers: ``x``, ``y`` in [0, 1] (from one edge of the free room to the other),
         ``zoom``, a factor, and ``rotation``, degrees."""
@@ -88,7 +96,7 @@ class Placed(Attack):
 
         params: dict[str, NDArray[Any]] = {**self.places(generator.uniform((UNITS,)).double().numpy())}
         params["patch"] = self.patches(inputs.shape, generator, fitted)
-        area = covered(self, params, inputs).mean((1, 2, 3)).cpu().numpy()
+        area = covered(self.form(*inputs.shape[2:]), params, inputs).mean((1, 2, 3)).cpu().numpy()
         none = np.zeros(len(inputs), np.int64)
         return Perturbed(self.replay(inputs, params), params | {"area": area}, forwards=none, backwards=none)
 
@@ -99,7 +107,7 @@ class Placed(Attack):
         from benchmark.attacks.physical.place import place
 
         patch = torch.as_tensor(np.array(params["patch"]), dtype=inputs.dtype, device=inputs.device)
-        return place(self, inputs, patch, params)
+        return place(self.form(*inputs.shape[2:]), inputs, patch, params)
 
     def admissible(self, params: Mapping[str, NDArray[Any]], eps: float | None) -> NDArray[np.bool_]:
         """(N,) True where place, zoom and rotation lie within the bounds and the colours in [0, 1]."""
@@ -153,7 +161,18 @@ class Patch(Placed):
         """``patch`` (C, S, S) in [0, 1] and ``loss`` (steps,)."""
         from benchmark.attacks.physical.place import optimise
 
-        return optimise(self, model, inputs, labels.long(), generator.batch_seed)
+        return optimise(
+            model,
+            inputs,
+            labels.long(),
+            generator.batch_seed,
+            form=self.form(*inputs.shape[2:]),
+            places=self.places,
+            target=self.target,
+            steps=self.steps,
+            batch=self.batch,
+            lr=self.lr,
+        )
 
     def pictures(self, fitted: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.uint8]]:
         """The patch."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from benchmark.attacks.physical.views import adversarial_loss
 from benchmark.seeds import derive
 
 if TYPE_CHECKING:
-    from benchmark.attacks.physical.patch import Patch, Placed
     from benchmark.models.wrap import Model
 
 Params = Mapping[str, NDArray[Any]]
@@ -29,11 +29,26 @@ def outline(shape: str, side: int, like: torch.Tensor) -> torch.Tensor:
     return inside.to(like.dtype)[None, None]
 
 
-def matrices(attack: Placed, params: Params, height: int, width: int, like: torch.Tensor) -> torch.Tensor:
+@dataclass(frozen=True)
+class Form:
+    """What a patch is like before it is placed.
+
+    Attributes:
+        shape: ``"circle"`` or ``"square"``.
+        side: in pixels at the largest zoom.
+        zoom: the largest.
+    """
+
+    shape: str
+    side: int
+    zoom: float
+
+
+def matrices(form: Form, params: Params, height: int, width: int, like: torch.Tensor) -> torch.Tensor:
     """(N, 2, 3) from pixels of the patch to pixels of the image: rotate and scale about its centre, then move."""
-    side, n = attack.side(height, width), len(params["x"])
+    side, n = form.side, len(params["x"])
     centre = torch.full((n, 2), (side - 1) / 2, dtype=torch.float64)
-    scale = torch.as_tensor(np.asarray(params["zoom"]) / attack.zoom)[:, None].expand(-1, 2).contiguous()
+    scale = torch.as_tensor(np.asarray(params["zoom"]) / form.zoom)[:, None].expand(-1, 2).contiguous()
     matrix: torch.Tensor = get_rotation_matrix2d(
         centre, torch.as_tensor(np.asarray(params["rotation"], np.float64)), scale
     )
@@ -45,26 +60,26 @@ def matrices(attack: Placed, params: Params, height: int, width: int, like: torc
     return matrix.to(like)
 
 
-def covered(attack: Placed, params: Params, inputs: torch.Tensor) -> torch.Tensor:
+def covered(form: Form, params: Params, inputs: torch.Tensor) -> torch.Tensor:
     """(N, 1, H, W) in [0, 1], how much of each pixel the patch covers."""
     height, width = inputs.shape[2:]
-    shape = outline(attack.shape, attack.side(height, width), inputs).expand(len(inputs), -1, -1, -1)
-    alpha: torch.Tensor = warp_affine(shape, matrices(attack, params, height, width, inputs), (height, width))
+    shape = outline(form.shape, form.side, inputs).expand(len(inputs), -1, -1, -1)
+    alpha: torch.Tensor = warp_affine(shape, matrices(form, params, height, width, inputs), (height, width))
     return alpha.clamp(0, 1)
 
 
-def place(attack: Placed, inputs: torch.Tensor, patch: torch.Tensor, params: Params) -> torch.Tensor:
+def place(form: Form, inputs: torch.Tensor, patch: torch.Tensor, params: Params) -> torch.Tensor:
     """Images with the patch laid over them; differentiable in the patch.
 
     Args:
-        attack: outline, area, largest zoom.
+        form: outline, side, largest zoom.
         inputs: (N, C, H, W) in [0, 1].
         patch: (C, S, S), or one an image.
         params: ``x``, ``y``, ``zoom``, ``rotation``, each (N,).
     """
     height, width = inputs.shape[2:]
-    matrix = matrices(attack, params, height, width, inputs)
-    shape = outline(attack.shape, patch.shape[-1], inputs).expand(len(inputs), -1, -1, -1)
+    matrix = matrices(form, params, height, width, inputs)
+    shape = outline(form.shape, patch.shape[-1], inputs).expand(len(inputs), -1, -1, -1)
     full = patch.expand(len(inputs), *patch.shape[-3:]) * shape
     both: torch.Tensor = warp_affine(
         torch.cat([full, shape], 1), matrix, (height, width)
@@ -73,28 +88,40 @@ def place(attack: Placed, inputs: torch.Tensor, patch: torch.Tensor, params: Par
 
 
 def optimise(
-    attack: Patch, model: Model, inputs: torch.Tensor, labels: torch.Tensor, seed: int
+    model: Model,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    seed: int,
+    *,
+    form: Form,
+    places: Callable[[NDArray[np.float64]], Params],
+    target: int | None,
+    steps: int,
+    batch: int,
+    lr: float,
 ) -> dict[str, NDArray[Any]]:
-    """The patch after ``attack.steps`` steps of Adam from grey, with the loss of each step.
+    """The patch after ``steps`` steps of Adam from grey, with the loss of each step.
 
     Args:
-        attack: the parameters.
         model: white box.
         inputs: (N, C, H, W) training samples; those of the target class are left out.
         labels: (N,).
         seed: everything random derives from it.
+        form: outline, side, largest zoom.
+        places: (N, 4) uniform numbers to N placements.
+        target, steps, batch, lr: fields of the attack.
     """
-    device, side = inputs.device, attack.side(*inputs.shape[2:])
-    usable = np.flatnonzero((labels != (-1 if attack.target is None else attack.target)).cpu().numpy())
+    device, side = inputs.device, form.side
+    usable = np.flatnonzero((labels != (-1 if target is None else target)).cpu().numpy())
     draw = np.random.default_rng(derive(seed, "training placements"))
-    chosen = draw.choice(usable, (attack.steps, attack.batch)) if len(usable) else np.zeros((0, attack.batch), int)
+    chosen = draw.choice(usable, (steps, batch)) if len(usable) else np.zeros((0, batch), int)
     patch = torch.full((inputs.shape[1], side, side), 0.5, device=device, requires_grad=True)
-    optimiser = torch.optim.Adam([patch], lr=attack.lr)
+    optimiser = torch.optim.Adam([patch], lr=lr)
     losses = []
     for rows in chosen:
         which = torch.as_tensor(rows, device=device)
-        shown = place(attack, inputs[which], patch, attack.places(draw.random((attack.batch, 4))))
-        loss = adversarial_loss(model(shown), labels[which], attack.target)
+        shown = place(form, inputs[which], patch, places(draw.random((batch, 4))))
+        loss = adversarial_loss(model(shown), labels[which], target)
         optimiser.zero_grad(set_to_none=True)
         (patch.grad,) = torch.autograd.grad(loss, patch)
         optimiser.step()

@@ -1,6 +1,6 @@
 """Simulated physical attacks on a flat sign: RP2 (Eykholt et al. 2018) and a random sticker of the same area.
 
-Nothing is printed: a sticker is pasted onto photos, and the views are computed (``_physical.py``). The sticker is
+Nothing is printed: a sticker is pasted onto photos, and the views are computed (``views.py``). The sticker is
 opaque, x (1 - M) + M s, where the authors add the perturbation and clip: paper covers what lies beneath.
 """
 
@@ -16,59 +16,17 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
+from benchmark.attacks.physical.columns import physical_columns
 from benchmark.attacks.physical.masks import MASKS, Rectangle, mask_of_file, palette, sticker_mask
 from benchmark.drawing.pixels import as_bytes
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
     from benchmark.models.wrap import Model
     from benchmark.seeds import Draws
 
 TOLERANCE = 1e-9
-
-
-def fooled(rows: pd.DataFrame) -> NDArray[np.float64]:
-    """(N,) 1 where a view was fooled; NaN where its clean counterpart is wrong already."""
-    return np.where(counted(rows), rows["success"].to_numpy(dtype=float), np.nan)
-
-
-def counted(rows: pd.DataFrame) -> NDArray[np.bool_]:
-    """(N,) True where the clean counterpart is right."""
-    name = "reference_correct" if "reference_correct" in rows else "correct"
-    return np.asarray(rows[name].to_numpy(dtype=float) == 1)
-
-
-class ReadAs:
-    """(N,) 1 where a view is read as the target; NaN where its clean counterpart is wrong, or the target is right."""
-
-    def __init__(self, target: int) -> None:
-        self.target = target
-
-    def __call__(self, rows: pd.DataFrame) -> NDArray[np.float64]:
-        """One value a row."""
-        inside = counted(rows) & (rows["label"].to_numpy() != self.target)
-        return np.where(inside, rows["pred"].to_numpy() == self.target, np.nan)
-
-
-FOOLED = "views read wrong with the sticker, of those read right without it"
-
-
-def physical_columns(target: int | None, *, fits: bool) -> tuple[Column, ...]:
-    """Leaderboard columns of a sticker or patch: area, success on held-out views, beside it the training success."""
-    found = [
-        Column("sticker_area", "mean", lambda rows: rows["param_area"].to_numpy(dtype=float), False),
-        Column("views_right", "mean", lambda rows: counted(rows).astype(float)),
-        Column("fooled", "mean", fooled, False, glance=FOOLED),
-    ]
-    if target is not None:
-        found.append(Column("fooled_target", "mean", ReadAs(target), False))
-    if fits:
-        found.append(Column("train_success", "mean", fooled, False, "fit"))
-        if target is not None:
-            found.append(Column("train_target", "mean", ReadAs(target), False, "fit"))
-    return tuple(found)
 
 
 class Sticker(Attack):
@@ -231,7 +189,22 @@ class RP2(Sticker):
         """``sticker`` (C, H, W) in [0, 1], ``mask`` (H, W), ``photo`` (C, H, W), the mean one; ``loss`` (steps,)."""
         from benchmark.attacks.physical.fit_sticker import optimise
 
-        return optimise(self, model, inputs, labels.long(), generator.batch_seed)
+        return optimise(
+            model,
+            inputs,
+            labels.long(),
+            generator.batch_seed,
+            where=self.mask,
+            target=self.target,
+            distances=self.distances,
+            angles=self.angles,
+            steps=self.steps,
+            batch=self.batch,
+            lr=self.lr,
+            size=self.size,
+            p=self.p,
+            nps=self.nps,
+        )
 
     def pictures(self, fitted: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.uint8]]:
         """The sticker on the mean training photo."""

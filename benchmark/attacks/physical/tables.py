@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.attacks.base import Extras, ProbeResults
+from benchmark.attacks.physical.columns import ReadAs, counted, fooled
 from benchmark.drawing.pixels import as_picture
 from benchmark.intervals import Groups, rate_interval
 
@@ -45,8 +46,6 @@ def by_distance_and_angle(probes: Sequence[ProbeResults]) -> Extras:
 
 def table(model: str, rows: pd.DataFrame, probe: ProbeResults) -> pd.DataFrame:
     """Success by distance and angle: ``n``, ``fooled`` and, for a target, ``fooled_target``, with Wilson intervals."""
-    from benchmark.attacks.physical.sticker import ReadAs, fooled
-
     target = getattr(probe.attack, "target", None)
     values = {"fooled": fooled(rows)} if len(rows) else {}
     if target is not None and len(rows):
@@ -58,8 +57,8 @@ def table(model: str, rows: pd.DataFrame, probe: ProbeResults) -> pd.DataFrame:
         judged = rows["status"].to_numpy()[at] == "ok"
         line: dict[str, Any] = {"model": model, "distance": distance, "angle": angle, "n": 0}
         for name, value in values.items():
-            counted = judged & ~np.isnan(value[at])
-            inside, photos = value[at][counted], Groups.of(rows["sample"].to_numpy()[at][counted])
+            valid = judged & ~np.isnan(value[at])
+            inside, photos = value[at][valid], Groups.of(rows["sample"].to_numpy()[at][valid])
             bounds = rate_interval(inside, photos)
             line |= {"n": len(inside), name: float(inside.mean()) if len(inside) else np.nan}
             line |= {f"{name}_low": bounds.low, f"{name}_high": bounds.high}
@@ -99,8 +98,6 @@ def pictures(probe: ProbeResults, models: Sequence[str]) -> Figure:
 
 def one_photo(probe: ProbeResults, model: str) -> dict[tuple[float, float], tuple[Any, int, str]]:
     """(distance, angle) to (input, prediction, colour) of the kept sample that has most views."""
-    from benchmark.attacks.physical.sticker import counted
-
     kept, rows = probe.artefact(model), probe.rows(model)
     if kept is None or not len(rows):
         return {}

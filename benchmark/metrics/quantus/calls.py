@@ -19,7 +19,7 @@ from benchmark.seeds import Draws, derive, global_seed
 
 if TYPE_CHECKING:
     from benchmark.metrics.base import Explained
-    from benchmark.metrics.quantus.metrics import Known
+    from benchmark.metrics.quantus.table import Known
 
 FUNCTIONS = ("similarity_func", "norm_func", "perturb_func", "loss_func", "discretise_func", "complexity_func")
 GONE = {"trapz": np.trapezoid, "NaN": np.nan, "Inf": np.inf}  # removed by NumPy 2, used by Quantus 0.6

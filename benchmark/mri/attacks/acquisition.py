@@ -80,7 +80,8 @@ class _Acquisition(Attack):
         from benchmark.mri.attacks.remeasured import measured_anew
 
         none = np.zeros(len(inputs), dtype=np.int64)
-        packed = measured_anew(self.conditions()[self._view], inputs, labels, generator)
+        condition = self.conditions()[self._view]
+        packed = measured_anew(condition.mask, condition.noise, inputs, labels, generator)
         return Perturbed(packed, forwards=none, backwards=none)
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmark.models.wrap import Model
-    from benchmark.mri.attacks.measurement import MeasurementL2
 
 INSIDE = 1 - 1e-6  # a perturbation keeps this much of its budget, so that float32 rounding stays within it
 LATE = 0.75  # share of the steps after which a gain counts as late
@@ -141,7 +140,7 @@ def ascend(
     for t in range(steps):
         e = measured.sampled(u * scale)
         if near is None or t % refresh == 0:
-            near = model.surrogate(measured.with_y(measured.y + e.detach()).pack())  # type: ignore[operator]
+            near = model.surrogate(measured.with_y(measured.y + e.detach()).pack())
         with torch.enable_grad():
             now = objective(near(measured.with_y(measured.y + e).pack()))
         gradient = gradient_of(now, u, name)
@@ -190,20 +189,40 @@ def check_gradient(first: torch.Tensor, name: str) -> None:
 
 
 def worst_case(
-    attack: MeasurementL2,
     model: Model,
     packed: torch.Tensor,
     truth: torch.Tensor,
     eps: float,
     generator: Draws,
     larger: NDArray[Any] | None,
+    *,
+    steps: int,
+    starts: int,
+    step: float,
+    refresh: int,
+    moment: str,
+    name: str,
 ) -> Perturbed:
-    """See :class:`benchmark.mri.attacks.measurement.MeasurementL2`."""
+    """The worst of several starts, as :class:`benchmark.mri.attacks.measurement.MeasurementL2` says.
+
+    Args:
+        model: a Reconstructor.
+        packed: measurements (N, K, H, W).
+        truth: images (N, 2, H, W).
+        eps: budget, a share of ||y||.
+        generator: per-sample random numbers of the starts.
+        larger: packed measurements found at the next larger budget, where the first start begins.
+        steps, starts, step, refresh, moment: the attack's fields.
+        name: the attack's, for messages.
+
+    Raises:
+        AttackError: no gradient, or one that is zero.
+    """
     measured = unpack(packed)
     most = radius(measured, eps)
     best, value = torch.zeros_like(measured.y), torch.full((len(packed),), -math.inf, device=packed.device)
     health = {key: torch.zeros(len(packed), device=packed.device) for key in ("gradient", "gain", "start")}
-    for s in range(attack.starts):
+    for s in range(starts):
         if s == 0 and larger is not None:
             found = unpack(torch.as_tensor(larger, device=packed.device, dtype=packed.dtype))
             start = project(measured.sampled(found.y - measured.y), most)
@@ -215,11 +234,11 @@ def worst_case(
             lambda output: squared_error(output, truth),
             start,
             most,
-            steps=attack.steps,
-            step=attack.step,
-            refresh=attack.refresh,
-            moment=attack.moment,
-            name=attack.name,
+            steps=steps,
+            step=step,
+            refresh=refresh,
+            moment=moment,
+            name=name,
         )
         for e, known in ((ascent.last, None), (ascent.e, ascent.value)):
             judged = _judge(model, measured, e, truth) if known is None or _iterates(model) else known
@@ -230,7 +249,7 @@ def worst_case(
     n = len(packed)
     params = {key: values.cpu().numpy() for key, values in health.items()}
     params["used"] = (norm(best) / most.clamp(min=1e-30)).flatten().cpu().numpy()
-    params |= {"steps": np.full(n, attack.steps), "starts": np.full(n, attack.starts)}
+    params |= {"steps": np.full(n, steps), "starts": np.full(n, starts)}
     return Perturbed(measured.with_y(measured.y + best).pack(), params)
 
 

@@ -82,7 +82,17 @@ class Lesion(Attack):
 
         detail = Detail(kind="lesion", size=self.size, contrast=self.contrast)
         change = np.stack([detail.draw(truth) for truth in labels.cpu().numpy()])
-        return move_contrast(self, model, inputs, change, self.budget(eps))
+        return move_contrast(
+            model,
+            inputs,
+            change,
+            self.budget(eps),
+            hide=self.mode == "hide",
+            steps=self.steps,
+            step=self.step,
+            refresh=self.refresh,
+            name=self.name,
+        )
 
 
 def _seen(rows: pd.DataFrame) -> NDArray[Any]:

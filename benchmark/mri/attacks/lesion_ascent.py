@@ -13,13 +13,32 @@ from benchmark.mri.measurement import unpack
 
 if TYPE_CHECKING:
     from benchmark.models.wrap import Model
-    from benchmark.mri.attacks.lesion import Lesion
 
 
-def move_contrast(attack: Lesion, model: Model, packed: torch.Tensor, change: NDArray[Any], eps: float) -> Perturbed:
-    """See :class:`benchmark.mri.attacks.lesion.Lesion`."""
+def move_contrast(
+    model: Model,
+    packed: torch.Tensor,
+    change: NDArray[Any],
+    eps: float,
+    *,
+    hide: bool,
+    steps: int,
+    step: float,
+    refresh: int,
+    name: str,
+) -> Perturbed:
+    """Ascent on the recovered contrast, as :class:`benchmark.mri.attacks.lesion.Lesion` says.
+
+    Args:
+        model: a Reconstructor.
+        packed: measurements without the lesion (N, K, H, W).
+        change: the lesion (N, 2, H, W).
+        eps: budget, a share of ||y||.
+        hide: the lesion is there and is to vanish; else it is not there and is to appear.
+        steps, step, refresh: the attack's fields.
+        name: the attack's, for messages.
+    """
     d, without = torch.as_tensor(change, device=packed.device, dtype=packed.dtype), unpack(packed)
-    hide = attack.mode == "hide"
     with torch.no_grad():
         base = without.with_y(without.y + without.physics().A(d)) if hide else without
 
@@ -34,11 +53,11 @@ def move_contrast(attack: Lesion, model: Model, packed: torch.Tensor, change: ND
         shown,
         torch.zeros_like(base.y),
         most,
-        steps=attack.steps,
-        step=attack.step,
-        refresh=attack.refresh,
+        steps=steps,
+        step=step,
+        refresh=refresh,
         moment="sample",
-        name=attack.name,
+        name=name,
     )
     candidates = torch.stack([found.e, found.last])
     with torch.no_grad():  # the method itself decides

@@ -93,7 +93,20 @@ class MeasurementL2(_Measurement):
         from benchmark.mri.attacks.ascent import worst_case
 
         larger = None if fitted is None else fitted.get("larger")
-        return worst_case(self, model, inputs, labels, self.budget(eps), generator, larger)
+        return worst_case(
+            model,
+            inputs,
+            labels,
+            self.budget(eps),
+            generator,
+            larger,
+            steps=self.steps,
+            starts=self.starts,
+            step=self.step,
+            refresh=self.refresh,
+            moment=self.moment,
+            name=self.name,
+        )
 
 
 @attacks.register("measurement-transfer")

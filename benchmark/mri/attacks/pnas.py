@@ -75,4 +75,18 @@ class Pnas(Attack):
         """See :meth:`Attack.run`; inputs are packed measurements, labels truths (N, 2, H, W)."""
         from benchmark.mri.attacks.pnas_ascent import ascend_in_image
 
-        return ascend_in_image(self, model, inputs, labels, self.budget(eps), generator)
+        return ascend_in_image(
+            model,
+            inputs,
+            labels,
+            self.budget(eps),
+            generator,
+            towards=self.towards,
+            lam=self.lam,
+            step=self.step,
+            momentum=self.momentum,
+            tau=self.tau,
+            steps=self.steps,
+            refresh=self.refresh,
+            name=self.name,
+        )

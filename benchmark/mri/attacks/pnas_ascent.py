@@ -21,33 +21,58 @@ from benchmark.seeds import Draws
 
 if TYPE_CHECKING:
     from benchmark.models.wrap import Model
-    from benchmark.mri.attacks.pnas import Pnas
 
 
 def ascend_in_image(
-    attack: Pnas, model: Model, packed: torch.Tensor, truth: torch.Tensor, eps: float, generator: Draws
+    model: Model,
+    packed: torch.Tensor,
+    truth: torch.Tensor,
+    eps: float,
+    generator: Draws,
+    *,
+    towards: str,
+    lam: float,
+    step: float,
+    momentum: float,
+    tau: float,
+    steps: int,
+    refresh: int,
+    name: str,
 ) -> Perturbed:
-    """See :class:`benchmark.mri.attacks.pnas.Pnas`; ``params["change"]`` is r (N, 2, H, W)."""
+    """Antun et al. 2020 (PNAS 117:30088), equations 3 to 5; ``params["change"]`` is r (N, 2, H, W).
+
+    Args:
+        model: a Reconstructor.
+        packed: measurements (N, K, H, W).
+        truth: images (N, 2, H, W).
+        eps: budget, a share of ||x||.
+        generator: per-sample random numbers of the start.
+        towards, lam, step, momentum, tau, steps, refresh: fields of :class:`benchmark.mri.attacks.pnas.Pnas`.
+        name: the attack's, for messages.
+
+    Raises:
+        AttackError: no gradient, or one that is zero.
+    """
     measured, physics = unpack(packed), unpack(packed).physics()
     size = norm(truth).clamp(min=1e-30)
     most = eps * INSIDE * size
     with torch.no_grad():
-        away = truth if attack.towards == "truth" else model(packed)
-    r = attack.tau * generator.uniform(truth.shape[1:]).to(truth)
+        away = truth if towards == "truth" else model(packed)
+    r = tau * generator.uniform(truth.shape[1:]).to(truth)
     r = r * (most / norm(r)).clamp(max=1)
     v, running = torch.zeros_like(r), torch.ones(len(r), dtype=torch.bool, device=r.device)
-    near = model.surrogate(packed)  # type: ignore[operator]
-    for t in range(attack.steps):
-        if t and t % attack.refresh == 0:
-            near = model.surrogate(measured.with_y(measured.y + physics.A(r)).pack())  # type: ignore[operator]
+    near = model.surrogate(packed)
+    for t in range(steps):
+        if t and t % refresh == 0:
+            near = model.surrogate(measured.with_y(measured.y + physics.A(r)).pack())
         at = r.detach().requires_grad_()
         with torch.enable_grad():
             output = near(measured.with_y(measured.y + physics.A(at)).pack())
             change = 0.5 * squared_error(output, away)
-        ascent = gradient_of(change, at, attack.name)
+        ascent = gradient_of(change, at, name)
         if t == 0:  # without this the penalty alone would move r, and a blind method would look robust
-            check_gradient(norm(ascent).flatten(), attack.name)
-        v = attack.momentum * v + attack.step * (ascent - attack.lam * r)
+            check_gradient(norm(ascent).flatten(), name)
+        v = momentum * v + step * (ascent - lam * r)
         ahead = r + v
         over = (norm(ahead) > most).flatten()
         r = torch.where(per_sample(running, r), project(ahead, most), r).detach()

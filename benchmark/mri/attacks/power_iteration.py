@@ -35,7 +35,7 @@ def largest_singular_value(
         AttackError: the reconstruction has no gradient, or one that is zero.
     """
     measured = unpack(packed)
-    near = model.surrogate(packed)  # type: ignore[operator]
+    near = model.surrogate(packed)
     y = measured.y.detach().clone().requires_grad_()
     with torch.enable_grad():
         output = near(measured.with_y(y).pack())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from benchmark.models.wrap import Model
     from benchmark.seeds import Draws
     from benchmark.spec.entry import EntrySpec
+    from benchmark.tasks.classification.networks import Classifiers
 
 
 @tasks.register("classification")
@@ -42,6 +43,13 @@ class Classification(Task):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "image to one of K classes"
+
+    @classmethod
+    def networks(cls) -> Classifiers:
+        """See :meth:`Task.networks`."""
+        from benchmark.tasks.classification.networks import Classifiers
+
+        return Classifiers()
 
     per_class: int = Field(default=10, ge=0)
     flips: tuple[str, ...] = ()
