@@ -1,7 +1,7 @@
-"""The floors of the house and what may be imported where (property: every import statement), and how fast it starts.
+"""The house: floors, circles, private names, faces without torch, who names whom; and how fast it starts.
 
-The oracle is the design: cli > (schedule, report, api) > tasks > (attacks, explainers, metrics) > (models, data) >
-mri > store > (spec, registry, seeds, resources, intervals) > errors. What is under ``if TYPE_CHECKING:`` binds nothing.
+The oracle is the design: cli > api > report > wings > schedule > tasks > (attacks, explainers, metrics) > (models,
+data) > (store, drawing, reported) > (spec, registry, seeds, ...) > errors. Imports for types count as well.
 """
 
 from __future__ import annotations
@@ -11,25 +11,30 @@ import os
 import subprocess
 import sys
 import time
+from collections import defaultdict
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "benchmark"
+WINGS = ("mri",)
 FLOORS = (
     ("errors",),
     ("spec", "registry", "seeds", "resources", "files", "code", "intervals"),
-    ("store",),
-    ("mri",),
+    ("store", "drawing", "reported"),
     ("models", "data"),
     ("attacks", "explainers", "metrics"),
     ("tasks", "meta"),
-    ("schedule", "report", "api"),
+    ("schedule",),
+    WINGS,
+    ("report",),
+    ("api",),
     ("cli",),
 )
 LEVEL = {part: level for level, floor in enumerate(FLOORS) for part in floor}
-# Rooms of one floor that still do not know each other: a report reads records and nothing that made them.
-STRANGERS = {("schedule", "report"), ("report", "schedule"), ("schedule", "api"), ("report", "api")}
+# Rooms that do not know each other: a report reads records and nothing that made them; the core names no wing.
+STRANGERS = {("report", "schedule"), *((part, wing) for part in LEVEL for wing in WINGS if part != wing)}
 
 LIBRARIES = (
     "torch",
@@ -44,7 +49,6 @@ LIBRARIES = (
     "sigpy",
 )
 HEAVY = (*LIBRARIES, "sklearn", "matplotlib")
-PLUGIN_PACKAGES = ("attacks", "data", "explainers", "metrics", "tasks")
 # Parts that plan, list, status and report go through: no torch there, not even in helpers.
 TORCH_FREE = ("cli", "errors", "intervals", "registry", "report", "resources", "seeds", "spec", "store")
 
@@ -60,10 +64,10 @@ def is_type_checking(node: ast.AST) -> bool:
 
 
 def imports(tree: ast.AST, module: str, *, top_only: bool = False) -> list[tuple[int, str]]:
-    """(line, dotted name) of each import that is executed; with ``top_only`` those at import time alone."""
+    """(line, dotted name) of each import, also for types; with ``top_only`` those executed at import time alone."""
     found: list[tuple[int, str]] = []
     for node in ast.iter_child_nodes(tree):
-        if is_type_checking(node):
+        if top_only and is_type_checking(node):
             found += [pair for child in node.orelse for pair in imports(child, module, top_only=top_only)]
         elif top_only and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             continue
@@ -121,7 +125,9 @@ def test_nothing_imports_upward(file):
         ("benchmark.errors", "from . import registry", 1),
         ("benchmark.data.x", "from benchmark import run_cell", 1),
         ("benchmark.report.x", "from benchmark.schedule.plan import Plan", 1),
-        ("benchmark.store.x", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import benchmark.cli.main", 0),
+        ("benchmark.store.x", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import benchmark.cli.main", 1),
+        ("benchmark.cli.x", "from benchmark.mri.masks import MaskSpec", 1),
+        ("benchmark.mri.x", "from benchmark.mri.masks import MaskSpec\nimport benchmark.tasks.base", 0),
         ("benchmark.models.x", "from benchmark.data.base import Batch\nfrom .entries import Entry\nimport torch", 0),
         ("benchmark.cli.x", "from benchmark import run\nimport benchmark_of_others", 0),
     ],
@@ -137,12 +143,98 @@ def heavy_at_top(file: Path, names: tuple[str, ...]) -> list[str]:
     return [f"{module}:{line} imports {name}" for line, name in found if name.split(".")[0] in names]
 
 
-@pytest.mark.parametrize("part", PLUGIN_PACKAGES)
-def test_plugin_declarations_import_no_heavy_library(part):
-    """Modules that ``assay list`` imports: each without a leading underscore in a plugin package."""
-    files = [file for file in (PACKAGE / part).glob("*.py") if not file.name.startswith("_")]
-    assert files
-    assert [fault for file in files for fault in heavy_at_top(file, HEAVY)] == []
+MODULES = {module_of(file).removesuffix(".__init__"): file for file in FILES}
+
+
+def known(name: str) -> str:
+    """The module that a dotted name lies in."""
+    while name not in MODULES and "." in name:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def circle(edges: dict[str, set[str]]) -> list[str]:
+    """A circle among modules, empty where there is none."""
+    try:
+        TopologicalSorter(edges).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_there_is_no_circle():
+    """Of all imports: at import time, inside functions, for types."""
+    edges: dict[str, set[str]] = defaultdict(set)
+    for module, file in MODULES.items():
+        named = imports(ast.parse(file.read_text(encoding="utf-8")), module_of(file))
+        edges[module] = {known(name) for _, name in named if name.startswith("benchmark.")} - {module}
+    assert circle(edges) == []
+
+
+def test_the_search_sees_a_circle():
+    """Control."""
+    assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": set()})) == {"a", "b", "c"}
+
+
+def private(source: str, module: str) -> list[str]:
+    """Imports of another room's private names."""
+    return [
+        f"{module}:{line} imports {name}"
+        for line, name in imports(ast.parse(source), module)
+        if name.startswith("benchmark.")
+        and part_of(name) != part_of(module)
+        and any(part.startswith("_") and not part.startswith("__") for part in name.split("."))
+    ]
+
+
+def test_no_room_imports_anothers_private_names():
+    files = {module_of(file): file.read_text(encoding="utf-8") for file in FILES}
+    assert [fault for module, source in files.items() for fault in private(source, module)] == []
+    assert len(private("from benchmark.data.base import _x", "benchmark.cli.x")) == 1, "control"
+
+
+def test_no_module_hides_behind_an_underscore():
+    """What needs torch is not said by a name: the declaration is its folder's face."""
+    assert [str(file) for file in FILES if file.name.startswith("_") and file.name != "__init__.py"] == []
+
+
+FACES = (
+    "benchmark.attacks.base",
+    "benchmark.data.base",
+    "benchmark.explainers.base",
+    "benchmark.metrics.base",
+    "benchmark.tasks.base",
+    *(f"benchmark.{wing}.plugins" for wing in WINGS),
+)
+REGISTRIES = ("attacks", "data.datasets", "explainers", "metrics", "tasks")
+LOADED = """
+import importlib, sys
+for name in {modules!r}:
+    importlib.import_module(name)
+for name in {registries!r}:
+    room, _, attribute = name.partition(".")
+    getattr(importlib.import_module("benchmark." + room + ".base"), attribute or room).load()
+print([name for name in {heavy!r} if name in sys.modules])
+"""
+
+
+def loaded(modules: list[str], heavy: tuple[str, ...] = HEAVY, registries: tuple[str, ...] = ()) -> str:
+    """Heavy libraries that a fresh interpreter has loaded after importing these modules and filling the registries."""
+    code = LOADED.format(modules=modules, heavy=heavy, registries=registries)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    return done.stdout.strip() or done.stderr
+
+
+def test_faces_load_no_heavy_library():
+    """Every plugin of every registry is declared, wings included, and nothing that computes is there."""
+    assert loaded(list(FACES), registries=REGISTRIES) == "[]"
+
+
+def test_report_store_and_spec_load_no_torch():
+    modules = [name for name in MODULES if part_of(name) in ("report", "store", "spec", "drawing", "reported")]
+    assert len(modules) > 40
+    assert loaded(modules, LIBRARIES) == "[]"
+    assert loaded(["benchmark.models.wrap"], LIBRARIES) == "['torch']", "control"
 
 
 @pytest.mark.parametrize("part", TORCH_FREE)
