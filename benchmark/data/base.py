@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
-from benchmark.data.reading.classes import BY_INDEX, ClassList, class_list, places
+from benchmark.data.reading.classes import BY_INDEX, ClassList, class_indices, class_list
 from benchmark.data.reading.faults import reading, stamps
 from benchmark.data.samples import Batch, Grid, Gridded, Index, Split
 from benchmark.data.structures import Structures
@@ -30,7 +30,6 @@ INDEX_VERSION = 4  # raise when an index holds something else
 class Dataset(Plugin):
     """Base of all datasets. A subclass says how to list and how to read; the base caches, resizes and stacks."""
 
-    default_split: ClassVar[str] = "test"
     needs_path: ClassVar[bool] = False
 
     path: Path | None = Field(default=None, exclude=True)  # where it lies is never part of a hash
@@ -145,7 +144,7 @@ class Dataset(Plugin):
                 f"{what}: its labels are no classes, so [dataset] classes = {known.source!r} cannot number them"
             )
         if index.named:
-            at = np.array(places(index.classes, known, what), np.int64)
+            at = np.array(class_indices(index.classes, known, what), np.int64)
         elif len(index.classes) <= len(known.names):
             at = np.arange(len(index.classes))
         else:

@@ -18,7 +18,7 @@ from benchmark.models.build import build_model, last_line
 from benchmark.models.entries import Entry
 from benchmark.models.kinds import Result, Trial, networks_of
 from benchmark.models.tried import above, best_of, predictions, right_in_order, right_with_usual, usual_orders
-from benchmark.models.watch import as_written
+from benchmark.models.watch import eager_mode
 from benchmark.models.wrap import Model
 
 NOISE = 1e-4  # differences up to this share of the largest logit are rounding: batch shapes change the order of sums
@@ -323,7 +323,7 @@ def check_cost(model: Model, inputs: torch.Tensor) -> Result:
 
     hooks = [m.register_forward_hook(note) for m in model.modules() if not list(m.children())]
     try:
-        with torch.no_grad(), as_written():
+        with torch.no_grad(), eager_mode():
             model(inputs)
     finally:
         for hook in hooks:

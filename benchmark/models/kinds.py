@@ -34,13 +34,13 @@ class Result:
     Attributes:
         name: what was looked at.
         status: ``"ok"``, ``"note"`` (worth a look), ``"fail"``, or ``"skip"`` (could not be looked at).
-        found: what was found.
+        finding: what was found.
         todo: what to do, where something is to be done.
     """
 
     name: str
     status: Status
-    found: str
+    finding: str
     todo: str = ""
 
 

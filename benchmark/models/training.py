@@ -29,7 +29,7 @@ class Trained:
 
     path: Path
     sha256: str
-    judged: Judgement
+    judgement: Judgement
     seed: int
 
 

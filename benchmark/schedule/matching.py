@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmark.data.base import Dataset, Grid, Index
-from benchmark.data.reading.classes import BY_INDEX, ClassList, are_positions, places, same_name
+from benchmark.data.reading.classes import BY_INDEX, ClassList, are_positions, class_indices, same_name
 from benchmark.data.reading.left_out import shown
 from benchmark.data.reading.pictures import DARK, dark_note, scale_of
 from benchmark.errors import DataError, EntryError
@@ -54,7 +54,7 @@ def matched(
             )
         return ()
     try:
-        at = places(classes, ClassList("the dataset", tuple(names), tuple(known_as)), f"entry {entry!r}")
+        at = class_indices(classes, ClassList("the dataset", tuple(names), tuple(known_as)), f"entry {entry!r}")
     except DataError:
         at = []
     if len(at) != len(names):

@@ -83,6 +83,7 @@ def optimise(
         shown = paste(photos[which], sticker, mask)
         logits = model(seen(shown, {name: values[at] for name, values in views.items()}, fill[which]))
         inside = sticker[:, mask]
+        # eq. 3, from here on: the size of the masked sticker, the loss over the views, non-printability
         length = torch.linalg.vector_norm(inside - beneath[:, mask] + 1e-12, ord=p)  # no slope at 0
         loss = adversarial_loss(logits, labels[which], target) + size * length
         loss = loss + nps * non_printability(inside.T, colours).sum()

@@ -69,7 +69,7 @@ class Placed(Attack):
 
         return Form(self.shape, self.side(height, width), self.zoom)
 
-    def places(self, unit: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    def placements(self, unit: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Placements of (N, 4) uniform numbers: ``x``, ``y`` in [0, 1] (from one edge of the free room to the other),
         ``zoom``, a factor, and ``rotation``, degrees."""
         zoom = np.exp((2 * unit[:, 2] - 1) * np.log(self.zoom))
@@ -94,7 +94,7 @@ class Placed(Attack):
         """See :meth:`Attack.run`."""
         from benchmark.attacks.physical.place import covered
 
-        params: dict[str, NDArray[Any]] = {**self.places(generator.uniform((UNITS,)).double().numpy())}
+        params: dict[str, NDArray[Any]] = {**self.placements(generator.uniform((UNITS,)).double().numpy())}
         params["patch"] = self.patches(inputs.shape, generator, fitted)
         area = covered(self.form(*inputs.shape[2:]), params, inputs).mean((1, 2, 3)).cpu().numpy()
         none = np.zeros(len(inputs), np.int64)
@@ -167,7 +167,7 @@ class Patch(Placed):
             labels.long(),
             generator.batch_seed,
             form=self.form(*inputs.shape[2:]),
-            places=self.places,
+            placements=self.placements,
             target=self.target,
             steps=self.steps,
             batch=self.batch,

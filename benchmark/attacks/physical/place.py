@@ -94,7 +94,7 @@ def optimise(
     seed: int,
     *,
     form: Form,
-    places: Callable[[NDArray[np.float64]], Params],
+    placements: Callable[[NDArray[np.float64]], Params],
     target: int | None,
     steps: int,
     batch: int,
@@ -108,7 +108,7 @@ def optimise(
         labels: (N,).
         seed: everything random derives from it.
         form: outline, side, largest zoom.
-        places: (N, 4) uniform numbers to N placements.
+        placements: (N, 4) uniform numbers to N placements.
         target, steps, batch, lr: fields of the attack.
     """
     device, side = inputs.device, form.side
@@ -120,7 +120,7 @@ def optimise(
     losses = []
     for rows in chosen:
         which = torch.as_tensor(rows, device=device)
-        shown = place(form, inputs[which], patch, places(draw.random((batch, 4))))
+        shown = place(form, inputs[which], patch, placements(draw.random((batch, 4))))
         loss = adversarial_loss(model(shown), labels[which], target)
         optimiser.zero_grad(set_to_none=True)
         (patch.grad,) = torch.autograd.grad(loss, patch)
