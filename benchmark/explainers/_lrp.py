@@ -37,35 +37,24 @@ def canonizers() -> list[Any]:
     return [ResNetCanonizer()]
 
 
-def epsilon(eps: float = 1e-6) -> Any:
-    """Epsilon rule in every linear layer (Bach et al. 2015, eq. 58)."""
-    rule = rules.Epsilon(epsilon=eps)
-    layers = [*composites.layer_map_base(), (types.Convolution, rule), (nn.Linear, rule)]
-    return composites.LayerMapComposite(layer_map=layers, canonizers=canonizers())
+def composite(name: str, model: Model, inputs: torch.Tensor, **parameters: float) -> Any:
+    """A composite of ``zennit.composites`` by its name, and ``"Epsilon"``: that rule in every linear layer.
+
+    Args:
+        name: of a row of :data:`benchmark.explainers.zennit_lrp.COMPOSITES`.
+        model, inputs: what a box is made for (EpsilonGammaBox).
+        parameters: ``epsilon``, and ``gamma`` where the composite has it.
+    """
+    if name == "Epsilon":  # Bach et al. 2015, eq. 58
+        rule = rules.Epsilon(**parameters)
+        layers = [*composites.layer_map_base(), (types.Convolution, rule), (nn.Linear, rule)]
+        return composites.LayerMapComposite(layer_map=layers, canonizers=canonizers())
+    bounds = boxed(model, inputs) if name == "EpsilonGammaBox" else {}
+    return getattr(composites, name)(**parameters, **bounds, canonizers=canonizers())
 
 
-def epsilon_plus(eps: float = 1e-6) -> Any:
-    """zennit's EpsilonPlus: z+ in convolutions, epsilon in fully connected layers."""
-    return composites.EpsilonPlus(epsilon=eps, canonizers=canonizers())
-
-
-def epsilon_plus_flat(eps: float = 1e-6) -> Any:
-    """zennit's EpsilonPlusFlat: flat in the first layer, z+ in convolutions, epsilon in fully connected layers."""
-    return composites.EpsilonPlusFlat(epsilon=eps, canonizers=canonizers())
-
-
-def epsilon_alpha2_beta1(eps: float = 1e-6) -> Any:
-    """zennit's EpsilonAlpha2Beta1: alpha-beta in convolutions, epsilon in fully connected layers."""
-    return composites.EpsilonAlpha2Beta1(epsilon=eps, canonizers=canonizers())
-
-
-def epsilon_alpha2_beta1_flat(eps: float = 1e-6) -> Any:
-    """zennit's EpsilonAlpha2Beta1Flat: as above, with the flat rule in the first layer."""
-    return composites.EpsilonAlpha2Beta1Flat(epsilon=eps, canonizers=canonizers())
-
-
-def epsilon_gamma_box(model: Model, inputs: torch.Tensor, eps: float = 1e-6, gamma: float = 0.25) -> Any:
-    """zennit's EpsilonGammaBox with the box of [0, 1] after normalisation.
+def boxed(model: Model, inputs: torch.Tensor) -> dict[str, Any]:
+    """The box of [0, 1] after normalisation, as EpsilonGammaBox takes it.
 
     zennit puts the box rule in the first convolution only; where the network begins with a fully connected layer
     (behind a flattening), the box rule goes there.
@@ -74,9 +63,7 @@ def epsilon_gamma_box(model: Model, inputs: torch.Tensor, eps: float = 1e-6, gam
     first_map = []
     if isinstance(first_linear(model.core), nn.Linear):
         first_map = [(nn.Linear, rules.ZBox(low=low.flatten(1), high=high.flatten(1)))]
-    return composites.EpsilonGammaBox(
-        low=low, high=high, epsilon=eps, gamma=gamma, first_map=first_map, canonizers=canonizers()
-    )
+    return {"low": low, "high": high, "first_map": first_map}
 
 
 def box(model: Model, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,5 +1,7 @@
 """LRP. Oracles: zennit on the bare network, conservation (closed form), controls that must differ or fail."""
 
+from importlib.metadata import version as version_of
+
 import pytest
 import torch
 from torch import nn
@@ -11,8 +13,8 @@ from zennit.rules import Epsilon, ZBox, ZPlus
 from zennit.torchvision import ResNetCanonizer
 from zennit.types import Linear
 
-from benchmark.errors import ExplainerError
-from benchmark.explainers import _lrp
+from benchmark.errors import ExplainerError, SpecError
+from benchmark.explainers import _lrp, zennit_lrp
 from benchmark.explainers.base import explainers
 from benchmark.models.wrap import Geometry, Model, Normalise
 from benchmark.seeds import Draws
@@ -29,6 +31,18 @@ RULES = [
     "excitation-backprop",
 ]
 FLAT = ["lrp-epsilon-plus-flat", "lrp-epsilon-alpha2-beta1-flat"]
+
+
+@pytest.mark.parametrize("row", zennit_lrp.COMPOSITES, ids=lambda row: row.name)
+def test_a_row_is_the_plugin_that_records_name(row):
+    version = f"1+zennit=={version_of('zennit')}"
+    assert explainers.make(row.name).identity() == {"use": row.name, "params": {}, "version": version}
+    given = {"epsilon": 0.25, "gamma": 0.5} if row.gamma else {"epsilon": 0.25}
+    assert explainers.make(row.name, given).identity() == {"use": row.name, "params": given, "version": version}
+    with pytest.raises(SpecError, match="unknown key"):
+        explainers.make(row.name, {"gamma" if not row.gamma else "alpha": 1.0})
+    with pytest.raises(SpecError, match="greater than 0"):
+        explainers.make(row.name, {"epsilon": 0.0})
 
 
 def explain(name, model, inputs, targets, **params):
