@@ -30,7 +30,6 @@ INDEX_VERSION = 4  # raise when an index holds something else
 class Dataset(Plugin):
     """Base of all datasets. A subclass says how to list and how to read; the base caches, resizes and stacks."""
 
-    default_split: ClassVar[str] = "test"
     needs_path: ClassVar[bool] = False
 
     path: Path | None = Field(default=None, exclude=True)  # where it lies is never part of a hash

@@ -33,7 +33,6 @@ BEGIN = "<!-- made by `python -m benchmark.meta.coverage docs/statistics.md`: be
 END = "<!-- made by `python -m benchmark.meta.coverage docs/statistics.md`: end -->"
 SIZES = (1, 2, 5, 10, 30, 100, 200)
 DRAWS, BOOTSTRAPPED = 1000, 150  # data sets a cell; of those that are resampled
-LEAST = 0.9  # coverage below which nothing may be printed
 SEPARATED = 0.7602499389065233  # Phi(1 / sqrt 2): the area of two normal distributions that lie 1 apart
 Floats = NDArray[np.float64]
 Random = np.random.Generator

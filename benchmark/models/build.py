@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib
 import importlib.util
 import sys
@@ -304,12 +303,3 @@ def place(entry: Entry, error: BaseException) -> str:
         if file.is_relative_to(entry.folder):
             return f" ({file.relative_to(entry.folder).as_posix()}, line {frame.lineno})"
     return ""
-
-
-def state_sha256(network: nn.Module) -> str:
-    """sha256 over names, shapes, types and values of a network's parameters and buffers."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        total.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return total.hexdigest()

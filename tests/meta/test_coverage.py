@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from benchmark.errors import UsageError
-from benchmark.meta.coverage import BEGIN, END, LEAST, SIZES, coverage, grouped_kinds, kinds, write_page
+from benchmark.meta.coverage import BEGIN, END, SIZES, coverage, grouped_kinds, kinds, write_page
 from tests.conftest import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "statistics.md"
 EVERY = [*kinds(), *grouped_kinds()]
+LEAST = 0.9  # coverage below which nothing may be printed
 DRAWS, FAR = 120, 4  # of the reduced run, and standard errors that it may be away
 
 
