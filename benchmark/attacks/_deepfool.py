@@ -1,5 +1,8 @@
 """The loop of DeepFool on tensors: one forward a step, and vector-Jacobian products on its graph for the input only.
 
+Line numbers are those of algorithm 2 of the paper (arXiv:1511.04599); for two classes it is algorithm 1. For linf the
+equations 13 and 14 (section 3.3) take the place of the lines 10 and 11.
+
 Those products are nearly all of the cost, so with ``keep`` few are made. A class's distance is its logit gap, which
 every forward gives for all classes, over its gradient's norm, which hardly changes from step to step. The first step
 computes the nearest candidates by their gaps, FIRST at a time, and goes on with those samples for which a class not
@@ -21,7 +24,6 @@ import torch
 from numpy.typing import NDArray
 
 from benchmark.attacks._deepfool_net import Graph, Net, Placement
-from benchmark.attacks.base import Perturbed
 from benchmark.errors import AttackError
 
 STABLE = 1e-4  # foolbox lengthens every step by this much (in the norm of the attack)
@@ -59,7 +61,7 @@ class _Nearest:
     gradient: torch.Tensor
 
     def step(self, norm: Norm, stable: float) -> torch.Tensor:
-        """(M, C, H, W): to the boundary (algorithm 2, line 11; linf: section 2.3) and ``stable`` beyond."""
+        """(M, C, H, W): to the boundary (line 11; linf: eq. 14) and ``stable`` beyond."""
         length = (self.distance + stable).view(-1, *[1] * (self.gradient.ndim - 1))
         if norm == "linf":
             return self.gradient.sign() * length
@@ -83,24 +85,8 @@ class _Active:
         return _Active(*[getattr(self, name)[chosen] for name in self.__dataclass_fields__])
 
     def gaps(self, logits: torch.Tensor) -> torch.Tensor:
-        """(M, k) logit of the reference class less that of each candidate, absolute."""
+        """(M, k) logit of the reference class less that of each candidate, absolute (line 8)."""
         return (logits.gather(1, self.own[:, None]) - logits.gather(1, self.others)).abs_()
-
-
-def deepfool(
-    model: Callable[[torch.Tensor], torch.Tensor],
-    inputs: torch.Tensor,
-    labels: torch.Tensor,
-    *,
-    steps: int,
-    candidates: int,
-    overshoot: float,
-    keep: int = 0,
-    norm: Norm = "l2",
-) -> Perturbed:
-    """Foolbox's variant, its counts beside the perturbed inputs; arguments as of :func:`search`."""
-    found = search(model, inputs, labels, steps=steps, candidates=candidates, overshoot=overshoot, keep=keep, norm=norm)
-    return Perturbed(found.reached, forwards=found.forwards, backwards=found.backwards)
 
 
 def search(
@@ -141,8 +127,8 @@ def search(
         *np.zeros((2, len(inputs)), dtype=np.int64),
     )
     active: _Active | None = None
-    x = inputs.detach()
-    for _ in range(steps):
+    x = inputs.detach()  # line 4
+    for _ in range(steps):  # line 5, at most so often
         products = 0 if active is None else min(keep, active.others.shape[1]) or active.others.shape[1]
         look = net.placement.bfloat16 or products >= LOOK_FIRST
         graph = None if look else net.graph(x)
@@ -151,7 +137,7 @@ def search(
         if active is None:
             active = _start(x, logits, candidates)
         found.forwards[_host(active.at)] += 1
-        going = logits.argmax(1) == labels[active.at]
+        going = logits.argmax(1) == labels[active.at]  # line 5
         _finish(found, active, x, ~going)
         if not bool(going.any()):
             break
@@ -166,10 +152,10 @@ def search(
             found.backwards[_host(active.at)] += products
             gaps = active.gaps(logits)
             nearest = _nearest(graph, active, gaps, torch.zeros_like(gaps, dtype=torch.bool), products, norm, None)
-        active.total += nearest.step(norm, stable)
+        active.total += nearest.step(norm, stable)  # line 11, and the sum of line 15
         if not bool(going.all()):
             active = active.part(going)
-        x = torch.add(active.start, active.total, alpha=1.0 + overshoot)
+        x = torch.add(active.start, active.total, alpha=1.0 + overshoot)  # line 12; overshoot: end of section 2
         x = x.clamp_(0, 1) if clip else x
     else:
         assert active is not None
@@ -218,22 +204,22 @@ def _nearest(
     norm: Norm,
     best: _Nearest | None,
 ) -> _Nearest:
-    """Compute ``count`` more candidates a sample, nearest first, and keep the nearest (algorithm 2, lines 6 to 10).
+    """Compute ``count`` more candidates a sample, nearest first, and keep the nearest (lines 6 to 10).
 
     Writes the norms into ``active.norms`` and marks the candidates in ``done``, both (M, k).
     """
     rows = torch.arange(len(gaps), device=gaps.device)
-    for made in range(1, count + 1):
+    for made in range(1, count + 1):  # line 6, for those that may be nearest
         chosen = _estimates(gaps, active.norms, done).argmin(1)
-        gradient = graph.pull(active.others[rows, chosen], active.own, last=made == count)
+        gradient = graph.pull(active.others[rows, chosen], active.own, last=made == count)  # line 7
         slope = torch.linalg.vector_norm(gradient.flatten(1), ord=1 if norm == "linf" else 2, dim=1)
         active.norms[rows, chosen] = slope
         done[rows, chosen] = True
-        distance = gaps[rows, chosen] / (slope + TINY)
+        distance = gaps[rows, chosen] / (slope + TINY)  # line 10; linf: eq. 13
         if best is None:
             best = _Nearest(distance, slope, gradient)
             continue
-        nearer = (distance < best.distance).nonzero().squeeze(1)
+        nearer = (distance < best.distance).nonzero().squeeze(1)  # line 10: the least
         for kept, new in ((best.distance, distance), (best.slope, slope), (best.gradient, gradient)):
             kept[nearer] = new[nearer]
     assert best is not None

@@ -149,7 +149,7 @@ class Objective:
 
     def __call__(self, maps: torch.Tensor) -> torch.Tensor:
         if self.kind == "target":
-            return (_unit(maps) - self.aim).square().flatten(1).sum(1)
+            return (_unit(maps) - self.aim).square().flatten(1).sum(1)  # Dombrowski et al. 2019, eq. 3, first term
         if self.kind == "ranks":
             return (_unit(maps - maps.mean((1, 2, 3), keepdim=True)) * self.aim).flatten(1).sum(1)
         magnitude = maps.abs()
@@ -229,7 +229,7 @@ def _direction(
     if check:
         _check(attack, gradient)
     if attack.gamma:
-        output = (copied(x).softmax(1) - before).square().sum()
+        output = (copied(x).softmax(1) - before).square().sum()  # Dombrowski et al. 2019, eq. 3, second term
         gradient = gradient + attack.gamma * torch.autograd.grad(output, x)[0]
     return gradient.sign() if attack.norm == "linf" else _unit(gradient)
 

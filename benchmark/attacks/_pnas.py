@@ -1,4 +1,4 @@
-"""Heavy-ball ascent in the image domain."""
+"""Heavy-ball ascent in the image domain; equation numbers are those of Antun et al. 2020."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def ascend_in_image(
         at = r.detach().requires_grad_()
         with torch.enable_grad():
             output = near(measured.with_y(measured.y + physics.A(at)).pack())
-            change = 0.5 * squared_error(output, away)
+            change = 0.5 * squared_error(output, away)  # Q of eq. 3, without its penalty
         ascent = gradient_of(change, at, attack.name)
         if t == 0:  # without this the penalty alone would move r, and a blind method would look robust
             check_gradient(norm(ascent).flatten(), attack.name)
-        v = attack.momentum * v + attack.step * (ascent - attack.lam * r)
+        v = attack.momentum * v + attack.step * (ascent - attack.lam * r)  # eqs. 4 and 5
         ahead = r + v
         over = (norm(ahead) > most).flatten()
         r = torch.where(per_sample(running, r), project(ahead, most), r).detach()

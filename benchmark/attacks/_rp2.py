@@ -58,6 +58,7 @@ def optimise(
         shown = paste(photos[which], sticker, mask)
         logits = model(seen(shown, {name: values[at] for name, values in views.items()}, fill[which]))
         inside = sticker[:, mask]
+        # eq. 3, from here on: the size of the masked sticker, the loss over the views, non-printability
         size = torch.linalg.vector_norm(inside - beneath[:, mask] + 1e-12, ord=attack.p)  # no slope at 0
         loss = adversarial_loss(logits, labels[which], attack.target) + attack.size * size
         loss = loss + attack.nps * non_printability(inside.T, colours).sum()

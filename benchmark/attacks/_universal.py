@@ -17,7 +17,7 @@ LARGEST_BLOCK = 256
 
 
 def project(v: torch.Tensor, eps: float, norm: BallNorm) -> torch.Tensor:
-    """The nearest point of the ball of radius ``eps`` (Moosavi-Dezfooli et al. 2017, eq. 2), same shape as ``v``.
+    """The nearest point of the ball of radius ``eps``, same shape as ``v`` (P in algorithm 1 of arXiv:1610.08401).
 
     A length that rounding would put outside is made a hair shorter.
     """
@@ -49,6 +49,8 @@ def sequential(
 ) -> tuple[torch.Tensor, int]:
     """Moosavi-Dezfooli et al. 2017, algorithm 1: each image that v does not fool yet adds its minimal perturbation.
 
+    Line numbers in the code are those of arXiv:1610.08401.
+
     Blockwise screening: the algorithm looks at one image after the other, but v only changes at an image that it does
     not fool. A block is therefore predicted at once, and everything up to its first such image stands; the rest is
     predicted again under the new v. The result is that of the loop over single images, with far fewer calls. The block
@@ -67,26 +69,27 @@ def sequential(
         v (C, H, W) of the pass after which it fooled most images (it does not grow from pass to pass), and the passes
         made.
     """
-    v = torch.zeros_like(inputs[0])
+    v = torch.zeros_like(inputs[0])  # line 3
     clean = predictions(model, inputs, None, LARGEST_BLOCK)
     best, most, made = v, -1.0, 0
-    for turn in range(passes):
+    for turn in range(passes):  # line 4, at most so often
         made += 1
         at, block, images, classes = 0, 8, inputs[order[turn]], clean[order[turn]]
-        while at < len(images):
+        while at < len(images):  # line 5, a block at a time
             part = slice(at, at + block)
             with torch.no_grad():
-                same = model((images[part] + v).clamp(0, 1)).argmax(1) == classes[part]
+                same = model((images[part] + v).clamp(0, 1)).argmax(1) == classes[part]  # line 6
             if not bool(same.any()):
                 at, block = at + len(same), min(2 * block, LARGEST_BLOCK)
                 continue
             first = int(same.int().argmax())
             here = at + first
-            v = project(v + crossing(images[here : here + 1] + v, classes[here : here + 1])[0], eps, norm)
+            step = crossing(images[here : here + 1] + v, classes[here : here + 1])[0]  # line 7
+            v = project(v + step, eps, norm)  # line 8
             at, block = here + 1, max(1, min(2 * (first + 1), LARGEST_BLOCK))
         fooled = float((predictions(model, inputs, v, LARGEST_BLOCK) != clean).float().mean())
         best, most = (v, fooled) if fooled > most else (best, most)
-        if fooled >= 1 - delta:
+        if fooled >= 1 - delta:  # line 4
             break
     return best, made
 
@@ -129,7 +132,7 @@ def stochastic(
         v = v.detach().requires_grad_()
         logits = model((inputs[part] + v).clamp(0, 1))
         if target is None:
-            loss = F.cross_entropy(logits, clean[part], reduction="none").clamp(max=beta).mean()
+            loss = F.cross_entropy(logits, clean[part], reduction="none").clamp(max=beta).mean()  # eq. 5
         else:
             loss = -F.cross_entropy(logits, torch.full_like(clean[part], target))
         gradient = torch.autograd.grad(loss, v)[0]

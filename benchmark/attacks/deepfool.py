@@ -1,4 +1,4 @@
-"""DeepFool, batched: Moosavi-Dezfooli, Fawzi, Frossard 2016 (arXiv:1511.04599), algorithm 2 and section 2.3."""
+"""DeepFool, batched: Moosavi-Dezfooli, Fawzi, Frossard 2016 (arXiv:1511.04599), algorithm 2 and section 3.3."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class DeepFool(Attack):
         search: precision of the gradients; predictions, and with them success, are of float32 either way.
     """
 
-    source: ClassVar[str] = "DeepFool (arXiv:1511.04599, Alg. 2 and sec. 2.3)"
+    source: ClassVar[str] = "DeepFool (arXiv:1511.04599, Alg. 2 and sec. 3.3)"
     version: ClassVar[int] = 2
     cost: ClassVar[str] = "1 forward and `keep` backwards a step, some more in the first"
 

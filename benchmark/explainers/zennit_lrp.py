@@ -194,4 +194,5 @@ def _plugin(row: Composite) -> type[LrpComposite]:
     return explainers.register(row.name)(plugin)
 
 
-PLUGINS = tuple(_plugin(row) for row in COMPOSITES)
+for each in COMPOSITES:
+    _plugin(each)
