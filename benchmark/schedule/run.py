@@ -11,12 +11,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from benchmark.schedule.attack_cells import KEEP_ALL_MB
 from benchmark.schedule.board import Board, with_needs
 from benchmark.schedule.costs import Costs
 from benchmark.schedule.engine import Job
 from benchmark.schedule.incoming import Incoming, records_at
 from benchmark.schedule.plan import Plan
-from benchmark.schedule.planner import KEEP_ALL_MB, make_plan
+from benchmark.schedule.planner import make_plan
 from benchmark.schedule.pool import run_pool
 from benchmark.schedule.progress import Progress
 from benchmark.schedule.request import Options, PlannedEntry
