@@ -133,6 +133,8 @@ def _run_one(
 
 
 def _say_plan(prepared: Prepared, first: Estimate) -> None:
+    from benchmark.spec.cell import KINDS
+
     board, plan = prepared.board, prepared.plan
     seconds, unknown = board.seconds_left()
     seconds, unknown = seconds + first.seconds, unknown - first.cells
@@ -146,7 +148,7 @@ def _say_plan(prepared: Prepared, first: Estimate) -> None:
         if first.a_call:
             calls = ", ".join(f"{model} {1e3 * cost:.2g} ms" for model, cost in first.a_call.items())
             typer.echo(f"  calls a sample, counted on a small network, times a forward's measured cost: {calls}")
-    for kind in ("clean", "fit", "attack", "generate", "explain", "score", "similarity", "drift"):
+    for kind in KINDS:
         cells = [cell for cell in prepared.selected if cell.kind == kind]
         if cells:
             todo = sum(cell.hash in board.attempts for cell in cells)

@@ -34,7 +34,7 @@ from benchmark.schedule.parts import (
 )
 from benchmark.schedule.provenance import peak_memory_mb, provenance, reset_peak_memory
 from benchmark.schedule.similarity import similarity_cell
-from benchmark.spec.cell import Cell, PluginRef
+from benchmark.spec.cell import KINDS, Cell, CellKind, PluginRef
 from benchmark.store.record import Record, strings
 from benchmark.tasks.base import tasks
 
@@ -71,7 +71,7 @@ def run_cell(cell: Cell, context: Context, attempt: int = 1, batch_size: int | N
         while True:
             try:
                 with default_numerics():
-                    record.rows, left, record.batch_size = _KINDS[cell.kind](cell, context, model, spec, size)
+                    record.rows, left, record.batch_size = _COMPUTED_BY[cell.kind](cell, context, model, spec, size)
                 record.artefacts, record.files = left.arrays, left.files
                 break
             except Exception as error:
@@ -101,9 +101,9 @@ def check_code(cell: Cell) -> None:
     Raises:
         UsageError: its file, or its library's version, is another one here.
     """
-    of_kind: Registry[Any] = metrics if cell.kind == "score" else attacks
     refs: list[tuple[Registry[Any], PluginRef | None]] = [(tasks, cell.task), (explainers, cell.explainer)]
-    refs += [(of_kind, cell.plugin)] if cell.kind != "similarity" else []
+    if plugin := KINDS[cell.kind].plugin:
+        refs.append((metrics if plugin == "metric" else attacks, cell.plugin))
     for registry, ref in refs:
         here = registry.make(ref.use, ref.arguments()).implementation() if ref is not None else ""
         if ref is not None and here != ref.version:
@@ -115,7 +115,8 @@ def check_code(cell: Cell) -> None:
 
 def _estimated(cell: Cell, context: Context, model: Model) -> int:
     """The suite's batch size; on a CUDA device at most what an estimate says fits."""
-    fixed = attack_of(cell).fixed_batch_size() if cell.kind in ("attack", "fit", "generate") else None
+    kind = KINDS[cell.kind]
+    fixed = attack_of(cell).fixed_batch_size() if kind.plugin == "attack" and kind.runs else None
     if not context.device.startswith("cuda") or fixed is not None:
         return cell.batch_size
     return cuda_estimate(model, context.batch(cell).inputs, cell.batch_size, context.device, context.share)
@@ -156,7 +157,7 @@ def _clean(cell: Cell, context: Context, model: Model, spec: Any, batch_size: in
     return rows, Artefacts({"clean": {"samples": names, **left}} if left else {}), batch_size
 
 
-_KINDS: dict[str, Callable[[Cell, Context, Any, Any, int], Outcome]] = {
+_COMPUTED_BY: dict[CellKind, Callable[[Cell, Context, Any, Any, int], Outcome]] = {
     "clean": _clean,
     "fit": fit,
     "attack": attack_cell,

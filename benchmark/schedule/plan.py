@@ -16,7 +16,7 @@ from benchmark.metrics.base import metrics
 from benchmark.registry import Plugin, digest
 from benchmark.schedule.request import PlannedEntry
 from benchmark.seeds import derive
-from benchmark.spec.cell import Cell, PluginRef
+from benchmark.spec.cell import KINDS, Cell, PluginRef
 from benchmark.spec.suite import AttackProbe, DatasetSpec, SuiteSpec
 from benchmark.tasks.base import tasks
 
@@ -51,7 +51,7 @@ class Plan:
         found = {}
         for cell in self.cells:
             plugin = cell.plugin or cell.explainer
-            if plugin is not None and cell.kind != "similarity":
+            if plugin is not None and (KINDS[cell.kind].plugin or cell.explainer):
                 found[cell.metric or cell.probe] = plugin.version
         return found
 

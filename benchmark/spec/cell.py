@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import Field
 
@@ -12,6 +12,67 @@ from benchmark.registry import digest
 from benchmark.spec.entry import Strict
 
 CellKind = Literal["clean", "fit", "attack", "generate", "explain", "score", "similarity", "drift"]
+
+
+class Kind(NamedTuple):
+    """What is true of every cell of a kind.
+
+    Attributes:
+        words: what such a cell computes.
+        plugin: where its ``plugin`` is registered; "" of one that has none, or none of a registry.
+        runs: it runs that plugin (a drift cell names the attack whose inputs it reads).
+        needs: roles of the cells that it may read, each once or, as ``role:name``, several times.
+        optional: those that may end badly: without their results it runs all the same.
+        columns: what its rows have, whatever the task and the plugin.
+        labelled: people are told its kind, since its probe does not say it.
+    """
+
+    words: str
+    plugin: Literal["", "attack", "metric"]
+    needs: tuple[str, ...]
+    columns: tuple[str, ...]
+    runs: bool = True
+    optional: tuple[str, ...] = ()
+    labelled: bool = False
+
+
+CALLS = ("forwards", "backwards")
+KINDS: dict[CellKind, Kind] = {
+    "clean": Kind("predictions", "", (), ("sample", "label", "pred_clean", "correct"), labelled=True),
+    "fit": Kind(
+        "an artefact from training samples", "attack", (), ("sample", "fit_forwards", "fit_backwards"), labelled=True
+    ),
+    "attack": Kind(
+        "perturbed inputs, verified",
+        "attack",
+        ("clean", "fit", "larger", "found"),
+        ("sample", "label", "status", "success", *CALLS),
+    ),
+    "generate": Kind(
+        "inputs from nothing, one a class",
+        "attack",
+        (),
+        ("sample", "label", "pred", "status", "success", "confidence", *CALLS),
+    ),
+    "explain": Kind("attributions", "", ("clean",), ("sample", "status", "target")),
+    "score": Kind("one metric of one explainer", "metric", ("explain",), ("sample", "status", "value")),
+    "similarity": Kind(
+        "rank correlations between explainers",
+        "",
+        ("clean", "explain"),
+        ("sample", "value", "lowest", "highest", "n"),
+        optional=("explain",),
+        labelled=True,
+    ),
+    "drift": Kind(
+        "attributions of clean against perturbed inputs, of one explain cell and one attack cell",
+        "attack",
+        ("clean", "explain", "attack"),
+        ("sample", "status", "value"),
+        runs=False,
+    ),
+}  # in the order in which people are told of them
+assert set(KINDS) == set(get_args(CellKind))
 HASH_VERSION = 1  # raise when the meaning of a hashed field changes
 USUAL = ("squeeze", "dtype")  # how an image comes to the grid where the suite says nothing
 
@@ -60,10 +121,7 @@ class Cell(Strict):
     """What to compute, on which samples.
 
     Attributes:
-        kind: ``clean`` (predictions), ``fit`` (an artefact from training samples), ``attack``, ``generate`` (inputs
-            from nothing, one a class), ``explain`` (attributions), ``score`` (one metric of one explain cell),
-            ``drift`` (attributions of clean against perturbed inputs, of one explain cell and one attack cell), or
-            ``similarity`` (rank correlations between explainers).
+        kind: one of :data:`KINDS`, which says what each computes, reads and leaves.
         entry: digest of the model entry.
         samples: sample ids, in order; of a generate cell ``class-0``, ``class-1``, …
         plugin: the attack, explainer or metric.
@@ -131,12 +189,12 @@ class Cell(Strict):
     @property
     def optional(self) -> frozenset[str]:
         """Needs that may end badly: without their results it runs all the same."""
-        optional = self.kind == "similarity"
-        return frozenset(need for role, need in self.needs.items() if optional and role.startswith("explain:"))
+        optional = KINDS[self.kind].optional
+        return frozenset(need for role, need in self.needs.items() if role.partition(":")[0] in optional)
 
     @property
     def label(self) -> str:
         """How people are told of this cell."""
-        parts = [self.model, self.kind if self.kind in ("clean", "fit", "similarity") else "", self.probe, self.metric]
+        parts = [self.model, self.kind if KINDS[self.kind].labelled else "", self.probe, self.metric]
         parts += [f"from {self.source}"] if self.source not in ("", self.model) else []
         return " · ".join(part for part in parts if part) + (f" @ {self.eps}" if self.eps else "")
