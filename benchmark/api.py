@@ -222,14 +222,14 @@ def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, given
         run_here(job, Context(job.store, device, load))
 
     execute_plan(prepared, options, watcher, engine)
-    failures = Counter(last_line(end.reason) for end in prepared.board.finished.values() if end.status == "failed")
+    failures = Counter(last_line(end.reason) for end in prepared.ledger.finished.values() if end.status == "failed")
     for reason, n in failures.items():
         watcher.said(f"{spec.name}: {n} cells failed: {reason}")
     results, board, explained, _ = write_report(prepared.store.folder, data_paths(spec, options.data))
     return Run(
         Leaderboard.of(results, board),
         explained,
-        prepared.board.counts(),
+        prepared.ledger.counts(),
         prepared.store.folder,
         notes=given.notes if given is not None else (),
         failures=dict(failures),

@@ -157,7 +157,7 @@ def _add(top: str, found: dict[str, str], wanted: set[str]) -> None:
     """Put a top-level module and what it imports into ``found``; ``wanted`` counts although it is under all numbers."""
     if top in sys.stdlib_module_names or top == OURS or (top in GROUND and top not in wanted):
         return
-    places = _places(top)
+    places = _locations(top)
     if not places:
         found.setdefault(top, "absent")
         return
@@ -179,7 +179,7 @@ def _below(file: Path, place: Path) -> str:
     return file.relative_to(place).as_posix() if file != place else file.name
 
 
-def _places(top: str) -> list[Path]:
+def _locations(top: str) -> list[Path]:
     """The package's folders, or the single file (an archive for what is imported from one); none where it is absent."""
     spec = _spec(top)
     if spec is None:

@@ -37,7 +37,7 @@ Norm = Literal["l2", "linf"]
 
 
 @dataclass
-class Found:
+class SearchResult:
     """What the search reached.
 
     Attributes:
@@ -103,7 +103,7 @@ def search(
     stable: float = STABLE,
     placement: Placement | None = None,
     basis: torch.Tensor | None = None,
-) -> Found:
+) -> SearchResult:
     """Minimal perturbations; a sample whose prediction is not its label is done, and where it began if at once.
 
     Args:
@@ -121,7 +121,7 @@ def search(
         AttackError: fewer than two logits.
     """
     net = Net(model, placement or Placement.of(inputs.device), basis)
-    found = Found(
+    found = SearchResult(
         inputs.detach().clone(),
         torch.zeros(len(inputs), dtype=torch.bool, device=inputs.device),
         *np.zeros((2, len(inputs)), dtype=np.int64),
@@ -181,7 +181,7 @@ def _start(x: torch.Tensor, logits: torch.Tensor, candidates: int) -> _Active:
     return _Active(torch.arange(len(x), device=x.device), x, torch.zeros_like(x), own, others, norms)
 
 
-def _finish(found: Found, active: _Active, x: torch.Tensor, done: torch.Tensor) -> None:
+def _finish(found: SearchResult, active: _Active, x: torch.Tensor, done: torch.Tensor) -> None:
     """Keep the iterates of samples that are done."""
     if bool(done.any()):
         found.reached[active.at[done]] = x[done]
@@ -227,7 +227,7 @@ def _nearest(
 
 
 def _first(
-    net: Net, graph: Graph, x: torch.Tensor, active: _Active, gaps: torch.Tensor, norm: Norm, found: Found
+    net: Net, graph: Graph, x: torch.Tensor, active: _Active, gaps: torch.Tensor, norm: Norm, found: SearchResult
 ) -> _Nearest:
     """The first step's nearest candidate, in rounds; each round is a forward of the samples that need it.
 

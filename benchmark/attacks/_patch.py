@@ -93,7 +93,7 @@ def optimise(
     losses = []
     for rows in chosen:
         which = torch.as_tensor(rows, device=device)
-        shown = place(attack, inputs[which], patch, attack.places(draw.random((attack.batch, 4))))
+        shown = place(attack, inputs[which], patch, attack.placements(draw.random((attack.batch, 4))))
         loss = adversarial_loss(model(shown), labels[which], attack.target)
         optimiser.zero_grad(set_to_none=True)
         (patch.grad,) = torch.autograd.grad(loss, patch)

@@ -35,7 +35,7 @@ def region_mask(region: Region, share: float, height: int, width: int) -> NDArra
     return np.asarray(np.logical_and(*both) if region == "corners" else np.logical_or(*both))
 
 
-def moved(mask: NDArray[np.bool_], down: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
+def shifted_masks(mask: NDArray[np.bool_], down: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(N, H, W): the mask moved by (down, right) pixels round the edges, one move a sample; the area is the same."""
     return np.stack([np.roll(mask, (int(y), int(x)), (0, 1)) for y, x in zip(down, right, strict=True)])
 

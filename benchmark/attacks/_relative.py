@@ -19,15 +19,15 @@ Floats = NDArray[np.float64]
 NORMS = ("l2", "linf")
 
 
-def relative_norms(clean: torch.Tensor, moved: torch.Tensor, suffix: str = "") -> dict[str, Floats]:
+def relative_norms(clean: torch.Tensor, perturbed: torch.Tensor, suffix: str = "") -> dict[str, Floats]:
     """``relative_l2`` and ``relative_linf`` (with ``suffix``), each (N,) float64; NaN where the input is all zero.
 
     Args:
-        clean, moved: (N, C, H, W). Norms of the input are taken as it is, in [0, 1]: a network that centres its
+        clean, perturbed: (N, C, H, W). Norms of the input are taken as it is, in [0, 1]: a network that centres its
             inputs has other ones.
         suffix: of the names.
     """
-    moves, sizes = norms(clean, moved), norms(clean * 0, clean)
+    moves, sizes = norms(clean, perturbed), norms(clean * 0, clean)
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
             f"relative_{norm}{suffix}": np.where(sizes[norm] > 0, moves[norm] / sizes[norm], np.nan) for norm in NORMS

@@ -223,7 +223,7 @@ class Attack(Plugin):
             batch at once); else samples whose clean prediction is already wrong are left out.
         judges_fit: True where what was fitted is also judged on the training samples (a training rate).
         generates: True where :meth:`generate` makes one input a class, from nothing; :meth:`run` is then not called.
-        needs_structures: True where it must know the dataset's true and false structures (:meth:`knowing`).
+        needs_structures: True where it must know the dataset's true and false structures (:meth:`with_structures`).
         breaks: False where the prediction is meant to stay (an attack on the explanation): there is then no robust
             accuracy and no success rate under it. Its threat has a domain of its own.
         tabled: True where :meth:`extras` has a table of all results: their columns then stand in the CSV file alone.
@@ -262,7 +262,7 @@ class Attack(Plugin):
         found._view = view
         return found
 
-    def knowing(self, structures: Structures) -> Self:
+    def with_structures(self, structures: Structures) -> Self:
         """The attack for data whose structures are these: a copy, by which its inputs are also made again."""
         found = self.model_copy()
         found._structures = structures
@@ -270,13 +270,15 @@ class Attack(Plugin):
 
     @property
     def structures(self) -> Structures:
-        """What it was told by :meth:`knowing`.
+        """Those given to :meth:`with_structures`.
 
         Raises:
             AttackError: nothing.
         """
         if self._structures is None:
-            raise AttackError(f"attack {self.name!r} needs the true and false structures of a dataset: call knowing()")
+            raise AttackError(
+                f"attack {self.name!r} needs the true and false structures of a dataset: call with_structures()"
+            )
         return self._structures
 
     def columns(self) -> tuple[Column, ...]:

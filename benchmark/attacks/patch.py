@@ -61,7 +61,7 @@ class Placed(Attack):
         full = self.area / (np.pi / 4 if self.shape == "circle" else 1.0)
         return max(2, int(np.ceil(np.sqrt(full * height * width) * self.zoom)))
 
-    def places(self, unit: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    def placements(self, unit: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Placements of (N, 4) uniform numbers: ``x``, ``y`` in [0, 1] (from one edge of the free room to the other),
         ``zoom``, a factor, and ``rotation``, degrees."""
         zoom = np.exp((2 * unit[:, 2] - 1) * np.log(self.zoom))
@@ -86,7 +86,7 @@ class Placed(Attack):
         """See :meth:`Attack.run`."""
         from benchmark.attacks._patch import covered
 
-        params: dict[str, NDArray[Any]] = {**self.places(generator.uniform((UNITS,)).double().numpy())}
+        params: dict[str, NDArray[Any]] = {**self.placements(generator.uniform((UNITS,)).double().numpy())}
         params["patch"] = self.patches(inputs.shape, generator, fitted)
         area = covered(self, params, inputs).mean((1, 2, 3)).cpu().numpy()
         none = np.zeros(len(inputs), np.int64)

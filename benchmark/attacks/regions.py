@@ -123,12 +123,12 @@ class MaskRegion(Regional):
 
     def masks(self, shape: tuple[int, int], params: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
         """The region, or the region moved."""
-        from benchmark.attacks._regions import moved, region_mask
+        from benchmark.attacks._regions import region_mask, shifted_masks
 
         mask = region_mask(self.region, self.share, *shape)
         if not self.elsewhere:
             return mask
-        return moved(mask, *(np.asarray(params[name]).astype(np.int64) for name in ("down", "right")))
+        return shifted_masks(mask, *(np.asarray(params[name]).astype(np.int64) for name in ("down", "right")))
 
 
 @attacks.register("keep-region")

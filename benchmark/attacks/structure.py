@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SOURCE = "Thesing, Antun and Hansen 2019 (arXiv:1906.01478), Conjecture 1.1"
 
 
-def judged(rows: pd.DataFrame) -> NDArray[np.bool_]:
+def has_verdict(rows: pd.DataFrame) -> NDArray[np.bool_]:
     """(N,) True where the intervention was verified and the prediction is one."""
     return np.asarray((rows["status"].to_numpy() == "ok") & (rows["pred"].to_numpy() >= 0))
 
@@ -36,7 +36,7 @@ def judged(rows: pd.DataFrame) -> NDArray[np.bool_]:
 def follows(rows: pd.DataFrame) -> NDArray[np.float64]:
     """(N,) 1 where the prediction is the false structure's class, 0 where it is the true one's; NaN where neither."""
     pred, false = rows["pred"].to_numpy(), column(rows, "param_false_class")
-    counted = judged(rows) & ((pred == false) | (pred == rows["label"].to_numpy()))
+    counted = has_verdict(rows) & ((pred == false) | (pred == rows["label"].to_numpy()))
     return np.where(counted, (pred == false).astype(float), np.nan)
 
 
@@ -44,12 +44,12 @@ def neither(rows: pd.DataFrame) -> NDArray[np.float64]:
     """(N,) 1 where the prediction is neither the false structure's class nor the true one's."""
     pred = rows["pred"].to_numpy()
     other = (pred != column(rows, "param_false_class")) & (pred != rows["label"].to_numpy())
-    return np.where(judged(rows), other.astype(float), np.nan)
+    return np.where(has_verdict(rows), other.astype(float), np.nan)
 
 
 def accuracy(rows: pd.DataFrame) -> NDArray[np.float64]:
     """(N,) 1 where the prediction is the label; NaN where the intervention was not verified."""
-    return np.where(judged(rows), right(rows), np.nan)
+    return np.where(has_verdict(rows), right(rows), np.nan)
 
 
 class Exchange(Attack):
@@ -142,7 +142,7 @@ class StructureAbsent(Exchange):
         return (Column("acc", "rate", accuracy),)
 
 
-def found_norm(rows: pd.DataFrame) -> NDArray[np.float64]:
+def boundary_norm(rows: pd.DataFrame) -> NDArray[np.float64]:
     """(N,) norm at which the prediction changes; NaN where it was wrong before, or never changes."""
     return np.where(column(rows, "param_changed") == 1, column(rows, "param_structure_l2"), np.nan)
 
@@ -180,7 +180,7 @@ class StructureDeepFool(Attack):
             Column(
                 "structure_l2",
                 "median",
-                found_norm,
+                boundary_norm,
                 glance="median l2 norm that changes the prediction",
                 of_successes=True,
             ),

@@ -90,7 +90,7 @@ def show(console: Console, entry: Entry, results: list[Result]) -> None:
         table.add_column(head, overflow="fold")  # a digest or a path is never cut
     for result in results:
         style = STYLES[result.status]
-        table.add_row(f"[{style}]{result.status}[/]", escape(result.name), escape(result.found), escape(result.todo))
+        table.add_row(f"[{style}]{result.status}[/]", escape(result.name), escape(result.finding), escape(result.todo))
     console.print(table)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.schedule.watcher import Watcher
 
 if TYPE_CHECKING:
-    from benchmark.schedule.board import Board, Finished
+    from benchmark.schedule.ledger import Finished, Ledger
     from benchmark.spec.cell import Cell
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
@@ -23,22 +23,22 @@ def watcher_for() -> Watcher:
 class PlainWatcher(Watcher):
     """A line now and then, and one for each failure."""
 
-    def begin(self, board: Board, slots: list[str]) -> None:
-        self.board, self.start = board, time.monotonic()
+    def begin(self, ledger: Ledger, slots: list[str]) -> None:
+        self.ledger, self.start = ledger, time.monotonic()
         self.last, self.complete = self.start, False
-        self._print(f"{board.total} cells on {len(slots)} workers ({', '.join(sorted(set(slots)))})")
+        self._print(f"{ledger.total} cells on {len(slots)} workers ({', '.join(sorted(set(slots)))})")
 
     def ended(self, finished: Finished) -> None:
         if finished.status == "failed" and not finished.blocked:
             self._print(f"failed: {finished.cell.label}: {finished.last_line}")
         now = time.monotonic()
-        if now - self.last >= PLAIN_EVERY or (not self.board.left and not self.complete):
-            self.complete = not self.board.left
+        if now - self.last >= PLAIN_EVERY or (not self.ledger.left and not self.complete):
+            self.complete = not self.ledger.left
             self.last = now
-            counts, done = self.board.counts(), self.board.total - self.board.left
-            left = (now - self.start) / max(1, done) * self.board.left
+            counts, done = self.ledger.counts(), self.ledger.total - self.ledger.left
+            left = (now - self.start) / max(1, done) * self.ledger.left
             self._print(
-                f"{done}/{self.board.total} cells, {counts['failed']} failed, {counts['skipped']} skipped,"
+                f"{done}/{self.ledger.total} cells, {counts['failed']} failed, {counts['skipped']} skipped,"
                 f" about {left:.0f} s left"
             )
 
@@ -59,7 +59,7 @@ class LiveWatcher(Watcher):
         self.progress: Any = None
         self.running: dict[int, str] = {}
 
-    def begin(self, board: Board, slots: list[str]) -> None:
+    def begin(self, ledger: Ledger, slots: list[str]) -> None:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -69,7 +69,7 @@ class LiveWatcher(Watcher):
             TimeRemainingColumn,
         )
 
-        self.board = board
+        self.ledger = ledger
         self.progress = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=24),
@@ -80,7 +80,7 @@ class LiveWatcher(Watcher):
             console=self.console,
             transient=True,
         )
-        self.task = self.progress.add_task("", total=board.total, failed=0, now="")
+        self.task = self.progress.add_task("", total=ledger.total, failed=0, now="")
         self.progress.start()
 
     def started(self, slot: int, cell: Cell) -> None:
@@ -90,8 +90,8 @@ class LiveWatcher(Watcher):
     def ended(self, finished: Finished) -> None:
         if finished.status == "failed" and not finished.blocked:
             self._print(f"failed: {finished.cell.label}: {finished.last_line}")
-        done = self.board.total - self.board.left
-        self.progress.update(self.task, completed=done, failed=self.board.counts()["failed"])
+        done = self.ledger.total - self.ledger.left
+        self.progress.update(self.task, completed=done, failed=self.ledger.counts()["failed"])
 
     def said(self, text: str) -> None:
         self._print(text)

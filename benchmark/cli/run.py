@@ -126,7 +126,7 @@ def _run_one(
     try:
         execute_plan(prepared, options, watcher)
     except KeyboardInterrupt:
-        typer.echo(f"\nInterrupted: {len(prepared.board.finished)} cells finished and kept;"
+        typer.echo(f"\nInterrupted: {len(prepared.ledger.finished)} cells finished and kept;"
                    " the same command goes on from there.", err=True)  # fmt: skip
         raise typer.Exit(INTERRUPTED) from None
     return _say_end(prepared, options.data, start, part)
@@ -135,15 +135,15 @@ def _run_one(
 def _say_plan(prepared: Prepared, first: Estimate) -> None:
     from benchmark.spec.cell import KINDS
 
-    board, plan = prepared.board, prepared.plan
-    seconds, unknown = board.seconds_left()
+    ledger, plan = prepared.ledger, prepared.plan
+    seconds, unknown = ledger.seconds_left()
     seconds, unknown = seconds + first.seconds, unknown - first.cells
     typer.echo(f"suite {plan.suite.name}: {len(plan.entries)} entries, {len(plan.samples)} samples")
-    typer.echo(f"cells: {len(prepared.selected)}, known: {len(board.known)}, to compute: {board.total}")
+    typer.echo(f"cells: {len(prepared.selected)}, known: {len(ledger.known)}, to compute: {ledger.total}")
     _say_data(prepared)
-    if board.total:
-        estimate = f"about {seconds:.2g} s of one worker" if unknown < board.total else "unknown (nothing like it yet)"
-        extra = f", and {unknown} cells without an earlier record" if 0 < unknown < board.total else ""
+    if ledger.total:
+        estimate = f"about {seconds:.2g} s of one worker" if unknown < ledger.total else "unknown (nothing like it yet)"
+        extra = f", and {unknown} cells without an earlier record" if 0 < unknown < ledger.total else ""
         typer.echo(f"estimated time: {estimate}{extra}")
         if first.a_call:
             calls = ", ".join(f"{model} {1e3 * cost:.2g} ms" for model, cost in first.a_call.items())
@@ -151,7 +151,7 @@ def _say_plan(prepared: Prepared, first: Estimate) -> None:
     for kind in KINDS:
         cells = [cell for cell in prepared.selected if cell.kind == kind]
         if cells:
-            todo = sum(cell.hash in board.attempts for cell in cells)
+            todo = sum(cell.hash in ledger.attempts for cell in cells)
             typer.echo(f"  {kind:<10} {len(cells):>5} cells, {todo} to compute")
 
 
@@ -168,10 +168,10 @@ def _say_data(prepared: Prepared) -> None:
 
 def _say_start(prepared: Prepared) -> str:
     """Print what is about to be done; returns the part of the line without counts."""
-    board, plan = prepared.board, prepared.plan
+    ledger, plan = prepared.ledger, prepared.plan
     names = ", ".join(entry.name for entry in plan.entries)
     start = f"{plan.suite.name}: {len(plan.samples)} samples, {len(plan.entries)} entries ({names})"
-    typer.echo(f"{start}; {len(board.known)} cells known, {board.total} to compute")
+    typer.echo(f"{start}; {len(ledger.known)} cells known, {ledger.total} to compute")
     return start
 
 
@@ -183,8 +183,8 @@ def _say_end(prepared: Prepared, data: Mapping[str, Path], start: str, part: boo
     from benchmark.report.write import write_report
     from benchmark.spec.suites import data_paths
 
-    counts = prepared.board.counts()
-    left = prepared.board.left
+    counts = prepared.ledger.counts()
+    left = prepared.ledger.left
     try:
         results, board, explained, found = write_report(prepared.store.folder, data_paths(prepared.plan.suite, data))
     except NoRecordsError as error:
@@ -198,7 +198,7 @@ def _say_end(prepared: Prepared, data: Mapping[str, Path], start: str, part: boo
     )
     where = prepared.store.folder / ("leaderboard.md" if part else "leaderboard.csv")
     typer.echo(f"leaderboard: {where}")
-    parked = sum(status == "failed" for status in prepared.board.known.values())
+    parked = sum(status == "failed" for status in prepared.ledger.known.values())
     if parked:
         typer.echo(f"{parked} failed before and are parked; --retry-failed tries them again", err=True)
     cells = len({cell.hash for cell in prepared.selected})

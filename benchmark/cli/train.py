@@ -46,7 +46,7 @@ def train(
     if path is None:
         raise UsageError(f"entry {name!r} has no [recipe] in {entry.folder / 'entry.toml'}: nothing to train by")
     trained = train_entry(entry, path, seed=seed, device=device, progress=say, data=parse_pairs(data, "--data"))
-    for line in trained.judged.lines():
+    for line in trained.judgement.lines():
         say(line)
     say(f"weights: {trained.path} ({trained.path.stat().st_size:,} bytes, sha256 {trained.sha256})")
     if source is not None and source.sha256 and source.sha256 != trained.sha256 and weights is None:

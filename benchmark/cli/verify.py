@@ -96,6 +96,6 @@ def _say(name: str, found: Verified, seed: int) -> None:
     say_lines([f"not reproduced: {e.label} ({e.hash}): {e.words}" for e in found.compared if e.verdict == "differs"])
     say_lines([f"within rounding: {e.label}: {e.words}" for e in found.compared if e.verdict == "close"])
     say_lines([f"cannot be computed here ({n} cells): {reason}" for reason, n in found.changed.items()])
-    typer.echo(f"  {found.judged:,} kept perturbed inputs judged again: {len(found.refuted)} verdicts not confirmed")
+    typer.echo(f"  {found.verdicts:,} kept perturbed inputs judged again: {len(found.refuted)} verdicts not confirmed")
     say_lines([f"not confirmed: {words}" for words in found.refuted])
-    say_lines([f"not judged ({n} cells): {reason}" for reason, n in found.not_judged.items()])
+    say_lines([f"not judged ({n} cells): {reason}" for reason, n in found.without_verdict.items()])

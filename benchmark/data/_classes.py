@@ -106,7 +106,7 @@ def _from_json(text: str, source: str) -> list[list[str]]:
         raise DataError(f"{source} cannot be read as JSON of classes: {error}; write a class a line") from error
 
 
-def places(classes: Sequence[str], known: ClassList, what: str) -> list[int]:
+def class_indices(classes: Sequence[str], known: ClassList, what: str) -> list[int]:
     """The index of each class in a list: by the name as it stands, else without case and punctuation.
 
     Args:

@@ -70,18 +70,18 @@ def other_tables(root: Path, manifest: str) -> str:
     return f"not read: {shown(tables)}; groups and masks are looked for in {manifest} (parameter `manifest`)"
 
 
-def without_images(places: Sequence[Path], classes: Sequence[str]) -> str:
+def without_images(folders: Sequence[Path], classes: Sequence[str]) -> str:
     """Class folders that hold no image, as a sentence; empty where there is none.
 
     Args:
-        places: class folders of all splits.
+        folders: class folders of all splits.
         classes: names of the classes.
     """
-    empty = [folder for folder in places if not images_in(folder)]
+    empty = [folder for folder in folders if not images_in(folder)]
     if not empty:
         return ""
     strangers = sorted({folder.name for folder in empty} - set(classes))
-    several = len({folder.parent for folder in places}) > 1
+    several = len({folder.parent for folder in folders}) > 1
     names = [f"{folder.parent.name}/{folder.name}" if several else folder.name for folder in empty]
     said = f"class {'folder' if len(empty) == 1 else 'folders'} without an image: {shown(names, 6)}"
     if strangers:

@@ -103,14 +103,14 @@ def _decoded(data: bytes, file: Path, what: str) -> str:
 def _delimiter(text: str, known: Sequence[str]) -> str:
     first = next((line for line in text.splitlines() if line.strip()), "")
 
-    def worth(delimiter: str) -> tuple[int, int]:
+    def matches(delimiter: str) -> tuple[int, int]:
         try:
             fields = [field.strip() for field in next(csv.reader([first], delimiter=delimiter), [])]
         except csv.Error:
             return 0, 0
         return sum(field in known for field in fields), len(fields)
 
-    return max(DELIMITERS, key=worth)  # the first of equals: a comma
+    return max(DELIMITERS, key=matches)  # the first of equals: a comma
 
 
 def _columns(fields: Sequence[str], file: Path, what: str) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ ALPHA = {
     (64, "xor"): (0.075, 0.03),
 }
 SIGMA = {8: 3.0, 64: 10.0}  # of the correlated background's smoothing, in pixels
-PLACES = {8: ((1, 1), (4, 5)), 64: ((8, 8), (32, 40))}  # top left of T and of L
+CORNERS = {8: ((1, 1), (4, 5)), 64: ((8, 8), (32, 40))}  # top left of T and of L
 
 
 @cache
@@ -89,7 +89,7 @@ class Recipe:
 
     def signal(self, number: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """(size, size), the tetrominoes of a sample; its class is ``number % 2``."""
-        where, label = PLACES[self.size], number % 2
+        where, label = CORNERS[self.size], number % 2
         if self.scenario == "xor":
             signs = SIGNS[number % 4]
             return self.put((T, where[0], signs[0]), (L, where[1], signs[1]))
@@ -106,7 +106,7 @@ class Recipe:
         """
         signal = self.signal(number, rng)
         if self.scenario in ("linear", "multiplicative"):
-            signal = self.put((T, PLACES[self.size][0], 1), (L, PLACES[self.size][1], 1))
+            signal = self.put((T, CORNERS[self.size][0], 1), (L, CORNERS[self.size][1], 1))
         return np.asarray(np.abs(signal) >= EDGE * np.abs(signal).max())
 
     # -- background ---------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
-from benchmark.data._classes import BY_INDEX, ClassList, class_list, places
+from benchmark.data._classes import BY_INDEX, ClassList, class_indices, class_list
 from benchmark.data._faults import reading, stamps
 from benchmark.data._samples import Batch, Grid, Gridded, Index, Split
 from benchmark.data.structures import Structures
@@ -144,7 +144,7 @@ class Dataset(Plugin):
                 f"{what}: its labels are no classes, so [dataset] classes = {known.source!r} cannot number them"
             )
         if index.named:
-            at = np.array(places(index.classes, known, what), np.int64)
+            at = np.array(class_indices(index.classes, known, what), np.int64)
         elif len(index.classes) <= len(known.names):
             at = np.arange(len(index.classes))
         else:

@@ -105,7 +105,7 @@ class Folder(Dataset):
             digest=content.hexdigest(),
             groups=groups,
             masks=bool(have) and len(have) == len(files),
-            notes=(*self._notes(split), *self._found_notes(files, have, alone), *found.notes),
+            notes=(*self._notes(split), *self._manifest_notes(files, have, alone), *found.notes),
             shapes=found.shapes,
             keep=found.keep,
             peak=found.peak,
@@ -149,13 +149,13 @@ class Folder(Dataset):
         """Sample names (path under the root) to (file, class), sorted by name."""
         if split not in self._listed_files:
             with reading(f"dataset {self.use!r}", todo="correct it, or `path` and --data NAME=PATH"):
-                found = self._found(split)
+                found = self._split_files(split)
                 if not found:
                     raise DataError(self._nothing(self._top(), split))
             self._listed_files[split] = dict(sorted(found.items()))
         return self._listed_files[split]
 
-    def _found(self, split: Split) -> dict[str, tuple[Path, str]]:
+    def _split_files(self, split: Split) -> dict[str, tuple[Path, str]]:
         """What :meth:`_files` sorts and keeps; empty where there is nothing."""
         top = self._top()
         inside = top / split
@@ -186,9 +186,9 @@ class Folder(Dataset):
 
     def _all_classes(self, split: Split) -> list[tuple[Path, str]]:
         """One item a class: of all splits, so that a split that lacks a class still counts them alike."""
-        return [(folder, printable(folder.name)) for folder in self._class_places(split) if images_in(folder)]
+        return [(folder, printable(folder.name)) for folder in self._class_folders(split) if images_in(folder)]
 
-    def _class_places(self, split: Split) -> list[Path]:
+    def _class_folders(self, split: Split) -> list[Path]:
         """Class folders of all splits."""
         top = self._top()
         if (top / split).is_dir() and class_folders(top / split):
@@ -216,10 +216,10 @@ class Folder(Dataset):
         drawn = not holds_classes(top / split)
         folder = top if drawn else top / split
         notes = [left_out(self._root(), folder, skip={self.manifest}), other_tables(self._root(), self.manifest)]
-        notes += [without_images(self._class_places(split), self._class_names(split))]
+        notes += [without_images(self._class_folders(split), self._class_names(split))]
         return [note for note in notes if note]
 
-    def _found_notes(self, files: dict[str, tuple[Path, str]], have: Collection[str], alone: str) -> list[str]:
+    def _manifest_notes(self, files: dict[str, tuple[Path, str]], have: Collection[str], alone: str) -> list[str]:
         """What the manifest and the files have without one another."""
         table = self._read_table()
         notes = [missing_files(list(self._rows()), self._root()) if "file" in table.columns else "", alone]

@@ -58,9 +58,9 @@ class FolderWithMasks(Folder):
     def _own_columns(self) -> tuple[str, ...]:
         return (self.id, self.label, "split") if self._flat() else ()
 
-    def _found(self, split: Split) -> dict[str, tuple[Path, str]]:
+    def _split_files(self, split: Split) -> dict[str, tuple[Path, str]]:
         if not self._flat():
-            return super()._found(split)
+            return super()._split_files(split)
         rows, root = self._rows(), self._root()
         labels = self._labels()
         files: dict[str, tuple[Path, str]] = {}
@@ -91,8 +91,8 @@ class FolderWithMasks(Folder):
         found = set(self._labels().values())
         return sorted(found, key=int) if all(name.isdecimal() for name in found) else sorted(found)
 
-    def _class_places(self, split: Split) -> list[Path]:
-        return [] if self._flat() else super()._class_places(split)
+    def _class_folders(self, split: Split) -> list[Path]:
+        return [] if self._flat() else super()._class_folders(split)
 
     def _notes(self, split: Split) -> list[str]:
         """As of a folder; of flat images what lies beside them; and masks without an image."""
@@ -115,7 +115,7 @@ class FolderWithMasks(Folder):
 
     def _everywhere(self, split: Split) -> list[str]:
         """Names of the images of all splits."""
-        root, places = self._root(), [self._top()] if self._flat() else self._class_places(split)
+        root, places = self._root(), [self._top()] if self._flat() else self._class_folders(split)
         return [printable(path.relative_to(root).as_posix()) for place in places for path in images_in(place)]
 
     def _read_rows(self, table: Table) -> dict[str, Row]:

@@ -52,7 +52,7 @@ class KspaceNpz(Dataset):
     swap: bool = False
     pixel: tuple[float, float] = (1.0, 1.0)
 
-    _found_centred: dict[str, bool] = PrivateAttr(default_factory=dict)
+    _centred: dict[str, bool] = PrivateAttr(default_factory=dict)
 
     def fingerprint(self, split: Split) -> str:
         """Size and time of the file."""
@@ -182,9 +182,9 @@ class KspaceNpz(Dataset):
         """Whether the zero frequency is in the middle: said, or the largest magnitude lies near it or near a corner."""
         if self.centred is not None:
             return self.centred
-        if split not in self._found_centred:
-            self._found_centred[split] = self._find_centre(self._samples(split))
-        return self._found_centred[split]
+        if split not in self._centred:
+            self._centred[split] = self._find_centre(self._samples(split))
+        return self._centred[split]
 
     def _find_centre(self, samples: NDArray[Any]) -> bool:
         total = np.nan_to_num(np.abs(samples)).sum(axis=(0, 1))

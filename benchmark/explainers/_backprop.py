@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from benchmark.errors import RefusedError
 from benchmark.explainers._captum import leaf, random_input, target_gradient
-from benchmark.models.watch import as_written, once, scripted, watched
+from benchmark.models.watch import eager_mode, once, scripted, watched
 from benchmark.models.wrap import Model
 
 Rule = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -110,7 +110,7 @@ def _check(model: Model, name: str, given: torch.Tensor) -> Verdict:
         return Verdict(f"{name}: {reason}; leave {name} out for this entry")
     run = watched(model.core, given)
     relus = sum(operation.name in RELU for operation in run.operations)
-    with _Replaced(guided) as replaced, torch.enable_grad(), as_written():
+    with _Replaced(guided) as replaced, torch.enable_grad(), eager_mode():
         model.core(leaf(given))
     other = next((operation for operation in run.operations if operation.name in ACTIVATIONS), None)
     if not relus:
@@ -141,7 +141,7 @@ def modified_gradient(model: Model, inputs: torch.Tensor, targets: torch.Tensor,
     verdict = checked(model, name, model.prepared(inputs[:1]).detach())
     if verdict.reason:
         raise RefusedError(verdict.reason)
-    with _Replaced(rule) as replaced, as_written():
+    with _Replaced(rule) as replaced, eager_mode():
         found = target_gradient(model, inputs, targets)
     if replaced.count != verdict.relus:
         raise RefusedError(

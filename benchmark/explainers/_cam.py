@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from benchmark.errors import RefusedError
 from benchmark.explainers._captum import leaf, network_input
 from benchmark.explainers._layout import NO_LAYER, Spatial, find
-from benchmark.models.watch import as_written, once
+from benchmark.models.watch import eager_mode, once
 from benchmark.models.wrap import Model
 
 
@@ -71,7 +71,7 @@ def activations_and_gradients(
 
     handle = layer.module.register_forward_hook(keep)
     try:
-        with torch.enable_grad(), as_written():
+        with torch.enable_grad(), eager_mode():
             chosen = model(leaf(inputs)).gather(1, targets.view(-1, 1)).sum()
     finally:
         handle.remove()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from benchmark.errors import RefusedError
-from benchmark.models.watch import as_written, once, scripted
+from benchmark.models.watch import eager_mode, once, scripted
 from benchmark.models.wrap import Geometry, Model
 
 INPUT_ELEMENTS = 2**18  # elements of input a forward may hold: 4,096 images of 8x8, 64 of 64x64, 1 of 3x224x224
@@ -86,7 +86,7 @@ def deeplift(
     x, reference = leaf(inputs), torch.full_like(inputs, baseline)
     own = {name for name, module in model.named_modules() if {"input", "output", "input_ref"} & set(vars(module))}
     try:
-        with captum_quiet(), as_written():
+        with captum_quiet(), eager_mode():
             # one path to every module: a one-logit Model holds its network twice, and captum would hook it twice
             chain = nn.Sequential(model.geometry, model.normalise, model.core)
             found = DeepLift(chain).attribute(x, baselines=reference, target=targets)

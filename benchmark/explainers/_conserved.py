@@ -18,7 +18,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from zennit import core as zennit
 from zennit import types
 
-from benchmark.models.watch import Operation, as_written, watched
+from benchmark.models.watch import Operation, eager_mode, watched
 
 TOLERANCE = 1e-3  # of the sum of |relevance| at a layer: what may be lost or made there beyond bias and stabiliser
 TINY = 1e-12
@@ -84,7 +84,7 @@ def unmerged(network: nn.Module, prepared: torch.Tensor) -> str | None:
         if isinstance(layer, types.Linear)
     ]
     try:
-        with torch.no_grad(), as_written():
+        with torch.no_grad(), eager_mode():
             network(prepared)
     finally:
         for handle in handles:

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from benchmark.models.watch import as_written, scripted
+from benchmark.models.watch import eager_mode, scripted
 from benchmark.models.wrap import Model
 
 LAYOUTS = {"channels-first": "nchw", "channels-last": "nhwc", "tokens": "ntc", "class-token": "ntc"}
@@ -129,7 +129,7 @@ class _Axes(TorchFunctionMode):
         axes = getattr(known[0], "_assay_axes", "") if known else ""
         if not axes:
             return ""
-        moved = _moved(name, args, known[0], axes, result)
+        moved = _permutation(name, args, known[0], axes, result)
         if moved is not None:
             return moved
         if name == "linear":
@@ -138,7 +138,7 @@ class _Axes(TorchFunctionMode):
         return axes if same and name not in MOVING and name not in PRODUCTS else ""
 
 
-def _moved(name: str, args: Any, given: torch.Tensor, axes: str, result: torch.Tensor) -> str | None:
+def _permutation(name: str, args: Any, given: torch.Tensor, axes: str, result: torch.Tensor) -> str | None:
     """Axes behind a permutation or a flattening of them; None where ``name`` is none."""
     if name == "permute":
         order = args[1] if isinstance(args[1], (tuple, list, torch.Size)) else args[1:]
@@ -205,7 +205,7 @@ def watch(network: nn.Module, prepared: torch.Tensor, layer: str | None = None) 
         enter, leave = watcher.hooks(name)
         handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
     try:
-        with as_written(), torch.enable_grad(), _Axes(watcher.seen, watcher.running, watcher.pooled):
+        with eager_mode(), torch.enable_grad(), _Axes(watcher.seen, watcher.running, watcher.pooled):
             network(prepared.detach().clone().requires_grad_())
     finally:
         for handle in handles:

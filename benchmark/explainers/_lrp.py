@@ -20,7 +20,7 @@ from benchmark.errors import ExplainerError, RefusedError
 from benchmark.explainers import _conserved
 from benchmark.explainers._captum import random_input
 from benchmark.explainers._conserved import ADVICE
-from benchmark.models.watch import as_written, once, scripted
+from benchmark.models.watch import eager_mode, once, scripted
 from benchmark.models.wrap import Model
 
 
@@ -168,15 +168,15 @@ def _check(model: Model, rules: Rules, probe: torch.Tensor) -> Verdict:
             with left_as_it_was(core), rules.composite(model, probe).context(core):
                 reason = _conserved.without_rule(core, prepared)
         if not reason:
-            with torch.no_grad(), as_written():
+            with torch.no_grad(), eager_mode():
                 targets = core(prepared).argmax(1)
             done = propagate(core, prepared, targets, rules.composite(model, probe), rules, follow=True)
-            reason = _conserved.leak(done.passages, done.start, done.found)
+            reason = _conserved.leak(done.passages, done.start, done.relevance)
     except ExplainerError as error:
         return Verdict(str(error))
     if reason and core is model.core and model.one_logit:  # names as the network has them, not the pair around it
         reason = re.sub(
-            r"layer '0(\.?)([^']*)'", lambda found: f"layer '{found[2]}'" if found[1] else "network", reason
+            r"layer '0(\.?)([^']*)'", lambda match: f"layer '{match[2]}'" if match[1] else "network", reason
         )
     return Verdict(f"{rules.name}: {reason}; {ADVICE}") if reason else Verdict(None, done.fired)
 
@@ -186,7 +186,7 @@ class Propagated:
     """Relevance through a network: what started at the logits, what reached the input, what the layers passed on."""
 
     start: torch.Tensor
-    found: torch.Tensor
+    relevance: torch.Tensor
     fired: int
     passages: list[_conserved.Passage]
 
@@ -212,12 +212,12 @@ def propagate(
         started.append((chosen if rules.unit else output * chosen).detach())
         return started[-1]
 
-    with as_written():
+    with eager_mode():
         with torch.no_grad():
             plain = core(prepared)
         with left_as_it_was(core), Gradient(model=core, composite=composite, attr_output=start) as attributor:
             with _conserved.Follow(core) if follow else nullcontext([]) as passages:
-                output, found = attributor(prepared)
+                output, attribution = attributor(prepared)
             fired = sum("grad_output" in hook.stored_tensors for hook in composite.hook_refs)
     drift = float((output.detach() - plain).abs().max())
     if not drift <= 1e-3 * (1 + float(plain.abs().max())):
@@ -226,7 +226,7 @@ def propagate(
             f" {drift:.3g}: the network registers its layers in another order than it calls them; register each"
             " BatchNorm directly after its convolution, or leave it out for this entry"
         )
-    return Propagated(started[-1], found.detach(), fired, passages)
+    return Propagated(started[-1], attribution.detach(), fired, passages)
 
 
 def relevance(model: Model, inputs: torch.Tensor, targets: torch.Tensor, rules: Rules) -> torch.Tensor:
@@ -250,7 +250,7 @@ def relevance(model: Model, inputs: torch.Tensor, targets: torch.Tensor, rules: 
     model.counter.backwards += len(inputs)
     if done.fired != verdict.fired:
         raise RefusedError(f"{rules.name}: {done.fired} hooks of its rules fired, {verdict.fired} should; {ADVICE}")
-    return through_geometry(model.geometry, inputs, done.found)
+    return through_geometry(model.geometry, inputs, done.relevance)
 
 
 @contextmanager
@@ -270,7 +270,7 @@ def left_as_it_was(network: nn.Module) -> Iterator[None]:
                 del vars(module)[name]
 
 
-def through_geometry(geometry: nn.Module, inputs: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
+def through_geometry(geometry: nn.Module, inputs: torch.Tensor, attribution: torch.Tensor) -> torch.Tensor:
     """Relevance at the network's input to relevance on the suite's grid, with its sum conserved per sample.
 
     The geometry G (luminance, resize, repeat) is linear with weights >= 0, so the epsilon rule reads
@@ -278,11 +278,11 @@ def through_geometry(geometry: nn.Module, inputs: torch.Tensor, found: torch.Ten
     divides by zero.
     """
     if isinstance(geometry, nn.Identity):
-        return found
+        return attribution
     x = (inputs.detach().abs() + 1e-6).requires_grad_()
     with torch.enable_grad():
         seen = geometry(x)
     if seen.shape == inputs.shape and torch.equal(seen, x):
-        return found
-    (shares,) = torch.autograd.grad(seen, x, found / seen.detach())
+        return attribution
+    (shares,) = torch.autograd.grad(seen, x, attribution / seen.detach())
     return (x * shares).detach()

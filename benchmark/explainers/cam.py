@@ -56,13 +56,13 @@ class GradCam(SpatialExplainer):
 
         from benchmark.explainers._cam import activations_and_gradients, gradcam, on_grid, spatial_layer
         from benchmark.explainers._captum import captum_quiet, leaf
-        from benchmark.models.watch import as_written
+        from benchmark.models.watch import eager_mode
 
         layer = spatial_layer(model, inputs, self.name)
         if layer.layout != "channels-first":  # captum knows that one alone
             maps = gradcam(*activations_and_gradients(model, inputs, targets, self.name))
             return on_grid(maps.relu() if self.relu else maps, inputs)
-        with captum_quiet(), as_written():
+        with captum_quiet(), eager_mode():
             cam = attr.LayerGradCam(model, layer.module).attribute(
                 leaf(inputs), target=targets, relu_attributions=self.relu
             )

@@ -48,7 +48,7 @@ HALVES: dict[str, dict[str, tuple[int, ...]]] = {
     },
 }
 ALIKE = 0.99
-JUDGED = 300  # samples at least on which a model's accuracy is judged
+LEAST_SAMPLES = 300  # samples at least on which a model's accuracy is judged
 MIN_ACCURACY = 0.8  # below it an explanation has nothing true to show
 
 
@@ -91,7 +91,7 @@ class Bench:
         dataset = datasets.make(recipe.data.use, recipe.data.params)
         index = dataset.index("test")
         order = np.random.default_rng(derive("bench", self.seed)).permutation(len(index.ids))
-        drawn = order[: max(4 * self.n, JUDGED)]
+        drawn = order[: max(4 * self.n, LEAST_SAMPLES)]
         batch = dataset.load("test", [index.ids[i] for i in drawn], Grid(), masks=True)
         inputs, labels = torch.as_tensor(batch.inputs), torch.as_tensor(batch.labels)
         with torch.no_grad():

@@ -21,7 +21,7 @@ from benchmark.explainers._captum import random_input, target_gradient
 from benchmark.explainers._superpixels import Cells
 from benchmark.explainers._untrained import untrained_copy
 from benchmark.explainers.base import Explainer, explainers
-from benchmark.models.watch import as_written
+from benchmark.models.watch import eager_mode
 from benchmark.models.wrap import Model
 from benchmark.seeds import Draws
 
@@ -191,7 +191,7 @@ def _map(explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Tensor, t
 
     handle = layer.module.register_forward_hook(keep)
     try:
-        with torch.enable_grad(), as_written():
+        with torch.enable_grad(), eager_mode():
             output = of.model(of.inputs.clone().requires_grad_())
             chosen = (output * F.one_hot(of.targets, output.shape[1])).sum()
     finally:
@@ -274,7 +274,7 @@ def _conserved(explainer: Any, of: Case, _found: torch.Tensor) -> tuple[torch.Te
         _sums(p.out) - p.due for p in done.passages if p.out is not None and p.into is not None and p.due is not None
     )
     scale = torch.stack([p.size for p in done.passages if p.out is not None]).amax(0)
-    return (_sums(done.found) + kept - _sums(done.start)) / scale + 1, torch.ones_like(scale)
+    return (_sums(done.relevance) + kept - _sums(done.start)) / scale + 1, torch.ones_like(scale)
 
 
 def _untrained(explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -90,14 +90,14 @@ def make_table(measured: dict[str, pd.DataFrame], names: Sequence[str]) -> pd.Da
         row["verdict"] = "not measured"
         row["models"] = own["model"].nunique() if len(own) else 0
         if len(own):
-            row |= _judged(metric, own)
+            row |= _verdict(metric, own)
             row["truth_rho"] = _agreement(measured["scores"], metric, own)
             row |= _consistencies(measured["consistency"], name)
         rows.append(row)
     return pd.DataFrame(rows).set_index("metric")
 
 
-def _judged(metric: Metric, own: pd.DataFrame) -> dict[str, Any]:
+def _verdict(metric: Metric, own: pd.DataFrame) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if metric.higher_is_better is None or metric.family == "complexity":
         return {"verdict": "descriptive only"}

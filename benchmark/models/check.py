@@ -18,7 +18,7 @@ from benchmark.models.build import build_model, last_line
 from benchmark.models.entries import Entry
 from benchmark.models.template import sample_inputs
 from benchmark.models.tried import above, best_of, predictions, right_in_order, right_with_usual, usual_orders
-from benchmark.models.watch import as_written
+from benchmark.models.watch import eager_mode
 from benchmark.models.wrap import Model, Reconstructor
 
 Status = Literal["ok", "note", "fail", "skip"]
@@ -32,13 +32,13 @@ class Result:
     Attributes:
         name: what was looked at.
         status: ``"ok"``, ``"note"`` (worth a look), ``"fail"``, or ``"skip"`` (could not be looked at).
-        found: what was found.
+        finding: what was found.
         todo: what to do, where something is to be done.
     """
 
     name: str
     status: Status
-    found: str
+    finding: str
     todo: str = ""
 
 
@@ -382,7 +382,7 @@ def check_cost(model: Model, inputs: torch.Tensor) -> Result:
 
     hooks = [m.register_forward_hook(note) for m in model.modules() if not list(m.children())]
     try:
-        with torch.no_grad(), as_written():
+        with torch.no_grad(), eager_mode():
             model(inputs)
     finally:
         for hook in hooks:

@@ -97,7 +97,7 @@ def take(
     check_count(spec, len(data_classes))
     entry, outputs = Entry(spec, Path.cwd()), match(spec)
     seen = model.reordered(outputs) if outputs else model
-    notes += judged(
+    notes += check_lines(
         check_model(entry, seen, part, device, classes=data_classes, effort=Effort(SECONDS)), spec, len(data_classes)
     )
     key = module_key(own, {**settings, "mean": list(settings["mean"]), "std": list(settings["std"]), "cast": cast})
@@ -118,7 +118,7 @@ def check_count(spec: EntrySpec, labels: int) -> None:
         raise EntryError(f"module {spec.name!r}: it gives {count} logits, the suite's data have {labels} classes{one}")
 
 
-def judged(results: Sequence[Result], spec: EntrySpec, labels: int) -> list[str]:
+def check_lines(results: Sequence[Result], spec: EntrySpec, labels: int) -> list[str]:
     """What the check found, a line each.
 
     Raises:
@@ -126,11 +126,11 @@ def judged(results: Sequence[Result], spec: EntrySpec, labels: int) -> list[str]
     """
     for result in results:
         if result.name == "output" and result.status == "fail":
-            raise EntryError(f"module {spec.name!r}: {result.name}: {result.found}; {result.todo}".rstrip("; "))
+            raise EntryError(f"module {spec.name!r}: {result.name}: {result.finding}; {result.todo}".rstrip("; "))
     more = spec.class_count - labels
     said = [f"it gives {spec.class_count} logits, {more} more than the data have classes"] if labels and more else []
     bad = [result for result in results if result.status in ("fail", "note") and result.name != "weights"]
-    return said + [f"check, {r.name}: {r.found}{f'; {r.todo}' if r.todo else ''}" for r in bad]
+    return said + [f"check, {r.name}: {r.finding}{f'; {r.todo}' if r.todo else ''}" for r in bad]
 
 
 def called(model: Model, inputs: torch.Tensor, name: str, hint: str = "") -> torch.Tensor:

@@ -407,7 +407,7 @@ class Walker:
 
     def _member(self, value: Any, where: str, *, made: bool) -> None:
         function = getattr(value, "__func__", value)
-        if made and isinstance(function, types.FunctionType) and not _is_written(function):
+        if made and isinstance(function, types.FunctionType) and not _has_author(function):
             self.put("made")  # of the fields, by Python
         elif isinstance(value, property):
             self._all([value.fget, value.fset, value.fdel], where)
@@ -542,7 +542,7 @@ def raw_bytes(value: torch.Tensor) -> bytes:
     return found
 
 
-def _is_written(function: types.FunctionType) -> bool:
+def _has_author(function: types.FunctionType) -> bool:
     """Somebody wrote it: it was not put together by dataclasses or collections."""
     file = function.__code__.co_filename
     return file != "<string>" and not file.startswith("<") and owner_of(file) != "python"

@@ -185,7 +185,7 @@ def step(
 
 
 @dataclass(frozen=True)
-class Judged:
+class Confusion:
     """Predictions of a split against its labels.
 
     Attributes:
@@ -216,7 +216,7 @@ class Judged:
         """Per class: right ones among those of it (NaN where there are none)."""
         return [float(x) for x in self.confusion.diagonal() / self.confusion.sum(1)]
 
-    def agrees(self, other: Judged) -> bool:
+    def agrees(self, other: Confusion) -> bool:
         """Not one count differs."""
         return torch.equal(self.confusion, other.confusion)
 
@@ -230,7 +230,7 @@ class Judged:
 
 
 @torch.no_grad()
-def judge(model: Model, data: TrainingData, split: str, device: str = "cpu") -> Judged:
+def judge(model: Model, data: TrainingData, split: str, device: str = "cpu") -> Confusion:
     """Loss and confusion counts of a split, in eval mode."""
     model.eval()
     classes = data.classes
@@ -240,4 +240,4 @@ def judge(model: Model, data: TrainingData, split: str, device: str = "cpu") -> 
         total += float(F.cross_entropy(logits, labels, reduction="sum"))
         pairs = labels * len(classes) + logits.argmax(1)
         confusion += torch.bincount(pairs, minlength=len(classes) ** 2).view(len(classes), len(classes))
-    return Judged(total / max(data.size(split), 1), confusion, classes)
+    return Confusion(total / max(data.size(split), 1), confusion, classes)

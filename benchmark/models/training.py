@@ -24,7 +24,7 @@ from benchmark.spec.entry import Recipe
 
 
 class Judgement(Protocol):
-    """How a model does on a split: ``Judged`` of ``benchmark.models.recipe``, or of ``benchmark.mri.training``."""
+    """How a model does on a split: a ``Confusion``, or a ``ReconstructionErrors`` (``benchmark.mri.training``)."""
 
     def agrees(self, other: Any) -> bool:
         """Close enough to the other's for weights stored at half precision to take its place."""
@@ -39,7 +39,7 @@ class Trained:
 
     path: Path
     sha256: str
-    judged: Judgement
+    judgement: Judgement
     seed: int
 
 

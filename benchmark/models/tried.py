@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.data._classes import NAMED, class_list, places
+from benchmark.data._classes import NAMED, class_indices, class_list
 from benchmark.errors import DataError
 from benchmark.models.wrap import Model, Normalise
 
@@ -153,7 +153,7 @@ def _listed_orders(classes: Sequence[str], outputs: int) -> dict[str, NDArray[np
         known = class_list(name)
         if len(known.names) == outputs:
             try:
-                at = places(classes, known, name)
+                at = class_indices(classes, known, name)
             except DataError:  # other classes
                 continue
             found[f'its classes as in the list "{name}" (classes = "{name}" in [dataset])'] = order = np.full(

@@ -53,7 +53,7 @@ def once(model: nn.Module, key: str, find: Callable[[], T]) -> T:
     return value
 
 
-def as_written() -> AbstractContextManager[Any]:
+def eager_mode() -> AbstractContextManager[Any]:
     """Inside it compiled modules and functions run as they were written, so that hooks on them fire."""
     if "torch._dynamo" not in sys.modules:  # nothing can have been compiled
         return contextlib.nullcontext()
@@ -129,6 +129,6 @@ def watched(network: nn.Module, inputs: torch.Tensor) -> Run:
         inputs: of the network itself.
     """
     given = inputs.detach().clone().requires_grad_()
-    with as_written(), torch.enable_grad(), inside(network) as run, _Record(run):
+    with eager_mode(), torch.enable_grad(), inside(network) as run, _Record(run):
         network(given.clone())
     return run

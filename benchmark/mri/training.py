@@ -145,7 +145,7 @@ def simulate(
 
 
 @dataclass(frozen=True)
-class Judged:
+class ReconstructionErrors:
     """Reconstructions of a split against the truth, noiseless, at one mask.
 
     Attributes:
@@ -162,13 +162,15 @@ class Judged:
         """Text: both means."""
         return [f"relative error {self.rel_err:.4f}, PSNR {self.psnr:.2f} dB (n = {self.n})"]
 
-    def agrees(self, other: Judged) -> bool:
+    def agrees(self, other: ReconstructionErrors) -> bool:
         """The mean error differs by less than 1 % of the other's."""
         return abs(self.rel_err - other.rel_err) < 0.01 * other.rel_err
 
 
 @torch.no_grad()
-def judge(model: Model, data: TrainingData, split: str, mask: Mapping[str, Any], device: str = "cpu") -> Judged:
+def judge(
+    model: Model, data: TrainingData, split: str, mask: Mapping[str, Any], device: str = "cpu"
+) -> ReconstructionErrors:
     """Errors of a split's noiseless measurements at one mask, in eval mode.
 
     Args:
@@ -186,4 +188,4 @@ def judge(model: Model, data: TrainingData, split: str, mask: Mapping[str, Any],
         errors.append(relative_error(output, truth))
         decibels.append(psnr(output, truth))
     error, decibel = torch.cat(errors), torch.cat(decibels)
-    return Judged(float(error.mean()), float(decibel.mean()), len(error))
+    return ReconstructionErrors(float(error.mean()), float(decibel.mean()), len(error))

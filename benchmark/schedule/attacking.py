@@ -168,7 +168,7 @@ def informed(attack: Attack, cell: Cell, context: Context) -> Attack:
             f"{attack.name!r} needs a split whose true and false structures are known, such as split 'test' of dataset"
             f" 'stripes'; split {cell.dataset.split!r} of {cell.dataset.name!r} is none"
         )
-    return attack.knowing(structures)
+    return attack.with_structures(structures)
 
 
 def _attacked(
@@ -217,7 +217,7 @@ def _attacked(
             kept.append(outputs.detach().cpu().numpy()[chosen])
             if len(chosen):
                 which = torch.as_tensor(chosen, device=inputs.device)
-                with task.told(model, attack.at_view(view), budget_of(cell)):
+                with task.side_information(model, attack.at_view(view), budget_of(cell)):
                     beside.append(task.keeps(model, outputs[which], labels[which]))
             ids += [cell.samples[at][i] for i in chosen]
             views += [view] * len(chosen)

@@ -35,26 +35,26 @@ class BatchSizes:
     """Batch sizes found so far, in ``batch_sizes.json`` of the results folder; the driver of a run keeps them."""
 
     store: Store
-    _found: dict[str, int] = field(default_factory=dict)
+    _sizes: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         try:
             known = json.loads((self.store.folder / FILE).read_text())
-            self._found = {str(key): int(size) for key, size in known.items()}
+            self._sizes = {str(key): int(size) for key, size in known.items()}
         except (OSError, ValueError, AttributeError, TypeError):  # none yet, or a damaged one: they are found again
-            self._found = {}
+            self._sizes = {}
 
     def of(self, cell: Cell, device: str) -> int | None:
         """The batch size of such a cell on a device, or None where it is still to be found."""
-        return self._found.get(batch_key(cell, device))
+        return self._sizes.get(batch_key(cell, device))
 
-    def found(self, cell: Cell, device: str, size: int) -> None:
+    def keep(self, cell: Cell, device: str, size: int) -> None:
         """A cell ran with this batch size in the end; on a CPU the suite's own size needs no remembering."""
         key = batch_key(cell, device)
         asked = size >= cell.batch_size and device.startswith("cpu")
-        if size > 0 and not asked and self._found.get(key) != size:
-            self._found[key] = size
-            data = json.dumps(self._found, indent=1, sort_keys=True) + "\n"
+        if size > 0 and not asked and self._sizes.get(key) != size:
+            self._sizes[key] = size
+            data = json.dumps(self._sizes, indent=1, sort_keys=True) + "\n"
             write_atomic(self.store.folder / FILE, data.encode(), sync=False)
 
 

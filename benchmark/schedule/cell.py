@@ -140,7 +140,7 @@ def _clean(cell: Cell, context: Context, model: Model, spec: Any, batch_size: in
     skip_if_asked(task, cell, context, model, spec)
     parts, kept = [], []
     room = int(cell.keep_inputs_mb * 1e6 // max(1, batch.inputs[0].nbytes))
-    with task.told(model, None, None):
+    with task.side_information(model, None, None):
         for at in slices(len(batch), batch_size):
             part = Batch(batch.ids[at], batch.inputs[at], batch.labels[at])
             parts.append(task.clean(model, part, spec))

@@ -43,7 +43,7 @@ def drift_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_size
     at = np.flatnonzero(correct & judged)
     rows: Rows = {name: np.full(n, np.nan) for name in ("value", "own_topk", "own_ssim", "own_changed")}
     if len(at):
-        for name, values in _moved(cell, context, model, at, batch_size).items():
+        for name, values in _similarities(cell, context, model, at, batch_size).items():
             rows[name][at] = values
         rows["own_changed"][at] = (found["pred"] != found["pred_clean"])[at]
         defined = np.isfinite(np.stack([rows[name] for name in ("value", "own_topk", "own_ssim")])).all(0)
@@ -51,7 +51,7 @@ def drift_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_size
     return {"sample": strings(cell.samples), **rows, "status": strings(status)}, Artefacts(), batch_size
 
 
-def _moved(
+def _similarities(
     cell: Cell, context: Context, model: Model, at: NDArray[np.intp], batch_size: int
 ) -> dict[str, NDArray[np.float64]]:
     """Similarities of the attributions of some samples before and after the attack."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from benchmark.errors import PoisonedError
 from benchmark.schedule.batching import BatchSizes
-from benchmark.schedule.board import MAX_ATTEMPTS, Board, Finished
 from benchmark.schedule.cell import public_spec, run_cell
 from benchmark.schedule.context import Context
+from benchmark.schedule.ledger import MAX_ATTEMPTS, Finished, Ledger
 from benchmark.schedule.provenance import device_name
 from benchmark.schedule.queue import group_of
 from benchmark.schedule.watcher import Watcher
@@ -26,7 +26,7 @@ class Job:
         batches: batch sizes that cells of earlier runs, and of this one, have found.
     """
 
-    board: Board
+    ledger: Ledger
     store: Store
     watcher: Watcher = field(default_factory=Watcher)
     fail_fast: bool = False
@@ -37,24 +37,24 @@ class Job:
 
     def end(self, cell: Cell, status: str, reason: str = "", seconds: float = 0.0, *, write: bool = False) -> None:
         """Note the end of a cell, write the records that its worker could not write, tell the watcher."""
-        for finished in self.board.finish(cell, status, reason, seconds):
+        for finished in self.ledger.finish(cell, status, reason, seconds):
             if finished.blocked or write:
                 self.write(finished)
             self.watcher.ended(finished)
 
     def end_blocked(self) -> None:
         """End the cells that earlier failures block."""
-        for finished in self.board.start_blocked():
+        for finished in self.ledger.start_blocked():
             self.write(finished)
             self.watcher.ended(finished)
 
     def crashed(self, cell: Cell, reason: str) -> None:
         """The cell's worker died: once more in the same run, then failed."""
-        if self.board.attempts[cell.hash] < MAX_ATTEMPTS:
+        if self.ledger.attempts[cell.hash] < MAX_ATTEMPTS:
             self.watcher.said(f"{cell.label}: {last_line(reason)}; once more")
-            self.board.again(cell)
+            self.ledger.again(cell)
         else:
-            self.end(cell, "failed", f"{reason}, {self.board.attempts[cell.hash]} times", write=True)
+            self.end(cell, "failed", f"{reason}, {self.ledger.attempts[cell.hash]} times", write=True)
 
     def over_time(self, cell: Cell, limit: float, *, loading: bool) -> None:
         """The cell was ended with its worker after ``limit`` seconds, in it or in loading its model."""
@@ -77,7 +77,7 @@ class Job:
     @property
     def stopped(self) -> bool:
         """True once a cell failed and ``fail_fast`` was asked for."""
-        return self.fail_fast and any(ended.status == "failed" for ended in self.board.finished.values())
+        return self.fail_fast and any(ended.status == "failed" for ended in self.ledger.finished.values())
 
 
 def run_here(job: Job, context: Context, stop: Callable[[], bool] = lambda: False) -> None:
@@ -86,25 +86,25 @@ def run_here(job: Job, context: Context, stop: Callable[[], bool] = lambda: Fals
     Raises:
         PoisonedError: the process' CUDA context is lost; the cell that did it has a failed record.
     """
-    job.watcher.begin(job.board, [context.device])
+    job.watcher.begin(job.ledger, [context.device])
     try:
         job.end_blocked()
         last: Cell | None = None
         while not job.stopped and not stop():
-            cell = job.board.take(last.model, (), group_of(last)) if last else job.board.take()
+            cell = job.ledger.take(last.model, (), group_of(last)) if last else job.ledger.take()
             if cell is None:
                 break
             last = cell
             job.watcher.started(0, cell)
-            job.board.attempts[cell.hash] += 1
+            job.ledger.attempts[cell.hash] += 1
             name = device_name(context.device)
             try:
-                record = run_cell(cell, context, job.board.attempts[cell.hash], job.batches.of(cell, name))
+                record = run_cell(cell, context, job.ledger.attempts[cell.hash], job.batches.of(cell, name))
             except PoisonedError as error:
                 job.end(cell, "failed", str(error), write=True)
                 raise
             job.store.write(record)
-            job.batches.found(cell, name, record.batch_size)
+            job.batches.keep(cell, name, record.batch_size)
             job.end(cell, record.status, record.reason, record.seconds)
     finally:
         job.watcher.close()

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.data.base import Grid
 from benchmark.errors import AssayError
-from benchmark.schedule.board import Finished
 from benchmark.schedule.context import Context, load_entry_model
 from benchmark.schedule.costs import key_of
 from benchmark.schedule.engine import Job, run_here
+from benchmark.schedule.ledger import Finished
 from benchmark.schedule.plan import sample_order
 from benchmark.schedule.request import Options, PlannedEntry, suite_dataset
 from benchmark.schedule.run import Prepared, prepare
@@ -83,8 +83,8 @@ def estimated(prepared: Prepared, threads: int = 1) -> Estimate:
     Returns:
         what could be estimated; nothing of a task that is not about classes, or where the entries cannot be built.
     """
-    unknown = [cell for cell in prepared.selected if cell.hash in prepared.board.attempts]
-    unknown = [cell for cell in unknown if prepared.board.costs.seconds(cell) is None]
+    unknown = [cell for cell in prepared.selected if cell.hash in prepared.ledger.attempts]
+    unknown = [cell for cell in unknown if prepared.ledger.costs.seconds(cell) is None]
     found = Estimate()
     if not unknown or not prepared.plan.index.classes:
         return found
@@ -151,7 +151,7 @@ def counted(suite: SuiteSpec, classes: int) -> Calls:
         except AssayError:
             return {}
         context = Context(prepared.store, "cpu", lambda *_: (model, spec))
-        run_here(Job(prepared.board, prepared.store, watcher), context, stop=lambda: time.monotonic() > watcher.until)
+        run_here(Job(prepared.ledger, prepared.store, watcher), context, stop=lambda: time.monotonic() > watcher.until)
     return watcher.calls
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmark.data._classes import BY_INDEX, ClassList, are_positions, places, same_name
+from benchmark.data._classes import BY_INDEX, ClassList, are_positions, class_indices, same_name
 from benchmark.data._left_out import shown
 from benchmark.data._pictures import DARK, dark_note, scale_of
 from benchmark.data.base import Dataset, Grid, Index
@@ -54,7 +54,7 @@ def matched(
             )
         return ()
     try:
-        at = places(classes, ClassList("the dataset", tuple(names), tuple(known_as)), f"entry {entry!r}")
+        at = class_indices(classes, ClassList("the dataset", tuple(names), tuple(known_as)), f"entry {entry!r}")
     except DataError:
         at = []
     if len(at) != len(names):

@@ -69,7 +69,7 @@ class Slot:
         if self.preparing:
             self.future = self.pool.schedule(prepare, args=[cell], timeout=LOAD_LIMIT)
         else:
-            args = [cell, job.board.attempts[cell.hash], job.batches.of(cell, self.name)]
+            args = [cell, job.ledger.attempts[cell.hash], job.batches.of(cell, self.name)]
             self.future = self.pool.schedule(work, args=args, timeout=cell.time_limit)
 
 
@@ -123,13 +123,13 @@ def run_pool(
     """
     names = devices(device)
     count = workers or (os.cpu_count() or 1 if names == ["cpu"] else len(names) * slots_per_device)
-    count = max(1, min(count, job.board.left))
+    count = max(1, min(count, job.ledger.left))
     shares = [sum(j % len(names) == i % len(names) for j in range(count)) for i in range(count)]
     slots = [Slot(i, names[i % len(names)], _settings(names[i % len(names)], job, threads, shares[i]))
              for i in range(count)]  # fmt: skip
     for slot in slots:
         slot.start()
-    job.watcher.begin(job.board, [slot.device for slot in slots])
+    job.watcher.begin(job.ledger, [slot.device for slot in slots])
     try:
         job.end_blocked()
         _loop(job, slots)
@@ -175,10 +175,10 @@ def _loop(job: Job, slots: list[Slot]) -> None:
 
 def _feed(job: Job, slot: Slot, slots: list[Slot]) -> None:
     busy = {other.loaded[0] for other in slots if other is not slot and other.loaded}
-    cell = job.board.take(slot.loaded[0] if slot.loaded else None, busy, slot.group)
+    cell = job.ledger.take(slot.loaded[0] if slot.loaded else None, busy, slot.group)
     if cell is not None:
         job.watcher.started(slot.number, cell)
-        job.board.attempts[cell.hash] += 1
+        job.ledger.attempts[cell.hash] += 1
         slot.give(cell, job)
 
 
@@ -212,5 +212,5 @@ def _collect(job: Job, slot: Slot) -> None:
         slot.loaded, slot.preparing, slot.name = (cell.model, cell.entry), False, result
         slot.give(cell, job)
         return
-    job.batches.found(cell, slot.name, result.batch_size)
+    job.batches.keep(cell, slot.name, result.batch_size)
     job.end(cell, result.status, result.reason, result.seconds)

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from benchmark.errors import StoreError
-from benchmark.schedule.board import Board, Finished
+from benchmark.schedule.ledger import Finished, Ledger
 from benchmark.schedule.watcher import Watcher
 from benchmark.spec.cell import Cell
 from benchmark.store.atomic import write_atomic
@@ -27,8 +27,8 @@ class Progress(Watcher):
         self.store = store
         self._changed, self._closed = threading.Event(), threading.Event()
 
-    def begin(self, board: Board, slots: list[str]) -> None:
-        self.board, self.start = board, time.time()
+    def begin(self, ledger: Ledger, slots: list[str]) -> None:
+        self.ledger, self.start = ledger, time.time()
         self.slots: list[dict[str, Any]] = [{"device": slot, "cell": "", "since": self.start} for slot in slots]
         self._changed.set()
         self._thread = threading.Thread(target=self._write_on, daemon=True, name="assay-progress")
@@ -57,20 +57,20 @@ class Progress(Watcher):
                 self._changed.clear()
                 try:
                     self._write()
-                except RuntimeError:  # the board changed under the counting: the next second will do
+                except RuntimeError:  # the ledger changed under the counting: the next second will do
                     self._changed.set()
                 except StoreError:  # a full disk: the records' own writing says it
                     return
 
     def _write(self) -> None:
-        now, done = time.time(), len(self.board.finished)
-        seconds, unknown = self.board.seconds_left()
+        now, done = time.time(), len(self.ledger.finished)
+        seconds, unknown = self.ledger.seconds_left()
         found = {
             "started": self.start,
             "written": now,
             "slots": self.slots,
-            "counts": self.board.counts(),
-            "total": self.board.total,
+            "counts": self.ledger.counts(),
+            "total": self.ledger.total,
             "cells_a_minute": done / (now - self.start) * 60 if done else None,
             "seconds_left": seconds / max(1, len(self.slots)),
             "cells_without_estimate": unknown,

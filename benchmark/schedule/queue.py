@@ -22,7 +22,7 @@ def group_of(cell: Cell) -> Group:
 
 
 class Queue:
-    """Ready cells of a board.
+    """Ready cells of a ledger.
 
     Args:
         cells: hash to cell, of all that the run may compute.

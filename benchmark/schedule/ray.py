@@ -95,7 +95,7 @@ def run_ray(job: Job, settings: RaySettings) -> None:
     """
     with connected(settings.address, settings.workers, settings.threads):
         engine = _Engine(job, settings)
-        job.watcher.begin(job.board, [engine.label] * len(engine.slots))
+        job.watcher.begin(job.ledger, [engine.label] * len(engine.slots))
         try:
             job.end_blocked()
             engine.loop()
@@ -119,15 +119,15 @@ class _Engine:
         self.packer = Packer(None if records == "shared" else self.job.store, ray.put)
         device, threads = self.settings.device, self.settings.threads
         wanted = slots_of(ray.cluster_resources(), device, threads, self.settings.slots_per_device)
-        count = max(1, min(self.settings.workers or wanted.count, self.job.board.left))
+        count = max(1, min(self.settings.workers or wanted.count, self.job.ledger.left))
         self.label, folder = wanted.label, self.job.store.folder.resolve()
         include = tuple(self.packer.folder([file]) for file in included_files())
-        self.told = ActorSettings(wanted.gpu, threads, include, records, folder)
+        self.actor_settings = ActorSettings(wanted.gpu, threads, include, records, folder)
         self.kind = ray.remote(Worker).options(
             num_cpus=threads, num_gpus=wanted.gpu, max_restarts=0, max_task_retries=0
         )
         self.slots = [Slot(number) for number in range(count)]
-        self.under_way, self.told_of_waiting = time.monotonic(), False
+        self.under_way, self.wait_announced = time.monotonic(), False
         for slot in self.slots:
             self._start(slot)
 
@@ -138,7 +138,7 @@ class _Engine:
                 if slot.state == "idle" and not self.job.stopped:
                     self._feed(slot)
             if not self.lost and all(slot.cell is None for slot in self.slots):
-                if self.job.stopped or not self.job.board.left or any(slot.state == "idle" for slot in self.slots):
+                if self.job.stopped or not self.job.ledger.left or any(slot.state == "idle" for slot in self.slots):
                     return
                 self._check_that_workers_come()
             else:
@@ -156,7 +156,7 @@ class _Engine:
 
     def _start(self, slot: Slot) -> None:
         """Ask for an actor in this slot; Ray places it where there is room."""
-        slot.actor = self.kind.remote(self.told)
+        slot.actor = self.kind.remote(self.actor_settings)
         slot.state, slot.facts, slot.loaded, slot.cell, slot.order = "starting", None, None, None, None
         slot.starts += 1
         slot.deadline = float("inf")  # the cluster may have no room yet
@@ -169,14 +169,14 @@ class _Engine:
         slot.actor = slot.future = None
 
     def _feed(self, slot: Slot) -> None:
-        board = self.job.board
+        ledger = self.job.ledger
         busy = {other.loaded[0] for other in self.slots if other is not slot and other.loaded}
-        while (cell := board.take(slot.loaded[0] if slot.loaded else None, busy, slot.group)) is not None:
+        while (cell := ledger.take(slot.loaded[0] if slot.loaded else None, busy, slot.group)) is not None:
             self.job.watcher.started(slot.number, cell)
-            board.attempts[cell.hash] += 1
+            ledger.attempts[cell.hash] += 1
             try:
                 size = self.job.batches.of(cell, slot.facts.device if slot.facts else "")
-                slot.order = self.packer.order(cell, board.attempts[cell.hash], size)
+                slot.order = self.packer.order(cell, ledger.attempts[cell.hash], size)
             except (AssayError, OSError) as error:  # an entry or a needed result that cannot be read here
                 self.job.end(cell, "failed", f"{type(error).__name__}: {error}", write=True)
                 continue
@@ -235,7 +235,7 @@ class _Engine:
             if answer.status == "done" and not self.job.stopped:
                 self._feed(slot)  # first, so that the worker goes on while the record is written
             self.incoming.take(cell, answer.files)
-            self.job.batches.found(cell, slot.facts.device if slot.facts else "", answer.batch_size)
+            self.job.batches.keep(cell, slot.facts.device if slot.facts else "", answer.batch_size)
             self.job.end(cell, answer.status, answer.reason, answer.seconds)
 
     def _joined(self, slot: Slot, facts: Facts) -> None:
@@ -287,7 +287,7 @@ class _Engine:
         self._kill(slot)
         if cell is not None:
             until = time.monotonic() + GRACE
-            attempt, node = self.job.board.attempts[cell.hash], facts.node if facts else ""
+            attempt, node = self.job.ledger.attempts[cell.hash], facts.node if facts else ""
             self.lost.append(Lost(cell, attempt, node, until, reason))
         elif slot.starts >= MAX_STARTS:
             slot.state = "given up"
@@ -303,7 +303,7 @@ class _Engine:
                 if now - slot.silent_since > SILENT_LIMIT:
                     self._died(slot, f"the worker was unavailable for {SILENT_LIMIT:g} s")
                 elif now > slot.ask_at:
-                    attempt = self.job.board.attempts[slot.cell.hash]
+                    attempt = self.job.ledger.attempts[slot.cell.hash]
                     slot.future = slot.actor.answer_again.remote(slot.cell.hash, attempt)
             elif slot.cell is not None and now > slot.deadline:
                 cell, loading = slot.cell, slot.state == "loading"
@@ -329,7 +329,7 @@ class _Engine:
                 self._give_back(lost, node_died=lost.node not in alive)
 
     def _give_back(self, lost: Lost, *, node_died: bool) -> None:
-        board, cell = self.job.board, lost.cell
+        ledger, cell = self.job.ledger, lost.cell
         if not node_died:
             self.job.crashed(cell, lost.reason)
             return
@@ -338,15 +338,15 @@ class _Engine:
             self.job.end(cell, "failed", f"the node died {NODE_DEATHS} times while the cell ran there", write=True)
             return
         self.job.watcher.said(f"{cell.label}: its node died; it is given to another worker")
-        board.attempts[cell.hash] -= 1  # not the cell's fault
-        board.again(cell)
+        ledger.attempts[cell.hash] -= 1  # not the cell's fault
+        ledger.again(cell)
 
     def _check_that_workers_come(self) -> None:
         if all(slot.state == "given up" for slot in self.slots):
             raise AssayError("no worker could be started on the cluster; what was finished is kept")
         waited = time.monotonic() - self.under_way
-        if waited > TELL_AFTER and not self.told_of_waiting:
-            self.told_of_waiting = True
+        if waited > TELL_AFTER and not self.wait_announced:
+            self.wait_announced = True
             self.job.watcher.said(f"waiting for the cluster: no {self.label} slot is free yet")
         if waited > START_LIMIT:
             raise AssayError(

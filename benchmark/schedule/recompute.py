@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import AssayError, AttackError, NoRecordsError, UsageError
-from benchmark.schedule.board import with_needs
+from benchmark.schedule.ledger import with_needs
 from benchmark.schedule.request import Options, planned_entries
 from benchmark.schedule.run import Prepared, execute_plan, prepare
 from benchmark.schedule.watcher import Watcher
@@ -58,18 +58,18 @@ class Verified:
         done: of how many.
         compared: the records that were computed again: those drawn and those that they need.
         changed: cells of the plan that the code, entries and data here would compute differently, by reason.
-        judged: perturbed inputs judged again.
+        verdicts: perturbed inputs judged again.
         refuted: of these, those whose recorded success the verifier does not confirm, in words.
-        not_judged: why kept inputs could not be judged, with counts.
+        without_verdict: why kept inputs could not be judged, with counts.
     """
 
     drawn: int = 0
     done: int = 0
     compared: list[Compared] = field(default_factory=list)
     changed: dict[str, int] = field(default_factory=dict)
-    judged: int = 0
+    verdicts: int = 0
     refuted: list[str] = field(default_factory=list)
-    not_judged: dict[str, int] = field(default_factory=dict)
+    without_verdict: dict[str, int] = field(default_factory=dict)
 
     @property
     def good(self) -> bool:
@@ -110,7 +110,7 @@ def verify(suite: SuiteSpec, options: Options, watcher: Watcher, share: float, s
         drawn = choose(done, share, seed)
         found.drawn, found.done = len(drawn), len({cell.hash for cell in done})
         _recompute(prepared, drawn, recorded, options, watcher, found)
-    _judge_again(done, store, recorded, options, found)
+    _verify_again(done, store, recorded, options, found)
     return found
 
 
@@ -185,12 +185,12 @@ def _recompute(
 ) -> None:
     """Run the chosen cells and all that they need in a folder of their own, and compare each that has a record."""
     cells = with_needs(chosen, prepared.plan.cells)
-    board = replace(prepared.board, cells=cells, heads={}, known={}, attempts={}, finished={})
-    execute_plan(replace(prepared, selected=cells, board=board), options, watcher)
+    ledger = replace(prepared.ledger, cells=cells, heads={}, known={}, attempts={}, finished={})
+    execute_plan(replace(prepared, selected=cells, ledger=ledger), options, watcher)
     for cell in cells:
         if cell.hash not in recorded:
             continue
-        ended = board.finished[cell.hash]
+        ended = ledger.finished[cell.hash]
         head, rows = recorded[cell.hash]
         if ended.status != head["status"]:
             words = f"recorded as {head['status']}, now {ended.status}: {last_line(ended.reason)}"
@@ -238,7 +238,7 @@ def compare_rows(recorded: Rows, again: Rows) -> tuple[str, str]:
     return worst, ", ".join(apart)
 
 
-def _judge_again(
+def _verify_again(
     cells: Sequence[Cell],
     store: Store,
     recorded: Mapping[str, tuple[dict[str, Any], Rows]],
@@ -255,10 +255,10 @@ def _judge_again(
         if cell.kind != "attack" or not head.get("artefacts"):
             continue
         if store.head(cell.hash) is None or not (store.artefacts / cell.hash).is_dir():
-            _count(found.not_judged, "artefacts are not here (they are not tracked)")
+            _count(found.without_verdict, "artefacts are not here (they are not tracked)")
             continue
         try:
-            for words in rejudge(cell, context, rows, found):
+            for words in unconfirmed(cell, context, rows, found):
                 found.refuted.append(f"{cell.label}: {words}")
         except AssayError as error:
             found.refuted.append(f"{cell.label}: {error}")
@@ -268,17 +268,17 @@ def _count(counts: dict[str, int], reason: str) -> None:
     counts[reason] = counts.get(reason, 0) + 1
 
 
-def rejudge(cell: Cell, context: Any, rows: Rows, found: Verified) -> Iterator[str]:
+def unconfirmed(cell: Cell, context: Any, rows: Rows, found: Verified) -> Iterator[str]:
     """Judge the kept inputs of an attack cell; yields each sample whose recorded success is not confirmed."""
     import torch
 
     from benchmark.attacks.base import Perturbed
     from benchmark.schedule.attacking import informed
     from benchmark.schedule.parts import attack_of, budget_of, clean_rows, draws, task_of
-    from benchmark.tasks.execute import judged
+    from benchmark.tasks.execute import verification
 
     if "reference_correct" in rows:
-        _count(found.not_judged, f"{cell.probe}: judged beside a view without the perturbation, which is not kept")
+        _count(found.without_verdict, f"{cell.probe}: judged beside a view without the perturbation, which is not kept")
         return
     kept = context.results.artefact(cell.hash, "perturbed")
     model, _ = context.model(cell)
@@ -298,12 +298,14 @@ def rejudge(cell: Cell, context: Any, rows: Rows, found: Verified) -> Iterator[s
         part = {name: values[where] for name, values in clean.items()}
         generator = draws(cell, slice(None), view).subset(where.tolist())
         try:
-            with task.told(model, at, budget_of(cell)), _replaying(at.threat.norm == "none"):
-                again = judged(task, model, inputs, labels, left, at, part, eps=budget_of(cell), generator=generator)
+            with task.side_information(model, at, budget_of(cell)), _replaying(at.threat.norm == "none"):
+                again = verification(
+                    task, model, inputs, labels, left, at, part, eps=budget_of(cell), generator=generator
+                )
         except NotReplayableError as error:
-            _count(found.not_judged, f"{cell.probe}: {error}")
+            _count(found.without_verdict, f"{cell.probe}: {error}")
             continue
-        found.judged += len(mine)
+        found.verdicts += len(mine)
         yield from _refutations(rows, row, again, kept["samples"][mine])
 
 

@@ -12,10 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from benchmark.schedule.attack_cells import KEEP_ALL_MB
-from benchmark.schedule.board import Board, with_needs
 from benchmark.schedule.costs import Costs
 from benchmark.schedule.engine import Job
 from benchmark.schedule.incoming import Incoming, records_at
+from benchmark.schedule.ledger import Ledger, with_needs
 from benchmark.schedule.plan import Plan
 from benchmark.schedule.planner import make_plan
 from benchmark.schedule.pool import run_pool
@@ -34,7 +34,7 @@ class Prepared:
     plan: Plan
     store: Store
     selected: list[Cell]
-    board: Board
+    ledger: Ledger
 
 
 def prepare(
@@ -50,14 +50,14 @@ def prepare(
         and (not options.only or cell.probe in options.only or cell.kind == "clean")
     ]
     selected = with_needs(selected, plan.cells)
-    return Prepared(plan, store, selected, _board(plan, store, selected, options))
+    return Prepared(plan, store, selected, _ledger(plan, store, selected, options))
 
 
-def _board(plan: Plan, store: Store, selected: Sequence[Cell], options: Options) -> Board:
+def _ledger(plan: Plan, store: Store, selected: Sequence[Cell], options: Options) -> Ledger:
     heads = usable(store, store.heads(cell.hash for cell in plan.cells))
     too_little = kept_too_little(plan.cells, heads)
     heads = {cell: head for cell, head in heads.items() if cell not in too_little}
-    return Board(selected, heads, options.retry_failed, costs=Costs.of(plan.cells, heads))
+    return Ledger(selected, heads, options.retry_failed, costs=Costs.of(plan.cells, heads))
 
 
 def usable(store: Store, heads: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -141,11 +141,11 @@ def execute_plan(prepared: Prepared, options: Options, watcher: Watcher, engine:
             watcher.said(words)
         store.write_plan(new)
         incoming = Incoming(store, records_at(options.records, prepared.plan.suite.name))
-        if fetched := incoming.fetch(prepared.board.attempts):
+        if fetched := incoming.fetch(prepared.ledger.attempts):
             watcher.said(f"{fetched} records of an earlier run fetched from {incoming.records}")
-            prepared.board = _board(prepared.plan, store, prepared.selected, options)
-        if prepared.board.total:
-            engine(Job(prepared.board, store, Watchers(watcher, Progress(store)), options.fail_fast))
+            prepared.ledger = _ledger(prepared.plan, store, prepared.selected, options)
+        if prepared.ledger.total:
+            engine(Job(prepared.ledger, store, Watchers(watcher, Progress(store)), options.fail_fast))
 
 
 def _engine(options: Options, suite: str) -> Engine:

@@ -165,9 +165,9 @@ class Unpacker:
         self.needs = order.needs
         assert order.cell.folder is not None
         folder = self.unpacked(order.entry, order.cell.folder.name)
-        moved = {path: str(self.unpacked(found) / Path(path).name) for path, found in order.files.items()}
-        own = {"folder": folder, "plugin": _moved(order.cell.plugin, moved)}
-        return order.cell.model_copy(update={**own, "explainer": _moved(order.cell.explainer, moved)})
+        locations = {path: str(self.unpacked(found) / Path(path).name) for path, found in order.files.items()}
+        own = {"folder": folder, "plugin": _relocated(order.cell.plugin, locations)}
+        return order.cell.model_copy(update={**own, "explainer": _relocated(order.cell.explainer, locations)})
 
     def rows(self, cell: str) -> dict[str, NDArray[Any]]:
         """Per-sample columns of a done cell.
@@ -228,9 +228,9 @@ def shipped_entry(folder: Path) -> Entry:
     return Entry(entry.spec.model_copy(update={"weights": own}), folder)
 
 
-def _moved(plugin: PluginRef | None, moved: Mapping[str, str]) -> PluginRef | None:
+def _relocated(plugin: PluginRef | None, locations: Mapping[str, str]) -> PluginRef | None:
     if plugin is None or not plugin.local:
         return plugin
     return plugin.model_copy(
-        update={"local": {key: moved.get(str(value), value) for key, value in plugin.local.items()}}
+        update={"local": {key: locations.get(str(value), value) for key, value in plugin.local.items()}}
     )

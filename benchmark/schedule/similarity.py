@@ -30,7 +30,7 @@ def similarity_cell(cell: Cell, context: Context, _model: Model, _spec: Any, bat
     Raises:
         NotApplicableError: fewer than two explainers have attributions.
     """
-    targets, attributions = found(cell, context)
+    targets, attributions = attributions_at_hand(cell, context)
     if len(attributions) < 2:
         raise NotApplicableError("fewer than two explainers have attributions of these samples")
     names, pairs = list(attributions), list(combinations(range(len(attributions)), 2))
@@ -55,7 +55,9 @@ def similarity_cell(cell: Cell, context: Context, _model: Model, _spec: Any, bat
     return rows_out, Artefacts({"gallery": gallery(cell, context, targets, attributions)}), batch_size
 
 
-def found(cell: Cell, context: Context) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float32]]]:
+def attributions_at_hand(
+    cell: Cell, context: Context
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float32]]]:
     """Explained classes (N,) and attributions (N, C, H, W) of each explainer that has them, in the suite's order."""
     targets, attributions = {}, {}
     for role, need in cell.needs.items():

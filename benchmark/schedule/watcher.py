@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmark.schedule.board import Board, Finished
+    from benchmark.schedule.ledger import Finished, Ledger
     from benchmark.spec.cell import Cell
 
 
 class Watcher:
     """Told of everything that happens in a run; the base is silent."""
 
-    def begin(self, board: Board, slots: list[str]) -> None:
+    def begin(self, ledger: Ledger, slots: list[str]) -> None:
         """The run starts."""
 
     def started(self, slot: int, cell: Cell) -> None:
@@ -34,9 +34,9 @@ class Watchers(Watcher):
     def __init__(self, *watchers: Watcher) -> None:
         self.watchers = watchers
 
-    def begin(self, board: Board, slots: list[str]) -> None:
+    def begin(self, ledger: Ledger, slots: list[str]) -> None:
         for watcher in self.watchers:
-            watcher.begin(board, slots)
+            watcher.begin(ledger, slots)
 
     def started(self, slot: int, cell: Cell) -> None:
         for watcher in self.watchers:

@@ -51,7 +51,7 @@ class Elsewhere:
         try:
             self._fs.pipe_file(self._file(cell), data)
         except Exception as error:  # every store raises its own
-            raise StoreError(f"{self.url}: a record could not be written: {_told(error)}") from error
+            raise StoreError(f"{self.url}: a record could not be written: {_words(error)}") from error
 
     def cells(self) -> set[str]:
         """Cells that have a bundle there.
@@ -65,7 +65,7 @@ class Elsewhere:
         except FileNotFoundError:
             return set()
         except Exception as error:
-            raise StoreError(f"{self.url} cannot be listed: {_told(error)}") from error
+            raise StoreError(f"{self.url} cannot be listed: {_words(error)}") from error
         return {Path(name).name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
 
     def get(self, cell: str) -> tuple[dict[str, Any], Files] | None:
@@ -75,7 +75,7 @@ class Elsewhere:
         except FileNotFoundError:
             return None
         except Exception as error:
-            raise StoreError(f"{self.url}: a record could not be read: {_told(error)}") from error
+            raise StoreError(f"{self.url}: a record could not be read: {_words(error)}") from error
         try:
             return unbundle(data, cell, f"{self._file(cell)}")
         except StoreError:
@@ -85,5 +85,5 @@ class Elsewhere:
         return f"{self._root}/{cell}{SUFFIX}"
 
 
-def _told(error: BaseException) -> str:
+def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

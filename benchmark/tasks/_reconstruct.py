@@ -122,7 +122,7 @@ def verify(
     moved = None if change is None else torch.as_tensor(change, device=inputs.device, dtype=inputs.dtype)
     before, after = unpack(base), unpack(perturbed.inputs)
     in_image = attack.threat.domain == "image"
-    status, found = _judged(attack, inputs, before, after, truth, moved, eps)
+    status, found = _status_and_norms(attack, inputs, before, after, truth, moved, eps)
     with model.counter.paused():
         y_out, out = reconstruct(model, base), reconstruct(model, perturbed.inputs)
         same_mask = bool(torch.equal(before.mask, after.mask))
@@ -171,7 +171,7 @@ def _noise(
     return torch.stack(found, 1)
 
 
-def _judged(
+def _status_and_norms(
     attack: Attack,
     inputs: torch.Tensor,
     before: Measurement,

@@ -125,7 +125,7 @@ class Task(Plugin):
             SpecError: saying which is needed.
         """
 
-    def told(self, model: Model, attack: Attack | None, eps: float | None) -> AbstractContextManager[None]:
+    def side_information(self, model: Model, attack: Attack | None, eps: float | None) -> AbstractContextManager[None]:
         """Inside the block the model knows what it may know of the attack (an oracle: the noise level)."""
         return nullcontext()
 

@@ -67,7 +67,7 @@ class Classification(Task):
             at = torch.as_tensor(labels, device=logits.device)
             chosen = np.array([derive("in another batch", name) % 2 == 0 for name in batch.ids], dtype=bool)
             found = checks(model, inputs, logits, at, chosen)
-        pred, margin = _judged(logits, at)
+        pred, margin = _predictions(logits, at)
         return {
             "label": labels,
             "pred_clean": pred,
@@ -118,7 +118,7 @@ class Classification(Task):
         status, norms = judge(attack, inputs, perturbed, eps)
         with frozen(model):
             logits = _logits(model, perturbed.inputs)
-        pred, margin = _judged(logits, labels.long())
+        pred, margin = _predictions(logits, labels.long())
         lost = (status == "nan") | ~np.isfinite(logits.cpu().numpy()).all(1)
         pred, margin = np.where(lost, -1, pred), np.where(lost, np.nan, margin)
         sure = np.where(lost, np.nan, logits.double().softmax(1).amax(1).cpu().numpy())
@@ -126,7 +126,7 @@ class Classification(Task):
         correct, extra = np.asarray(clean["correct"], dtype=bool), {}
         if perturbed.reference is not None:  # what counts is the same view without the perturbation
             with frozen(model):
-                correct = _judged(_logits(model, perturbed.reference), labels.long())[0] == label
+                correct = _predictions(_logits(model, perturbed.reference), labels.long())[0] == label
             extra["reference_correct"] = correct
         status = np.where(correct, np.where(lost, "nan", status), "ok")
         success = correct & (status == "ok") & (pred != label)
@@ -237,7 +237,7 @@ def _survives_rounding(
     return kept
 
 
-def _judged(logits: torch.Tensor, labels: torch.Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _predictions(logits: torch.Tensor, labels: torch.Tensor) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Predicted class and margin (true logit minus best other, in float64) of logits (N, K)."""
     from benchmark.attacks.controls import margins
 

@@ -76,7 +76,7 @@ def execute(
         part, part_labels, part_clean = inputs[at], labels[at], {name: values[where] for name, values in clean.items()}
         by, budget, left = attack, eps, Perturbed(part)
         draws = generator.subset(where.tolist())
-        with task.told(model, attack, eps):
+        with task.side_information(model, attack, eps):
             if attacked:
                 given = _given(fitted, found, where)
                 own = (part.clone(), part_labels.clone())
@@ -85,7 +85,7 @@ def execute(
                 outputs[at] = left.inputs
             else:
                 by, budget = Identity(), None
-            rows = judged(task, model, part, part_labels, left, by, part_clean, eps=budget, generator=draws)
+            rows = verification(task, model, part, part_labels, left, by, part_clean, eps=budget, generator=draws)
         rows |= scalar_params(left, len(where))
         if attacked:
             rows |= {"forwards": np.asarray(left.forwards), "backwards": np.asarray(left.backwards)}
@@ -94,7 +94,7 @@ def execute(
     return columns, outputs
 
 
-def judged(
+def verification(
     task: Task,
     model: Model,
     inputs: torch.Tensor,

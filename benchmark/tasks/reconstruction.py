@@ -71,7 +71,7 @@ class Reconstruction(Task):
         return present(batch, self.mask, self.noise, self.noise_seed)
 
     @contextmanager
-    def told(self, model: Model, attack: Attack | None, eps: float | None) -> Iterator[None]:
+    def side_information(self, model: Model, attack: Attack | None, eps: float | None) -> Iterator[None]:
         """An oracle knows the noise level, and of an attack on the measurement its budget."""
         from benchmark.models.wrap import Reconstructor
 

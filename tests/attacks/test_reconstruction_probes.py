@@ -95,11 +95,11 @@ def test_an_oracle_is_told_the_noise_of_the_condition():
     task = tasks.make("reconstruction", {"noise": 0.02})
     model, shift = Reconstructor(Weighted()), attacks.make("shift")
     for view, condition in enumerate(shift.conditions()):
-        with task.told(model, shift.at_view(view), None):
+        with task.side_information(model, shift.at_view(view), None):
             assert model.level == condition.noise
-    with task.told(model, attacks.make("measurement-noise"), 0.05):
+    with task.side_information(model, attacks.make("measurement-noise"), 0.05):
         assert model.level == 0.05
-    with task.told(model, attacks.make("pnas"), 0.05):
+    with task.side_information(model, attacks.make("pnas"), 0.05):
         assert model.level == 0.02
     assert model.level == 0
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.attacks._regions import filled, moved, region_mask
+from benchmark.attacks._regions import filled, region_mask, shifted_masks
 from benchmark.attacks.base import attacks
 from benchmark.data.base import Batch
 from benchmark.errors import SpecError
@@ -106,7 +106,7 @@ def test_the_control_fills_the_same_area_mostly_elsewhere(region):
 def test_moving_round_the_edges():
     mask = np.zeros((4, 5), bool)
     mask[3, 4] = True
-    found = moved(mask, np.array([1, 2]), np.array([0, 3]))
+    found = shifted_masks(mask, np.array([1, 2]), np.array([0, 3]))
     assert [tuple(np.argwhere(m)[0]) for m in found] == [(0, 4), (1, 2)]
 
 

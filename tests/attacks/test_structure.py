@@ -39,7 +39,7 @@ class Matched(nn.Module):
 
 def run(use, network, data, **params):
     source, batch = data
-    attack = attacks.make(use, params).knowing(source.structures("test", Grid()))
+    attack = attacks.make(use, params).with_structures(source.structures("test", Grid()))
     model, task = Model(network), tasks.make("classification")
     clean = task.clean(model, batch)
     rows, outputs = execute(
@@ -96,7 +96,7 @@ def test_columns_count_what_they_say():
 def test_a_false_claim_is_out_of_budget(data):
     """The verifier makes the input again: a changed pixel, or a class that is none, is refused."""
     source, batch = data
-    attack = attacks.make("structure-conflict").knowing(source.structures("test", Grid()))
+    attack = attacks.make("structure-conflict").with_structures(source.structures("test", Grid()))
     params = {"true_class": np.array([0, 1, 2]), "false_class": np.array([0, 5, 3])}
     assert attack.admissible(params, None).tolist() == [False, False, True]
 
@@ -106,7 +106,7 @@ def test_a_false_claim_is_out_of_budget(data):
             found.inputs[0, 0, 8, 8] += 0.01
             return found
 
-    liar = Liar().knowing(source.structures("test", Grid()))
+    liar = Liar().with_structures(source.structures("test", Grid()))
     model, task = Model(Matched(made.stripes())), tasks.make("classification")
     rows, _ = execute(
         task, liar, model, torch.as_tensor(batch.inputs), torch.as_tensor(batch.labels), task.clean(model, batch),

@@ -147,7 +147,7 @@ def structures(row):
 def judged(row, model, x, y, seeds):
     attack = attacks.make(row.use, row.params)
     if attack.needs_structures:
-        attack = attack.knowing(structures(row))
+        attack = attack.with_structures(structures(row))
     task = tasks.make("classification")
     batch = Batch(tuple(map(str, seeds)), x.numpy(), y.numpy())
     clean = task.clean(model, batch)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from benchmark.data._classes import class_list, in_order, places
+from benchmark.data._classes import class_indices, class_list, in_order
 from benchmark.data.base import Grid, datasets, open_dataset
 from benchmark.errors import DataError, SpecError
 
@@ -83,8 +83,8 @@ def test_named_lists_are_torchvisions():
     from torchvision.models._meta import _IMAGENET_CATEGORIES
 
     imagenet = class_list("imagenet-1k")
-    assert places(_IMAGENET_CATEGORIES, imagenet, "x") == list(range(1000))
-    assert places(imagenet.names, imagenet, "x") == list(range(1000))
+    assert class_indices(_IMAGENET_CATEGORIES, imagenet, "x") == list(range(1000))
+    assert class_indices(imagenet.names, imagenet, "x") == list(range(1000))
     assert class_list("cifar10").names[3] == "cat"
     assert len(class_list("cifar100").names) == 100
     assert list(class_list("cifar100").names) == sorted(class_list("cifar100").names)
@@ -98,21 +98,21 @@ def test_imagenet_ids_are_those_of_a_real_set(real_data):
 def test_words_of_several_classes_are_refused_alone_and_found_beside_the_other():
     imagenet = class_list("imagenet-1k")
     with pytest.raises(DataError, match="crane is not in the list"):
-        places(["crane"], imagenet, "x")
-    assert places(["crane", "crane bird"], imagenet, "x") == [517, 134]
-    assert places(["Cardigan", "cardigan"], imagenet, "x") == [264, 474]  # a dog and a jacket
-    assert places(["great_white_shark"], imagenet, "x") == [2]
+        class_indices(["crane"], imagenet, "x")
+    assert class_indices(["crane", "crane bird"], imagenet, "x") == [517, 134]
+    assert class_indices(["Cardigan", "cardigan"], imagenet, "x") == [264, 474]  # a dog and a jacket
+    assert class_indices(["great_white_shark"], imagenet, "x") == [2]
     with pytest.raises(DataError, match="are one class"):
-        places(["tench", "n01440764"], imagenet, "x")
+        class_indices(["tench", "n01440764"], imagenet, "x")
     with pytest.raises(DataError, match="unicorn is not in the list of classes imagenet-1k"):
-        places(["unicorn", "tench"], imagenet, "x")
+        class_indices(["unicorn", "tench"], imagenet, "x")
 
 
 @given(st.permutations(range(8)))
 def test_places_undo_any_order(order):
     names = tuple("abcdefgh")
     listed = class_list_of(names)
-    assert places([names[k] for k in order], listed, "x") == list(order)
+    assert class_indices([names[k] for k in order], listed, "x") == list(order)
 
 
 def class_list_of(names):

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.stats import norm
 
-from benchmark.data._tris import ALPHA, PLACES, SIGMA, Recipe, smoothing
+from benchmark.data._tris import ALPHA, CORNERS, SIGMA, Recipe, smoothing
 from benchmark.data.base import Grid, datasets
 from benchmark.errors import DataError
 
@@ -155,7 +155,7 @@ def test_the_authors_settings():
     assert ALPHA[8, "linear"] == (0.18, 0.0125)
     assert ALPHA[64, "transrot"] == (0.575, 0.375)
     assert len(ALPHA) == 8
-    assert (SIGMA, PLACES[8]) == ({8: 3.0, 64: 10.0}, ((1, 1), (4, 5)))
+    assert (SIGMA, CORNERS[8]) == ({8: 3.0, 64: 10.0}, ((1, 1), (4, 5)))
 
 
 def test_digest_follows_every_parameter_and_splits_are_disjoint():

@@ -65,7 +65,7 @@ def propagated(network, use="lrp-epsilon"):
     model, (inputs, targets) = Model(draw(lambda: network), input_shape=SHAPE), batch()
     rules = explainers.make(use)._rules()
     done = _lrp.propagate(model.core, inputs, targets, rules.composite(model, inputs), rules, follow=True)
-    return _conserved.leak(done.passages, done.start, done.found)
+    return _conserved.leak(done.passages, done.start, done.relevance)
 
 
 @pytest.mark.parametrize(

@@ -256,5 +256,5 @@ def test_networks_of_another_type_are_cast_with_a_word_or_run_as_they_are(tmp_pa
     model = build_model(entry)
     assert torch.equal(model(x), expected)
     assert model(x).dtype == torch.float32
-    found = check_entry(entry)[0].found
+    found = check_entry(entry)[0].finding
     assert (f"cast from {dtype} to float32" if cast else f"run as it is, in {dtype}") in found

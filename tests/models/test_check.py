@@ -72,7 +72,7 @@ FAULTS = [
 def test_a_planted_fault_is_found_and_says_what_to_do(tmp_path, body, more, outputs, name, found):
     result = results(tmp_path, body, more, outputs)[name]
     assert result.status == "fail"
-    assert re.search(found, result.found)
+    assert re.search(found, result.finding)
     assert result.todo
 
 
@@ -94,7 +94,7 @@ def test_log_probabilities_are_no_fault(tmp_path):
 def test_a_broken_entry_says_what_is_broken(tmp_path):
     found = results(tmp_path, more='[weights]\nfile = "gone.pt"')
     assert [r.status for r in found.values()] == ["fail"]
-    assert "gone.pt" in found["builds and loads"].found
+    assert "gone.pt" in found["builds and loads"].finding
 
 
 def copy_of(name, root, preprocessing):
@@ -112,7 +112,7 @@ def test_trained_networks_are_judged_on_data(tmp_path, batch):
     twice = copy_of("digits_mlp", tmp_path, "[preprocessing]\nmean = 0.5\nstd = 0.1\n")
     found = {r.name: r for r in check_entry(twice, batch)}["preprocessing"]
     assert found.status == "fail"
-    assert "with no normalisation it is 0.98" in found.found
+    assert "with no normalisation it is 0.98" in found.finding
 
 
 def test_data_on_another_scale_are_found(tmp_path, batch):
@@ -127,4 +127,4 @@ def test_data_on_another_scale_are_found(tmp_path, batch):
     save_file(shifted, scaled.folder / "weights.safetensors")
     found = {r.name: r for r in check_entry(load_entry("digits_mlp", [tmp_path]), batch)}["preprocessing"]
     assert found.status == "fail"
-    assert "[0, 255]" in found.found
+    assert "[0, 255]" in found.finding

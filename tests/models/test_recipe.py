@@ -58,7 +58,7 @@ def test_same_seed_same_weights_other_seed_other_weights(fresh, tmp_path):
     second = train_entry(fresh, tmp_path / "b.safetensors")
     third = train_entry(fresh, tmp_path / "c.safetensors", seed=5)
     assert first.sha256 == second.sha256 != third.sha256
-    assert first.judged.accuracy > 0.8
+    assert first.judgement.accuracy > 0.8
 
 
 def test_weights_without_a_source_are_made_by_the_recipe_on_first_use(fresh, digits):
@@ -159,7 +159,7 @@ def test_shipped_weights_are_what_the_recipe_makes(name, tmp_path):
     entry = load_entry(name)
     made = train_entry(entry, tmp_path / "w.safetensors")
     shipped = judge(build_model(entry), TrainingData(entry.spec.recipe.data, (1, 8, 8)), "test")
-    assert made.sha256 == file_sha256(entry.weights_path()) or abs(made.judged.accuracy - shipped.accuracy) <= 0.02
+    assert made.sha256 == file_sha256(entry.weights_path()) or abs(made.judgement.accuracy - shipped.accuracy) <= 0.02
 
 
 def test_what_cannot_be_trained_is_said(fresh, tmp_path):
@@ -223,9 +223,9 @@ def test_entries_share_an_importable_recipe_and_images_are_judged_by_their_error
     """An entry of images is its entry.toml alone; the curve lies beside weights of its own, and nowhere else."""
     entry, said = images(tmp_path), []
     trained = train_entry(entry, entry.weights_path(), progress=said.append)
-    assert trained.judged.lines()[0].startswith("relative error 0.")
-    assert "(n = 8)" in trained.judged.lines()[0]
-    assert 0 < trained.judged.rel_err < 0.5
+    assert trained.judgement.lines()[0].startswith("relative error 0.")
+    assert "(n = 8)" in trained.judgement.lines()[0]
+    assert 0 < trained.judgement.rel_err < 0.5
     with (entry.folder / "training.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [row["epoch"] for row in rows] == ["1", "2"]
@@ -240,7 +240,7 @@ def test_entries_share_an_importable_recipe_and_images_are_judged_by_their_error
 
 def test_weights_that_float16_spoils_are_kept_at_full_precision(tmp_path, monkeypatch):
     entry, said = images(tmp_path), []
-    monkeypatch.setattr("benchmark.mri.training.Judged.agrees", lambda self, other: False)
+    monkeypatch.setattr("benchmark.mri.training.ReconstructionErrors.agrees", lambda self, other: False)
     train_entry(entry, entry.weights_path(), progress=said.append)
     assert "stored as float32" in said[-1]
     assert any(not torch.equal(v, v.half().float()) for v in build_model(entry).network.state_dict().values())

@@ -137,7 +137,7 @@ def test_check_names_the_order_that_works():
     model, inputs = Model(Level([int(n) for n in sorted(names)])), torch.from_numpy(data.inputs)
     found = check_order(Entry, model, inputs, data, names, None)
     assert found.status == "fail"
-    assert "as text (10 before 2) it is 1.000" in found.found
+    assert "as text (10 before 2) it is 1.000" in found.finding
     assert check_order(Entry, Model(Level(range(12))), inputs, data, names, None).status == "ok"
 
 
@@ -148,7 +148,7 @@ def test_a_weak_network_with_the_wrong_scale_is_found():
     weak = Model(Level(range(12), scale=255, keep=0.2))
     found = check_accuracy(Entry, weak, inputs, data, None)
     assert found.status == "fail"
-    assert "with inputs in [0, 255]" in found.found
+    assert "with inputs in [0, 255]" in found.finding
     right = check_accuracy(Entry, Model(Level(range(12), keep=0.2)), inputs, data, None)
     assert right.status == "ok"
-    assert "no usual preprocessing does better" in right.found
+    assert "no usual preprocessing does better" in right.finding

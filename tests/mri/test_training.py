@@ -13,7 +13,7 @@ from benchmark.mri.masks import MaskSpec, make_mask
 from benchmark.mri.measurement import measure, split_sample, to_complex, truth_of
 from benchmark.mri.networks.automap import AUTOMAP
 from benchmark.mri.networks.cascade import DeepCascade
-from benchmark.mri.training import Judged, augment, judge, simulate, train
+from benchmark.mri.training import ReconstructionErrors, augment, judge, simulate, train
 from benchmark.spec.entry import RecipeData
 
 SPEC = MaskSpec(fraction=0.54)
@@ -123,9 +123,9 @@ def test_judges_by_the_mean_of_each_images_error(data):
 
 
 def test_weights_at_half_precision_agree_within_one_percent():
-    judged = Judged(0.1, 30.0, 10)
-    assert Judged(0.1009, 29.0, 10).agrees(judged)
-    assert not Judged(0.1011, 30.0, 10).agrees(judged)
+    judged = ReconstructionErrors(0.1, 30.0, 10)
+    assert ReconstructionErrors(0.1009, 29.0, 10).agrees(judged)
+    assert not ReconstructionErrors(0.1011, 30.0, 10).agrees(judged)
 
 
 def test_training_lowers_the_error_and_keeps_the_best_epoch(data):

@@ -67,10 +67,10 @@ def test_damaged_memory_is_found_again(tmp_path):
     (tmp_path / FILE).write_text('{"a": ')
     sizes, one = BatchSizes(Store(tmp_path)), cell("attack", "p")
     assert sizes.of(one, "cpu") is None
-    sizes.found(one, "cpu (x86_64)", one.batch_size)  # the suite's own size on a CPU says nothing new
+    sizes.keep(one, "cpu (x86_64)", one.batch_size)  # the suite's own size on a CPU says nothing new
     assert sizes.of(one, "cpu (x86_64)") is None
-    sizes.found(one, "NVIDIA H100", one.batch_size)  # on a GPU it is what the estimate found
-    sizes.found(one, "cpu (x86_64)", 25)
+    sizes.keep(one, "NVIDIA H100", one.batch_size)  # on a GPU it is what the estimate found
+    sizes.keep(one, "cpu (x86_64)", 25)
     again = BatchSizes(Store(tmp_path))
     assert (again.of(one, "NVIDIA H100"), again.of(one, "cpu (x86_64)")) == (one.batch_size, 25)
     assert len({batch_key(one, "a"), batch_key(one, "b"), batch_key(cell("attack", "q"), "a")}) == 3

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.schedule.board import Board
 from benchmark.schedule.costs import Costs
+from benchmark.schedule.ledger import Ledger
 from benchmark.schedule.queue import group_of
 from benchmark.spec.cell import Cell, DatasetRef, PluginRef
 
@@ -40,12 +40,12 @@ def learnt(*seconds):
     return costs
 
 
-def order(board):
+def order(ledger):
     found = []
-    while (taken := board.take("m")) is not None:
-        board.attempts[taken.hash] += 1
+    while (taken := ledger.take("m")) is not None:
+        ledger.attempts[taken.hash] += 1
         found.append(taken)
-        board.finish(taken, "done", seconds=1.0)
+        ledger.finish(taken, "done", seconds=1.0)
     return found
 
 
@@ -54,8 +54,8 @@ def test_the_longest_chain_begins_first():
     fit = cell("fit", "uni")
     judged = cell("attack", "uni", needs={"fit": fit})
     times = [(clean, 1.0), (short, 2.0), (long, 4.0), (fit, 3.0), (judged, 3.0)]
-    board = Board([clean, short, long, judged, fit], {}, costs=learnt(*times))
-    assert order(board) == [fit, long, judged, short, clean]  # 3 + 3 behind it, then 4, 3, 2, 1
+    ledger = Ledger([clean, short, long, judged, fit], {}, costs=learnt(*times))
+    assert order(ledger) == [fit, long, judged, short, clean]  # 3 + 3 behind it, then 4, 3, 2, 1
 
 
 def test_metrics_of_one_explain_cell_follow_one_another_longest_first():
@@ -64,9 +64,9 @@ def test_metrics_of_one_explain_cell_follow_one_another_longest_first():
     scores = [cell("score", "e", m, needs={"explain": e}, samples=e.samples) for m in ("slow", "fast") for e in (a, b)]
     costs = learnt((scores[0], 5.0), (scores[2], 1.0))
     known = {each.hash: {"status": "done", "attempts": 1, "seconds": 1} for each in (a, b)}
-    board = Board([a, b, *scores], known, costs=costs)
-    first = board.take("m")
-    second = board.take("m", (), group_of(first))
+    ledger = Ledger([a, b, *scores], known, costs=costs)
+    first = ledger.take("m")
+    second = ledger.take("m", (), group_of(first))
     assert (first.metric, second.metric) == ("slow", "fast")
     assert first.needs == second.needs
 
@@ -88,9 +88,9 @@ def test_with_known_seconds_the_run_is_within_grahams_bound(seconds, slots):
     """Longest first ends within 4/3 - 1/(3 m) of the best of all assignments (Graham 1969), found by trying all."""
     cells = [cell("attack", f"p{i}") for i in range(len(seconds))]
     took = {each.hash: time for each, time in zip(cells, seconds, strict=True)}
-    board = Board(cells, {}, costs=learnt(*zip(cells, seconds, strict=True)))
+    ledger = Ledger(cells, {}, costs=learnt(*zip(cells, seconds, strict=True)))
     busy = [0.0] * slots
-    while (taken := board.take("m")) is not None:
+    while (taken := ledger.take("m")) is not None:
         busy[busy.index(min(busy))] += took[taken.hash]
     best = min(
         max(sum(time for time, at in zip(seconds, where, strict=True) if at == slot) for slot in range(slots))
@@ -103,21 +103,21 @@ def test_keys_that_wait_for_one_another_do_not_go_round():
     """An attack that descends: each budget waits for the next larger one of the same probe."""
     large = cell("attack", "p")
     small = cell("attack", "p", needs={"larger": large}, samples=("t",))
-    assert order(Board([small, large], {})) == [large, small]
+    assert order(Ledger([small, large], {})) == [large, small]
 
 
 def test_a_large_queue_is_quick():
     """Counted, not timed: taking 3,000 cells makes the estimates anew only a few times."""
     cells = [cell("attack", f"p{i % 60}", samples=(str(i),)) for i in range(3000)]
-    board = Board(cells, {})
+    ledger = Ledger(cells, {})
     walks = 0
-    walk = board._queue._walk
+    walk = ledger._queue._walk
 
     def counted(*args):
         nonlocal walks
         walks += 1
         return walk(*args)
 
-    board._queue._walk = counted
-    assert len(order(board)) == 3000
+    ledger._queue._walk = counted
+    assert len(order(ledger)) == 3000
     assert walks < 60 * 60

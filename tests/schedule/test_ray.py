@@ -139,7 +139,7 @@ class Seen(Watcher):
     def __init__(self, then=lambda ended: None):
         self.texts, self.ends, self.slots, self.then = [], [], [], then
 
-    def begin(self, board, slots):
+    def begin(self, ledger, slots):
         self.slots = slots
 
     def ended(self, finished):
@@ -151,12 +151,12 @@ class Seen(Watcher):
 
 
 def run(suite, watcher=None, **options):
-    """Run a suite; returns its board."""
+    """Run a suite; returns its ledger."""
     options, watcher = Options(**options), watcher or Watcher()
     spec = resolve(suite, options)
     prepared = prepare(spec, planned_entries(spec, options, watcher), options)
     execute_plan(prepared, options, watcher)
-    return prepared.board
+    return prepared.ledger
 
 
 def on_ray(cluster, suite, watcher=None, **options):
@@ -190,8 +190,8 @@ def test_records_equal_those_of_the_local_engine(here, two_nodes):
     """Both GPUs are taken; what was fitted and explained reaches the other node."""
     benchmark.run("both", out="local")
     seen = Seen()
-    board = on_ray(two_nodes, "both", seen)
-    assert board.counts()["done"] == board.total > 20
+    ledger = on_ray(two_nodes, "both", seen)
+    assert ledger.counts()["done"] == ledger.total > 20
     assert seen.slots == ["GPU on Ray"] * 2
     assert any("torch sees none: it computes on the CPU" in text for text in seen.texts)
     expected = content(here.root / "local/both")
@@ -211,8 +211,8 @@ def test_workers_write_the_records(here, two_nodes, records):
     if records == "url":  # a driver on another disk: nothing is computed again
         shutil.rmtree(here.root / "results")
         seen = Seen()
-        board = on_ray(two_nodes, "both", seen, **own)
-        assert (board.total, seen.ends) == (0, [])
+        ledger = on_ray(two_nodes, "both", seen, **own)
+        assert (ledger.total, seen.ends) == (0, [])
         assert any("fetched from file://" in text for text in seen.texts)
         assert content(here.root / "results/both") == expected
 
@@ -231,9 +231,9 @@ def test_a_node_that_dies_loses_nothing(here, two_nodes):
             two_nodes.remove_node(lost[0], allow_graceful=False)
 
     seen = Seen(kill)
-    board = on_ray(two_nodes, "counted", seen)
+    ledger = on_ray(two_nodes, "counted", seen)
     assert lost
-    assert board.counts() == {"known": 0, "done": 80, "failed": 0, "skipped": 0}
+    assert ledger.counts() == {"known": 0, "done": 80, "failed": 0, "skipped": 0}
     starts, ends, pids = counts(log)
     assert len(starts) == len(ends) == 40
     assert len(set(pids)) == 2
@@ -261,8 +261,8 @@ def test_actors_that_die_and_cells_over_their_time(here, cluster):
             os.kill(killed[0], signal.SIGKILL)
 
     seen = Seen(kill)
-    board = on_ray(cluster, "hostile", seen, workers=1)
-    assert board.counts() == {"known": 0, "done": 12, "failed": 2, "skipped": 0}
+    ledger = on_ray(cluster, "hostile", seen, workers=1)
+    assert ledger.counts() == {"known": 0, "done": 12, "failed": 2, "skipped": 0}
     starts, ends, pids = counts(log)
     assert set(ends.values()) == {1}
     assert sum(starts.values()) - len(starts) <= 1  # it may have been killed between two cells
@@ -284,8 +284,8 @@ def test_a_lost_cuda_context_costs_a_worker_and_a_share_of_a_gpu_is_a_slot(here,
     text = COUNTED.format(samples=2, log=here.root / "log", seconds=0.2).replace("toy-counted", "toy-poison")
     here.suite("poison", text.replace(", seconds = 0.2", ", once = true"))
     seen = Seen()
-    board = on_ray(cluster, "poison", seen, slots_per_device=2)
-    assert board.counts() == {"known": 0, "done": 4, "failed": 0, "skipped": 0}
+    ledger = on_ray(cluster, "poison", seen, slots_per_device=2)
+    assert ledger.counts() == {"known": 0, "done": 4, "failed": 0, "skipped": 0}
     assert sorted(head["attempts"] for head in here.heads("poison")) == [1, 1, 1, 2]
     assert any("device-side assertions" in text and "once more" in text for text in seen.texts)
     nodes = 1 + len(cluster.worker_nodes)
@@ -345,7 +345,7 @@ def test_a_cell_whose_data_are_not_on_the_node_fails_with_that_reason(here):
     from benchmark.schedule._ray_actor import NodeContext
 
     spec = resolve("both", Options())
-    cell = prepare(spec, planned_entries(spec, Options(), Watcher()), Options()).board.cells[0]
+    cell = prepare(spec, planned_entries(spec, Options(), Watcher()), Options()).ledger.cells[0]
     away = cell.model_copy(update={"dataset": cell.dataset.model_copy(update={"path": here.root / "away"})})
     with pytest.raises(DataError, match=r"away does not exist on node .*every node needs them"):
         NodeContext(Store(here.root)).dataset(away)
@@ -392,7 +392,7 @@ def test_an_entry_travels_with_weights_that_lie_elsewhere(here):
         f"    net.register_buffer('pad', torch.zeros({INLINE // 8}, dtype=torch.float64))\n    return net\n"
     )
     spec = resolve("both", Options(models=("two",)))
-    cells = prepare(spec, planned_entries(spec, Options(), Watcher()), Options(models=("two",))).board.cells
+    cells = prepare(spec, planned_entries(spec, Options(), Watcher()), Options(models=("two",))).ledger.cells
     cell = next(cell for cell in cells if cell.model == "two")
     inputs = torch.rand(3, 1, 8, 8)
     expected = benchmark.build_model(benchmark.load_entry("two"))(inputs)

@@ -1,4 +1,4 @@
-"""Rank correlations between explainers. Oracles: scipy's spearmanr, closed forms, the board's rules on small graphs."""
+"""Rank correlations between explainers. Oracles: scipy's spearmanr, closed forms, a run's ledger."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from scipy.stats import rankdata, spearmanr
 
 import benchmark
 from benchmark.metrics.functional._similarity import ranks
-from benchmark.schedule.board import Board
+from benchmark.schedule.ledger import Ledger
 from benchmark.schedule.similarity import correlations
 from benchmark.spec.cell import Cell
 from benchmark.store.folder import Store
@@ -53,40 +53,40 @@ def known(**status):
 
 
 def test_it_waits_for_all_and_runs_without_those_that_ended_badly():
-    board, order = Board(CELLS, {}), []
-    while (taken := board.take()) is not None:
+    ledger, order = Ledger(CELLS, {}), []
+    while (taken := ledger.take()) is not None:
         order.append(taken)
-        board.finish(taken, "failed" if taken is B else "skipped" if taken is C else "done", "reason")
+        ledger.finish(taken, "failed" if taken is B else "skipped" if taken is C else "done", "reason")
     assert order == CELLS
-    assert board.finished[ALIKE.hash].status == "done"
-    assert drain(Board(CELLS, known(clean="done", a="done", b="failed", c="skipped"))) == [ALIKE]
+    assert ledger.finished[ALIKE.hash].status == "done"
+    assert drain(Ledger(CELLS, known(clean="done", a="done", b="failed", c="skipped"))) == [ALIKE]
 
 
 def test_a_broken_model_blocks_it():
-    board = Board(CELLS, {})
-    board.finish(board.take(), "failed", "boom")
-    assert board.take() is None
-    assert board.finished[ALIKE.hash].blocked
-    assert {end.cell.hash for end in Board(CELLS, known(clean="failed")).start_blocked()} == {
+    ledger = Ledger(CELLS, {})
+    ledger.finish(ledger.take(), "failed", "boom")
+    assert ledger.take() is None
+    assert ledger.finished[ALIKE.hash].blocked
+    assert {end.cell.hash for end in Ledger(CELLS, known(clean="failed")).start_blocked()} == {
         each.hash for each in (A, B, C, ALIKE)
     }
 
 
 def test_it_runs_again_when_attributions_come_that_it_lacks():
     heads = known(clean="done", a="done", b="done", c="failed") | {ALIKE.hash: head("done") | {"rows": {"n": 1}}}
-    assert drain(Board(CELLS, heads)) == []
-    assert drain(Board(CELLS, heads, retry_failed=True)) == [C, ALIKE]
+    assert drain(Ledger(CELLS, heads)) == []
+    assert drain(Ledger(CELLS, heads, retry_failed=True)) == [C, ALIKE]
     heads[C.hash] = head("done")  # the run was stopped between the two
-    assert drain(Board(CELLS, heads)) == [ALIKE]
+    assert drain(Ledger(CELLS, heads)) == [ALIKE]
     heads[ALIKE.hash]["rows"]["n"] = 3
-    assert drain(Board(CELLS, heads)) == []
+    assert drain(Ledger(CELLS, heads)) == []
 
 
 def test_a_skipped_comparison_comes_back_too():
     heads = known(clean="done", a="done", b="failed", c="skipped") | {ALIKE.hash: head("skipped")}
-    assert drain(Board(CELLS, heads)) == []
+    assert drain(Ledger(CELLS, heads)) == []
     heads[B.hash] = head("done")
-    assert drain(Board(CELLS, heads)) == [ALIKE]
+    assert drain(Ledger(CELLS, heads)) == [ALIKE]
 
 
 def test_the_cell_holds_scipys_correlations_of_what_the_explain_cells_kept(workplace, monkeypatch):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from benchmark.errors import AssayError, NotApplicableError
-from benchmark.models.watch import as_written, scripted
+from benchmark.models.watch import eager_mode, scripted
 from benchmark.seeds import derive, global_seed
 
 
@@ -73,7 +73,7 @@ class Representations:
         yield
 
     def _forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad(), as_written():
+        with torch.no_grad(), eager_mode():
             outputs: torch.Tensor = self.model(inputs)
         self.mode = ""
         return outputs

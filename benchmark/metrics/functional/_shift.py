@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from benchmark.errors import NotApplicableError
 from benchmark.metrics.functional._layers import copied
-from benchmark.models.watch import as_written
+from benchmark.models.watch import eager_mode
 
 
 class ShiftedPad(nn.Module):
@@ -77,7 +77,7 @@ def _first_layer(model: nn.Module, inputs: torch.Tensor, shift: float) -> tuple[
     handles = [module.register_forward_pre_hook(hook) for module in layers]
     try:
         for x in (inputs, inputs + shift):
-            with torch.no_grad(), as_written(), contextlib.suppress(_Enough):
+            with torch.no_grad(), eager_mode(), contextlib.suppress(_Enough):
                 model(x)
     finally:
         for handle in handles:

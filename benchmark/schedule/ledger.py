@@ -33,7 +33,7 @@ class Finished:
 
 
 @dataclass
-class Board:
+class Ledger:
     """The state of a run.
 
     Args:
