@@ -22,7 +22,7 @@ WINGS = ("mri",)
 FLOORS = (
     ("errors",),
     ("spec", "registry", "seeds", "resources", "files", "code", "intervals"),
-    ("store", "drawing", "reported"),
+    ("store", "drawing", "reported", "sentences"),
     ("models", "data"),
     ("attacks", "explainers", "metrics"),
     ("tasks", "meta"),
@@ -50,7 +50,19 @@ LIBRARIES = (
 )
 HEAVY = (*LIBRARIES, "sklearn", "matplotlib")
 # Parts that plan, list, status and report go through: no torch there, not even in helpers.
-TORCH_FREE = ("cli", "errors", "intervals", "registry", "report", "resources", "seeds", "spec", "store")
+TORCH_FREE = (
+    "cli",
+    "errors",
+    "intervals",
+    "registry",
+    "report",
+    "reported",
+    "resources",
+    "seeds",
+    "sentences",
+    "spec",
+    "store",
+)
 
 
 def part_of(name: str) -> str:

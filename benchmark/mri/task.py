@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.attacks.base import Extras, Values
 from benchmark.errors import EntryError, SpecError
 from benchmark.mri import VERSION
 from benchmark.mri.masks import MaskSpec
-from benchmark.tasks.base import Column, Rows, Score, Task, TaskResults, tasks
+from benchmark.mri.words import MEASUREMENTS, Errors
+from benchmark.reported import Column, Extras, TaskResults, Values, Words
+from benchmark.sentences import Account
+from benchmark.tasks.base import Rows, Score, Task, tasks
 
 if TYPE_CHECKING:
     import torch
@@ -60,6 +62,7 @@ class Reconstruction(Task):
     outputs: ClassVar[tuple[str, ...]] = ("image",)
     needs_size: ClassVar[bool] = True
     versions: ClassVar[dict[str, int]] = {"mri": VERSION}
+    words: ClassVar[Words] = MEASUREMENTS
 
     mask: MaskSpec = MaskSpec(kind="vd2d", fraction=0.54)
     noise: float = Field(default=0.0, ge=0, lt=1)
@@ -177,6 +180,10 @@ class Reconstruction(Task):
     def reference(self) -> tuple[str, str]:
         """The gate: a clean error no worse than that of the tuned classical method."""
         return self.against, "rel_err"
+
+    def account(self) -> Account:
+        """Errors, and what noise does to them."""
+        return Errors()
 
     def extras(self, results: TaskResults) -> Extras:
         """The figure of every entry, the error against the budget, and the mask."""

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.attacks.base import Column, Extras, ProbeResults
 from benchmark.errors import AttackError
 from benchmark.registry import Plugin, Registry
+from benchmark.reported import Column, Extras, TaskResults, Words
+from benchmark.sentences import Account, ModelRecords, Sentence
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
     from torch import nn
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from benchmark.models.wrap import Model
     from benchmark.seeds import Draws
     from benchmark.spec.entry import EntrySpec
-
-__all__ = ["Column", "Rows", "Score", "Task", "TaskResults", "tasks"]
 
 Rows = Mapping[str, NDArray[Any]]
 
@@ -55,50 +54,6 @@ class Score:
     higher_is_better: bool = False
 
 
-class TaskResults(Protocol):
-    """What a report hands a task of a suite's results, for tables and pictures of its own."""
-
-    @property
-    def models(self) -> Sequence[str]:
-        """Entries with a row."""
-
-    @property
-    def probes(self) -> Sequence[ProbeResults]:
-        """The suite's attack probes."""
-
-    def clean(self, model: str) -> pd.DataFrame:
-        """Clean rows of a model."""
-
-    def kept(self, model: str) -> Mapping[str, NDArray[Any]] | None:
-        """What :meth:`Task.keeps` left of the clean samples, with their ``samples``; None where it is not at hand."""
-
-    def facts(self, model: str) -> Mapping[str, Any]:
-        """Facts of an entry."""
-
-    def score(self, name: str, model: str, eps: str) -> tuple[float, float, float]:
-        """A :class:`Score` of a model at a budget: mean and 95 % interval."""
-
-    def budgets(self) -> Sequence[str]:
-        """Budgets of the headline threat model, smallest first."""
-
-    @property
-    def eps(self) -> str:
-        """The headline's budget; empty where the suite has no headline threat model."""
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """The suite's grid (height, width)."""
-
-    def headline(self, *, control: bool = False) -> Sequence[ProbeResults]:
-        """The probes in the headline threat model: its attacks, or its controls."""
-
-    def summary(self, name: str, model: str) -> tuple[float, float, float]:
-        """A clean column of a model: mean and 95 % interval."""
-
-    def gate(self, model: str) -> bool | None:
-        """Whether a model passes the accuracy gate; None where there is none."""
-
-
 class Task(Plugin):
     """Base of all tasks.
 
@@ -111,6 +66,7 @@ class Task(Plugin):
         outputs: what ``output`` in entry.toml may say; the first is the default of a module in memory.
         needs_size: a suite must say the size of its grid (:meth:`check_grid`).
         versions: of code that all networks of the task are built from, by name: they enter every entry's digest.
+        words: how it is spoken of.
     """
 
     needs_classes: ClassVar[bool] = True
@@ -121,6 +77,7 @@ class Task(Plugin):
     outputs: ClassVar[tuple[str, ...]] = ("logits", "logit1")
     needs_size: ClassVar[bool] = False
     versions: ClassVar[dict[str, int]] = {}
+    words: ClassVar[Words] = Words()
 
     @classmethod
     def networks(cls) -> Networks:
@@ -166,6 +123,18 @@ class Task(Plugin):
         """(entry, clean column): the row that others are held against, and the column in which a row must be no worse
         for its robustness to count (the accuracy gate); empty strings: none."""
         return "", ""
+
+    def account(self) -> Account | None:
+        """How the label of a model speaks of it; None: as the label speaks of any such task."""
+        return None
+
+    def asides(self, model: ModelRecords, probe: str = "", eps: Fraction | None = None) -> Iterator[Sentence]:
+        """What it adds on a label to the accuracy on samples as they are, or to that under a probe at a budget."""
+        return iter(())
+
+    def takes(self, attack: type[Attack]) -> bool:
+        """Whether attacks of this class are made for it."""
+        return attack.task == self.use or (not attack.task and self.images)
 
     def extras(self, results: TaskResults) -> Extras:
         """Tables and pictures of its own beside the leaderboard."""

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from benchmark.attacks.base import Attack, Column, Perturbed, Threat, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.attacks.deepfool.relative import relative_columns, relative_norms
+from benchmark.reported import Column
 
 if TYPE_CHECKING:
     import torch
@@ -74,7 +75,7 @@ class DeepFool(Attack):
 
     def columns(self) -> tuple[Column, ...]:
         """Mean of ||r|| / ||x|| over the successes, l2 and linf; of the paper's variant unclipped and clipped."""
-        return relative_columns(self.variant == "paper")
+        return relative_columns(self.variant == "paper", self.threat.norm)
 
     def run(
         self,

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.attacks.base import Attack, Column, Perturbed, Threat, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.attacks.deepfool.relative import relative_columns, relative_norms
+from benchmark.reported import Column
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +52,7 @@ class FgsmMinimal(Attack):
 
     def columns(self) -> tuple[Column, ...]:
         """Mean of ||r|| / ||x|| over the successes, l2 and linf, unclipped and clipped."""
-        return relative_columns(unclipped=True)
+        return relative_columns(unclipped=True, norm=self.threat.norm)
 
     def fit(
         self, model: Model, inputs: torch.Tensor, labels: torch.Tensor, *, eps: float | None, generator: Draws

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from benchmark.attacks.base import ProbeResults
 from benchmark.drawing.pixels import as_picture
+from benchmark.reported import ProbeResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

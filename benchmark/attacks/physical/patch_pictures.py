@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.attacks.base import Extras, ProbeResults
 from benchmark.drawing.pixels import as_picture
+from benchmark.reported import Extras, ProbeResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.attacks.physical.columns import physical_columns
 from benchmark.attacks.physical.masks import MASKS, Rectangle, mask_of_file, palette, sticker_mask
+from benchmark.attacks.physical.words import STICKERS
 from benchmark.drawing.pixels import as_bytes
+from benchmark.reported import Column, Extras, ProbeResults
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch
@@ -50,6 +53,7 @@ class Sticker(Attack):
     random: ClassVar[bool] = True
     whole_batch: ClassVar[bool] = True  # the clean counterpart decides what counts, not the frontal photo
     library: ClassVar[str] = "kornia"
+    says: ClassVar[Chapter] = STICKERS
 
     mask: str | tuple[Rectangle, ...] = "two-bars"
     target: int | None = Field(default=None, ge=0)
@@ -170,6 +174,7 @@ class RP2(Sticker):
     fits: ClassVar[bool] = True
     judges_fit: ClassVar[bool] = True
     cost: ClassVar[str] = "fit: steps x batch gradients; then 1 a view"
+    tests: ClassVar[tuple[str, ...]] = ("physical",)
 
     steps: int = Field(default=300, ge=0)
     batch: int = Field(default=16, ge=1)

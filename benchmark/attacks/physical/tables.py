@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from benchmark.attacks.base import Extras, ProbeResults
 from benchmark.attacks.physical.columns import ReadAs, counted, fooled
 from benchmark.drawing.pixels import as_picture
 from benchmark.intervals import Groups, rate_interval
+from benchmark.reported import Extras, ProbeResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

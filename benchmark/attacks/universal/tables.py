@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from benchmark.attacks.base import Extras, ProbeResults
 from benchmark.drawing.pixels import as_picture
+from benchmark.reported import Extras, ProbeResults
 from benchmark.spec.suite import show_eps
 
 if TYPE_CHECKING:

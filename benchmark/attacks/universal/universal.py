@@ -15,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
+from benchmark.attacks.universal.words import UNIVERSAL
 from benchmark.drawing.pixels import as_picture
 from benchmark.errors import AttackError
+from benchmark.reported import Column, Extras, ProbeResults
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +44,8 @@ class Added(Attack):
     """An attack that adds one perturbation to every input, then clips the image to [0, 1]."""
 
     whole_batch: ClassVar[bool] = True  # fooling is over all samples, not only those that are right
+    searches: ClassVar[bool] = False
+    says: ClassVar[Chapter] = UNIVERSAL
 
     norm: BallNorm = "linf"
 

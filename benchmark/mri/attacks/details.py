@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, Values, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.mri.attacks.detail import Detail
+from benchmark.mri.attacks.words import MEASURED
+from benchmark.reported import Column, Extras, ProbeResults, Values
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +44,8 @@ class Details(Attack):
     cost: ClassVar[str] = "none"
     task: ClassVar[str] = "reconstruction"
     tabled: ClassVar[bool] = True
+    tests: ClassVar[tuple[str, ...]] = ("details",)
+    says: ClassVar[Chapter] = MEASURED
 
     details: tuple[Detail, ...] = Field(default=DETAILS, min_length=1)
 

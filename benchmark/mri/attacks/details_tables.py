@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.attacks.base import Extras, ProbeResults
 from benchmark.mri.arrays import magnitude, position
 from benchmark.mri.attacks.detail import Detail
+from benchmark.reported import Extras, ProbeResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.attacks.base import Extras
 from benchmark.drawing.looks import COLOURS
-from benchmark.tasks.base import TaskResults
+from benchmark.reported import Extras, TaskResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

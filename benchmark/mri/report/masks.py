@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.attacks.base import Extras
 from benchmark.mri.attacks.acquisition import Sampling, Shift
 from benchmark.mri.masks import MaskSpec, make_mask, mask_digest
-from benchmark.tasks.base import TaskResults
+from benchmark.reported import Extras, TaskResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

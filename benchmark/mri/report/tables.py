@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from benchmark.attacks.base import Extras
 from benchmark.mri.masks import MaskSpec
 from benchmark.mri.report.curves import curves
 from benchmark.mri.report.masks import masks
 from benchmark.mri.report.worst import worst_cases
-from benchmark.tasks.base import TaskResults
+from benchmark.reported import Extras, TaskResults
 
 
 def extras(mask: MaskSpec, against: str, results: TaskResults) -> Extras:

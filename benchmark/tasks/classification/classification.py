@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,8 +12,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.errors import EntryError, UnknownNameError
+from benchmark.reported import Column, Words
 from benchmark.seeds import derive, global_seed
-from benchmark.tasks.base import Column, Rows, Task, tasks
+from benchmark.sentences import ModelRecords, Sentence
+from benchmark.tasks.base import Rows, Task, tasks
+from benchmark.tasks.classification.words import IMAGES, flipped, found_and_false
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +47,7 @@ class Classification(Task):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "image to one of K classes"
+    words: ClassVar[Words] = IMAGES
 
     @classmethod
     def networks(cls) -> Classifiers:
@@ -199,6 +204,14 @@ class Classification(Task):
         if unknown:
             raise UnknownNameError("class", unknown[0], classes, "task_params.flips, the dataset's classes")
         return tuple(found)
+
+    def asides(self, model: ModelRecords, probe: str = "", eps: Fraction | None = None) -> Iterator[Sentence]:
+        """Of classes whose errors are not alike: which are missed, and which are false alarms."""
+        known = len(model.classes) <= self.per_class
+        columns = dict(zip(model.classes, _column_names(model.classes), strict=True)) if known else {}
+        if eps is None:
+            return found_and_false(model, self.flips, columns)
+        return flipped(model, self.flips, columns, probe, eps)
 
     def check_output(self, output: torch.Tensor, spec: EntrySpec | None, n: int) -> None:
         """See :meth:`Task.check_output`: finite logits (n, K), K >= 2."""
