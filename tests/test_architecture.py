@@ -18,7 +18,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "benchmark"
 FLOORS = (
     ("errors",),
-    ("spec", "registry", "seeds", "resources", "files", "code", "intervals"),
+    ("spec", "registry", "seeds", "resources", "files", "code", "intervals", "reported"),
     ("store",),
     ("mri",),
     ("models", "data"),
@@ -46,7 +46,7 @@ LIBRARIES = (
 HEAVY = (*LIBRARIES, "sklearn", "matplotlib")
 PLUGIN_PACKAGES = ("attacks", "data", "explainers", "metrics", "tasks")
 # Parts that plan, list, status and report go through: no torch there, not even in helpers.
-TORCH_FREE = ("cli", "errors", "intervals", "registry", "report", "resources", "seeds", "spec", "store")
+TORCH_FREE = ("cli", "errors", "intervals", "registry", "report", "reported", "resources", "seeds", "spec", "store")
 
 
 def part_of(name: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.attacks.base import Extras, ProbeResults
+from benchmark.reported import Extras, ProbeResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

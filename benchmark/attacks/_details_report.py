@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.attacks._detail import Detail
-from benchmark.attacks.base import Extras, ProbeResults
 from benchmark.mri.arrays import magnitude, position
+from benchmark.reported import Extras, ProbeResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

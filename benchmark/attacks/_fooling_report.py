@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from benchmark.attacks._pictures import as_picture
-from benchmark.attacks.base import ProbeResults
+from benchmark.reported import ProbeResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import pandas as pd
 
-from benchmark.attacks.base import Extras, ProbeResults
+from benchmark.reported import Extras, ProbeResults
 from benchmark.spec.suite import show_eps
 
 

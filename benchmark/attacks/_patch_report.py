@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark.attacks._pictures import as_picture
-from benchmark.attacks.base import Extras, ProbeResults
+from benchmark.reported import Extras, ProbeResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

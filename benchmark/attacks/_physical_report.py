@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark.attacks._pictures import as_picture
-from benchmark.attacks.base import Extras, ProbeResults
 from benchmark.intervals import Groups, rate_interval
+from benchmark.reported import Extras, ProbeResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

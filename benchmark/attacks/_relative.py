@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.attacks.base import Column
 from benchmark.attacks.verify import norms
+from benchmark.reported import Column
 
 if TYPE_CHECKING:
     import pandas as pd

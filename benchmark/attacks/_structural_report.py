@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from benchmark.attacks.base import Extras, ProbeResults
+from benchmark.reported import Extras, ProbeResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.attacks._pictures import as_picture
-from benchmark.attacks.base import Extras, ProbeResults
+from benchmark.reported import Extras, ProbeResults
 from benchmark.spec.suite import show_eps
 
 if TYPE_CHECKING:

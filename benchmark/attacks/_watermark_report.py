@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark.attacks._pictures import as_picture
-from benchmark.attacks.base import Extras, ProbeResults
 from benchmark.intervals import auc_interval
+from benchmark.reported import Extras, ProbeResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,13 +23,13 @@ EXAMPLES = 8
 def report(probes: Sequence[ProbeResults]) -> Extras:
     """A table of every pair of a mark and its control, and a picture of pasted samples where they were kept."""
     found = Extras()
-    marks = [probe for probe in probes if not probe.attack.elsewhere]  # type: ignore[attr-defined]
+    marks = [probe for probe in probes if not probe.attack.elsewhere]
     for mark in marks:
         stem = "clever_hans" if len(marks) == 1 else f"clever_hans_{mark.name.replace('-', '_')}"
         control = control_of(mark, probes)
         rows = [row(mark, control, model) for model in mark.models]
         found.tables[stem] = pd.DataFrame(rows)
-        target = mark.attack.target  # type: ignore[attr-defined]
+        target = mark.attack.target
         found.captions[stem] = (
             f"Does the mark decide? `flip_rate`: right samples of other classes without the mark that are taken for"
             f" class {mark.classes[target]} once it is pasted; `control_rate`: with the same patch in another corner;"
@@ -92,7 +92,7 @@ def detection(mark: ProbeResults, model: str) -> dict[str, tuple[float, float, f
     scores = scores[scores["metric"] == scores["metric"].iloc[0]]
     found = {}
     for explainer, rows in scores.groupby("explainer", sort=False):
-        inside = rows[rows["own_target"] == mark.attack.target]  # type: ignore[attr-defined]
+        inside = rows[rows["own_target"] == mark.attack.target]
         values, carries = inside["value"].to_numpy(dtype=float), inside["own_carries"].to_numpy(dtype=float) == 1
         found[f"auc_{explainer}"] = auc_interval(values, carries)
     return found
@@ -111,7 +111,7 @@ def draw(mark: ProbeResults, control: ProbeResults | None, kept: dict[str, dict[
     samples = chosen(mark, set.intersection(*(set(known) for known in images.values())))
     figure = Figure(figsize=(1.25 * max(len(samples), 1) + 1.2, (1.5 + 0.16 * len(mark.models)) * len(probes)))
     panels = figure.subplots(len(probes), max(len(samples), 1), squeeze=False)
-    target = mark.attack.target  # type: ignore[attr-defined]
+    target = mark.attack.target
     for line, probe in zip(panels, probes, strict=True):
         for axes, sample in zip(line, samples, strict=False):
             image = images[probe.name][sample]

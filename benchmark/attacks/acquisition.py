@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark.attacks.base import Attack, Extras, Perturbed, ProbeResults, Threat, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.mri.masks import MaskSpec
+from benchmark.reported import Extras, ProbeResults
 
 if TYPE_CHECKING:
     import torch

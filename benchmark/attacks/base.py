@@ -6,10 +6,10 @@ The verifier (``benchmark.attacks.verify``, called by the task) predicts again, 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,10 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 from benchmark.data.structures import Structures
 from benchmark.errors import AttackError
 from benchmark.registry import Plugin, Registry
+from benchmark.reported import Column, Extras, ProbeResults
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
-    from matplotlib.figure import Figure
 
     from benchmark.models.wrap import Model
     from benchmark.seeds import Draws
@@ -75,136 +74,6 @@ class Perturbed:
     forwards: NDArray[Any] | None = None
     backwards: NDArray[Any] | None = None
     reference: torch.Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Column:
-    """A summary column that the report computes from a model's rows.
-
-    Attributes:
-        name: CSV column, such as ``"clean_acc"``; an attack's get its probe's name and budget behind it.
-        statistic: ``"rate"`` (values 0 and 1, Wilson interval), ``"mean"`` or ``"median"`` (bootstrap, over groups
-            where known; over samples where a sample has several rows).
-        values: rows to one value a row, float64 (N,), NaN where the row is outside the denominator. Clean rows have
-            the columns ``sample``, ``label``, ``pred_clean``, ``correct`` …; attack rows have also ``pred``,
-            ``status``, ``success``, norms, ``margin``, ``param_*``; rows of fitting and generating cells likewise.
-        higher_is_better: direction.
-        kind: which rows of the attack: ``"attack"``, ``"fit"`` (training samples, where the attack judges them),
-            ``"generate"``, or the model's ``"clean"`` ones.
-        shown: False for a column that stands in the CSV file alone.
-        glance: in words what it counts, where it is what the attack is about: a suite without a headline threat model
-            shows it at a glance. Empty elsewhere.
-        of_successes: the mean or median is over successes alone; of too few the report leaves it blank.
-    """
-
-    name: str
-    statistic: Literal["rate", "mean", "median"]
-    values: Callable[[pd.DataFrame], NDArray[np.float64]]
-    higher_is_better: bool = True
-    kind: Literal["attack", "fit", "generate", "clean"] = "attack"
-    shown: bool = True
-    glance: str = ""
-    of_successes: bool = False
-
-
-@dataclass(frozen=True)
-class Values:
-    """The values of a :class:`Column` that stand in a column of the rows as they are."""
-
-    column: str
-
-    def __call__(self, rows: pd.DataFrame) -> NDArray[np.float64]:
-        """(N,) float64."""
-        found: NDArray[np.float64] = rows[self.column].to_numpy(dtype=np.float64)
-        return found
-
-
-class ProbeResults(Protocol):
-    """What a report hands an attack of its own results in one probe."""
-
-    @property
-    def name(self) -> str:
-        """The probe's label."""
-
-    @property
-    def attack(self) -> Attack:
-        """The attack with its parameters."""
-
-    @property
-    def budgets(self) -> Sequence[str | None]:
-        """Exact budgets as texts, ``None`` for an attack that has none."""
-
-    @property
-    def models(self) -> Sequence[str]:
-        """Entries with a row."""
-
-    @property
-    def classes(self) -> Sequence[str]:
-        """Class names."""
-
-    @property
-    def fit_samples(self) -> int | None:
-        """How many training samples a fit saw; None: all."""
-
-    @property
-    def reference(self) -> str:
-        """The entry that the task holds others against; empty where it has none."""
-
-    def facts(self, model: str) -> Mapping[str, Any]:
-        """What the entry says of itself (``[facts]``), and the facts of the data."""
-
-    def rows(
-        self, model: str, eps: str | None = None, *, kind: str = "attack", source: str | None = None
-    ) -> pd.DataFrame:
-        """Rows of a model at a budget, its clean columns beside them; ``source``: fitted on that entry (default: as
-        the suite says). Empty where nothing was computed."""
-
-    def clean(self, model: str) -> pd.DataFrame:
-        """Clean rows of a model."""
-
-    def own(self, name: str, model: str, eps: str | None = None) -> tuple[float, float, float]:
-        """A column that the attack declares: value and 95 % interval."""
-
-    def robust(self, model: str, eps: str | None = None) -> tuple[float, float, float]:
-        """Robust rate under this probe, and its 95 % interval."""
-
-    def sources(self) -> Sequence[str]:
-        """Entries whose fit was judged on others (a probe with ``transfer``), else empty."""
-
-    def minus(self, name: str, other: ProbeResults, model: str) -> tuple[float, float, float]:
-        """A rate that both attacks declare, this probe's minus another's on the samples that both have: the paired
-        difference and its 95 % interval (Newcombe). Both without a budget."""
-
-    def summary(self, name: str, model: str) -> tuple[float, float, float]:
-        """A column that the task declares of clean rows (``clean_acc``): value and 95 % interval; NaN without one."""
-
-    def scores(self, model: str) -> pd.DataFrame:
-        """Rows of all metrics of a model's explanations: ``explainer``, ``metric``, ``sample``, ``value``, ``label``,
-        ``pred_clean`` and the metrics' own columns (``own_*``). Empty where nothing was explained."""
-
-    def artefact(
-        self, model: str, eps: str | None = None, *, kind: str = "attack", name: str = ""
-    ) -> Mapping[str, NDArray[Any]] | None:
-        """Arrays that a cell left (``perturbed``, ``fitted`` or ``generated``), None where they are not at hand."""
-
-
-@dataclass
-class Extras:
-    """What an attack adds to a report: tables and pictures, by file stem.
-
-    Attributes:
-        tables: written as ``<stem>.csv`` and shown in leaderboard.md.
-        captions: stem to a sentence that says what the table or picture shows.
-        figures: written as ``figures/<stem>.png``; a callable, so that nothing is drawn before it is needed.
-        shown: stem to a shorter form of a table, for people; the CSV file holds the whole.
-        faults: what could not be made, and why.
-    """
-
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    captions: dict[str, str] = field(default_factory=dict)
-    figures: dict[str, Callable[[], Figure]] = field(default_factory=dict)
-    shown: dict[str, pd.DataFrame] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
 
 
 class Attack(Plugin):

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks._relative import relative_columns, relative_norms
-from benchmark.attacks.base import Attack, Column, Perturbed, Threat, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
+from benchmark.reported import Column
 
 if TYPE_CHECKING:
     import torch

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks._detail import Detail
-from benchmark.attacks.base import Attack, Column, Perturbed, Threat, Values, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
+from benchmark.reported import Column, Values
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from benchmark.attacks.base import Attack, Column, Perturbed, Threat, Values, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
+from benchmark.reported import Column, Values
 
 if TYPE_CHECKING:
     import pandas as pd

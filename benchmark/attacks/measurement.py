@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.attacks.base import Attack, Extras, Perturbed, ProbeResults, Threat, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
+from benchmark.reported import Extras, ProbeResults
 
 if TYPE_CHECKING:
     import torch

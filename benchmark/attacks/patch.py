@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks._pictures import as_bytes
-from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.attacks.physical import TOLERANCE, physical_columns, random_blocks
+from benchmark.reported import Column, Extras, ProbeResults
 
 if TYPE_CHECKING:
     import torch

@@ -17,7 +17,8 @@ from pydantic import Field, field_validator
 
 from benchmark.attacks._pictures import as_bytes
 from benchmark.attacks._sticker import MASKS, Rectangle, mask_of_file, palette, sticker_mask
-from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
+from benchmark.reported import Column, Extras, ProbeResults
 
 if TYPE_CHECKING:
     import pandas as pd

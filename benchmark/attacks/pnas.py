@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.attacks.base import Attack, Column, Perturbed, Threat, Values, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
+from benchmark.reported import Column, Values
 
 if TYPE_CHECKING:
     import torch

@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.errors import AttackError, SpecError
+from benchmark.reported import Column, Extras, ProbeResults
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks._relative import column
-from benchmark.attacks.base import Attack, Column, Perturbed, Threat, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.attacks.structural import right
+from benchmark.reported import Column
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks._pictures import as_picture
-from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.errors import AttackError
+from benchmark.reported import Column, Extras, ProbeResults
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.attacks.base import Attack, Column, Extras, Perturbed, ProbeResults, Threat, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.data._mark import CORNERS, Corner, square
+from benchmark.reported import Column, Extras, ProbeResults
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from benchmark.attacks.base import Extras
     from benchmark.report.results import Results
+    from benchmark.reported import Extras
 
 
 Html = Annotated[bool, typer.Option("--html", help="Also write report.html, one file that works from disk.")]

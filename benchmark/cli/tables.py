@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmark.attacks.base import Extras
 from benchmark.cli.console import blocks, first_of_each, fitted, height, table_console
 from benchmark.report.board import Leaderboard
 from benchmark.report.columns import arrows, own_names, query_names, shown_columns
@@ -22,6 +21,7 @@ from benchmark.report.probes import published
 from benchmark.report.results import Results
 from benchmark.report.text import MANY, cell_text, number
 from benchmark.report.worth import worth
+from benchmark.reported import Extras
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from benchmark.attacks.base import Extras
 from benchmark.intervals import auc_interval
 from benchmark.metrics._spray_picture import draw, of_class
-from benchmark.metrics.base import ExplainedResults
+from benchmark.reported import ExplainedResults, Extras
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

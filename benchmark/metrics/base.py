@@ -5,16 +5,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmark.registry import Plugin, Registry
+from benchmark.reported import ExplainedResults, Extras
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
     from numpy.typing import NDArray
 
-    from benchmark.attacks.base import Extras
     from benchmark.explainers.base import Explainer
     from benchmark.models.wrap import Model
     from benchmark.seeds import Draws
@@ -59,40 +58,6 @@ class Explained:
             with torch.no_grad():
                 self._known["logits"] = self.model(self.inputs)
         return self._known["logits"]
-
-
-class ExplainedResults(Protocol):
-    """What a report hands a metric of its own results with one explainer."""
-
-    @property
-    def name(self) -> str:
-        """The metric's label in the suite."""
-
-    @property
-    def metric(self) -> Metric:
-        """The metric with its parameters."""
-
-    @property
-    def explainer(self) -> str:
-        """The explainer's label in the suite."""
-
-    @property
-    def models(self) -> Sequence[str]:
-        """Entries with a row."""
-
-    @property
-    def classes(self) -> Sequence[str]:
-        """Class names."""
-
-    def rows(self, model: str) -> pd.DataFrame:
-        """Rows of the metric: ``sample``, ``value``, ``status``, its own columns (``own_*``), and the model's clean
-        columns. Empty where nothing was computed."""
-
-    def attributions(self, model: str) -> tuple[Sequence[str], NDArray[Any], NDArray[Any]] | None:
-        """Sample ids, explained classes (N,) and attributions (N, C, H, W); None where they are not at hand."""
-
-    def inputs(self, samples: Sequence[str]) -> NDArray[Any] | None:
-        """Inputs (N, C, H, W) of samples on the suite's grid, None where the data are not at hand."""
 
 
 class Metric(Plugin):
@@ -142,8 +107,6 @@ class Metric(Plugin):
     @classmethod
     def extras(cls, probes: Sequence[ExplainedResults]) -> Extras:  # noqa: ARG003
         """Tables and pictures of its own beside the leaderboard, from all uses of this class in a suite."""
-        from benchmark.attacks.base import Extras
-
         return Extras()
 
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.metrics.base import ExplainedResults, Metric, metrics
+from benchmark.metrics.base import Metric, metrics
+from benchmark.reported import ExplainedResults
 
 if TYPE_CHECKING:
-    from benchmark.attacks.base import Extras
     from benchmark.metrics.base import Explained, Scores
+    from benchmark.reported import Extras
 
 
 @metrics.register("spray")

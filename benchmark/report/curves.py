@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from benchmark.registry import digest
 from benchmark.report import stats
 from benchmark.report.results import Condition, Results
+from benchmark.reported import EMPTY, Estimate
 from benchmark.seeds import derive
 from benchmark.spec.suite import AttackProbe
 
@@ -45,7 +46,7 @@ class Distances:
     open: NDArray[np.bool_]
     groups: NDArray[Any] | None = None
 
-    def robust(self, eps: float) -> stats.Estimate:
+    def robust(self, eps: float) -> Estimate:
         """Share of samples right and not broken within eps, with Wilson's interval; blank with bounds where open."""
         held = (self.values > eps).astype(float)
         held[np.isnan(self.values) | (self.open & (held == 1))] = np.nan
@@ -168,7 +169,7 @@ def _grid(results: Results, norm: str, probes: list[AttackProbe], d_max: float) 
     return sorted({*np.linspace(0, d_max, STEPS + 1).tolist(), *(eps for eps in budgets if eps <= d_max)})
 
 
-def _point(eps: float, found: stats.Estimate) -> dict[str, Any]:
+def _point(eps: float, found: Estimate) -> dict[str, Any]:
     return {"eps": eps, "robust_acc": found.value, "low": found.low, "high": found.high, "n": found.n}
 
 
@@ -180,11 +181,11 @@ def _area(found: Distances, worst: Distances, d_max: float) -> dict[str, Any]:
     """
     reach = found.reach(d_max)
     if not len(reach):
-        area, optimality = stats.EMPTY, nan
+        area, optimality = EMPTY, nan
     elif np.isnan(reach).any() or found.open.any():
         unsure = np.isnan(reach) | found.open
         low, high = np.where(unsure, 0, reach).mean(), np.where(np.isnan(reach), d_max, reach).mean()
-        area = stats.Estimate(nan, float(low), float(high), len(reach))
+        area = Estimate(nan, float(low), float(high), len(reach))
         optimality = nan
     else:
         area = stats.bootstrap(reach, "mean", found.groups, derive("bootstrap", "area"), within=(0, d_max))

@@ -20,7 +20,7 @@ from benchmark.report.results import Results
 
 @dataclass
 class ExplainedView:
-    """A metric's results with one explainer, as :class:`benchmark.metrics.base.ExplainedResults` describes them."""
+    """A metric's results with one explainer, as :class:`benchmark.reported.ExplainedResults` describes them."""
 
     results: Results
     name: str
@@ -38,7 +38,7 @@ class ExplainedView:
         return list(self.results.plan["dataset"]["classes"])
 
     def rows(self, model: str) -> pd.DataFrame:
-        """See :class:`benchmark.metrics.base.ExplainedResults`."""
+        """See :class:`benchmark.reported.ExplainedResults`."""
         rows = self.results.rows
         rows = rows[(rows["kind"] == "score") & (rows["metric"] == self.name)]
         rows = rows[(rows["probe"] == self.explainer) & (rows["model"] == model)]

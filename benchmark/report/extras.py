@@ -12,19 +12,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.attacks.base import Extras, ProbeResults
 from benchmark.report import stats
 from benchmark.report.explained import explained_views
 from benchmark.report.gallery import gallery
 from benchmark.report.probes import artefact, views
 from benchmark.report.results import Results
 from benchmark.report.scores import gates, headline_probes, mean, score_budgets, score_name, scored
+from benchmark.reported import Extras, ProbeResults
 from benchmark.seeds import derive
 
 
 @dataclass
 class TaskView:
-    """A suite's results, as :class:`benchmark.tasks.base.TaskResults` describes them."""
+    """A suite's results, as :class:`benchmark.reported.TaskResults` describes them."""
 
     results: Results
 
@@ -47,7 +47,7 @@ class TaskView:
         return self.results.facts(model)
 
     def kept(self, model: str) -> Mapping[str, NDArray[Any]] | None:
-        """See :class:`benchmark.tasks.base.TaskResults`."""
+        """See :class:`benchmark.reported.TaskResults`."""
         cells = self.results.cells
         return artefact(self.results, cells["hash"][(cells["kind"] == "clean") & (cells["model"] == model)], "clean")
 
@@ -56,7 +56,7 @@ class TaskView:
         return [str(eps) for eps in score_budgets(self.results)]
 
     def score(self, name: str, model: str, eps: str) -> tuple[float, float, float]:
-        """See :class:`benchmark.tasks.base.TaskResults`."""
+        """See :class:`benchmark.reported.TaskResults`."""
         score = next(each for each in self.results.task.scores() if each.name == name)
         budget = Fraction(eps)
         values = scored(self.results, model, score, budget)
@@ -65,7 +65,7 @@ class TaskView:
 
     @property
     def eps(self) -> str:
-        """See :class:`benchmark.tasks.base.TaskResults`."""
+        """See :class:`benchmark.reported.TaskResults`."""
         return "" if self.results.suite.threat is None else str(self.results.suite.threat.eps)
 
     @property
@@ -74,7 +74,7 @@ class TaskView:
         return self.results.suite.dataset.size
 
     def headline(self, *, control: bool = False) -> Sequence[ProbeResults]:
-        """See :class:`benchmark.tasks.base.TaskResults`."""
+        """See :class:`benchmark.reported.TaskResults`."""
         names = {probe.name for probe in headline_probes(self.results, control=control)}
         return [view for view in views(self.results) if view.name in names]
 
@@ -87,7 +87,7 @@ class TaskView:
         return found.value, found.low, found.high
 
     def gate(self, model: str) -> bool | None:
-        """See :class:`benchmark.tasks.base.TaskResults`."""
+        """See :class:`benchmark.reported.TaskResults`."""
         gate = gates(self.results).get(model)
         return None if gate is None else gate.passed
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.attacks.base import Extras
 from benchmark.errors import StoreError
 from benchmark.report.explanations import control_explainers
 from benchmark.report.results import Results
+from benchmark.reported import Extras
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -24,6 +24,7 @@ from benchmark.report.scores import (
     score_verdicts,
     seed_spreads,
 )
+from benchmark.reported import Estimate
 from benchmark.seeds import derive
 from benchmark.spec.suite import SuiteSpec
 from benchmark.tasks.base import Task
@@ -38,7 +39,7 @@ class Row(dict[str, Any]):
         super().__init__(columns)
         self.whys: dict[str, str] = {}
 
-    def put(self, name: str, estimate: stats.Estimate, whole: int | None = None) -> None:
+    def put(self, name: str, estimate: Estimate, whole: int | None = None) -> None:
         """A number with its bounds; with its own denominator where that is not ``whole``."""
         self[name], self[f"{name}_low"], self[f"{name}_high"] = estimate.value, estimate.low, estimate.high
         if whole is not None and estimate.n + estimate.missing * isnan(estimate.low) != whole:
@@ -163,7 +164,7 @@ def _clean_columns(results: Results, model: str, row: Row) -> None:
     for column in results.task.columns(results.plan["dataset"]["classes"]):
         if not len(clean):
             bounds = (0.0, 1.0) if column.statistic == "rate" else (nan, nan)
-            row.put(column.name, stats.Estimate(nan, *bounds, 0, len(planned)))
+            row.put(column.name, Estimate(nan, *bounds, 0, len(planned)))
             continue
         values = pd.Series(np.asarray(column.values(clean), dtype=float), index=clean.index)
         if column.statistic == "rate":

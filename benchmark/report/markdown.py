@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from benchmark.attacks.base import Extras
 from benchmark.report.board import Leaderboard
 from benchmark.report.columns import arrows, other_scores, own_names, query_names, shown_columns
 from benchmark.report.curves import WORST, Curves, describe
@@ -27,6 +26,7 @@ from benchmark.report.text import (
     transposed_lines,
 )
 from benchmark.report.worth import worth
+from benchmark.reported import Extras
 from benchmark.spec.suite import SuiteSpec
 
 SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md

@@ -13,17 +13,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.attacks._library import LibraryAttack
-from benchmark.attacks.base import Attack, Column, ProbeResults, attacks
+from benchmark.attacks.base import Attack, attacks
 from benchmark.errors import AssayError, StoreError
 from benchmark.report import stats
 from benchmark.report.results import Condition, Results
+from benchmark.reported import EMPTY, Column, Estimate, ProbeResults
 from benchmark.seeds import derive
 from benchmark.spec.suite import AttackProbe, show_eps
 
 
 @dataclass
 class ProbeView:
-    """One probe's results, as :class:`benchmark.attacks.base.ProbeResults` describes them."""
+    """One probe's results, as :class:`benchmark.reported.ProbeResults` describes them."""
 
     results: Results
     probe: AttackProbe
@@ -71,7 +72,7 @@ class ProbeView:
     def rows(
         self, model: str, eps: str | None = None, *, kind: str = "attack", source: str | None = None
     ) -> pd.DataFrame:
-        """See :class:`benchmark.attacks.base.ProbeResults`."""
+        """See :class:`benchmark.reported.ProbeResults`."""
         results = self.results
         if kind == "fit":
             cells = self._fits(source or results.own_source(model, self.name), eps)
@@ -92,13 +93,13 @@ class ProbeView:
         return self.results.clean(model)
 
     def own(self, name: str, model: str, eps: str | None = None) -> tuple[float, float, float]:
-        """See :class:`benchmark.attacks.base.ProbeResults`."""
+        """See :class:`benchmark.reported.ProbeResults`."""
         column = next(each for each in self.attack.columns() if each.name == name)
         found = _estimate(self, model, eps, column)
         return found.value, found.low, found.high
 
     def minus(self, name: str, other: ProbeResults, model: str) -> tuple[float, float, float]:
-        """See :class:`benchmark.attacks.base.ProbeResults`."""
+        """See :class:`benchmark.reported.ProbeResults`."""
         mine, theirs = (self._per_sample(name, probe, model) for probe in (self, other))
         both = mine.index.intersection(theirs.index)
         groups = self.results.groups(model, both)
@@ -116,13 +117,13 @@ class ProbeView:
         return pd.Series(values, index=rows["sample"].to_numpy())
 
     def summary(self, name: str, model: str) -> tuple[float, float, float]:
-        """See :class:`benchmark.attacks.base.ProbeResults`."""
+        """See :class:`benchmark.reported.ProbeResults`."""
         column = next((each for each in self.results.task.columns(self.classes) if each.name == name), None)
-        found = stats.EMPTY if column is None else _estimate(self, model, None, replace(column, kind="clean"))
+        found = EMPTY if column is None else _estimate(self, model, None, replace(column, kind="clean"))
         return found.value, found.low, found.high
 
     def scores(self, model: str) -> pd.DataFrame:
-        """See :class:`benchmark.attacks.base.ProbeResults`."""
+        """See :class:`benchmark.reported.ProbeResults`."""
         every = self.results.rows
         rows: pd.DataFrame = every[(every["kind"] == "score") & (every["model"] == model)]
         if not len(rows):
@@ -131,7 +132,7 @@ class ProbeView:
         return known.rename(columns={"probe": "explainer"})
 
     def robust(self, model: str, eps: str | None = None) -> tuple[float, float, float]:
-        """See :class:`benchmark.attacks.base.ProbeResults`."""
+        """See :class:`benchmark.reported.ProbeResults`."""
         condition = Condition(self.name, None if eps is None else Fraction(eps))
         found = self.results.rate(model, self.results.outcome(model, condition))
         return found.value, found.low, found.high
@@ -139,7 +140,7 @@ class ProbeView:
     def artefact(
         self, model: str, eps: str | None = None, *, kind: str = "attack", name: str = ""
     ) -> Mapping[str, NDArray[Any]] | None:
-        """See :class:`benchmark.attacks.base.ProbeResults`."""
+        """See :class:`benchmark.reported.ProbeResults`."""
         name = name or {"attack": "perturbed", "fit": "fitted", "generate": "generated"}[kind]
         if kind == "fit":
             cells = self._fits(self.results.own_source(model, self.name), eps)
@@ -210,16 +211,16 @@ def unshown(results: Results) -> frozenset[str]:
     return frozenset(hidden)
 
 
-def own_columns(results: Results, model: str) -> Iterator[tuple[str, stats.Estimate]]:
+def own_columns(results: Results, model: str) -> Iterator[tuple[str, Estimate]]:
     """(CSV column, estimate) of a model, of every column that an attack declares of its own."""
     for name, view, eps, column in declared(results):
         yield name, _estimate(view, model, eps, column)
 
 
-def _estimate(view: ProbeView, model: str, eps: str | None, column: Column) -> stats.Estimate:
+def _estimate(view: ProbeView, model: str, eps: str | None, column: Column) -> Estimate:
     rows = view.clean(model) if column.kind == "clean" else view.rows(model, eps, kind=column.kind)
     if not len(rows):
-        return stats.Estimate(np.nan, np.nan, np.nan, 0)
+        return Estimate(np.nan, np.nan, np.nan, 0)
     values = np.asarray(column.values(rows), dtype=float)
     judged = rows["status"].to_numpy() == "ok" if "status" in rows else np.ones(len(rows), bool)
     groups = view.results.groups(model, rows["sample"]) if column.kind in ("attack", "clean") else None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from benchmark.errors import NoRecordsError
 from benchmark.report import stats
+from benchmark.reported import Estimate
 from benchmark.spec.suite import AttackProbe, SuiteSpec, show_eps
 from benchmark.store.folder import Store
 from benchmark.tasks.base import Task, tasks
@@ -332,11 +333,11 @@ class Results:
         pairs = zip(known, samples, strict=True)  # a sample of no group is one of its own
         return np.asarray([f"={g}" if isinstance(g, str) and g else f"?{s}" for g, s in pairs], dtype=object)
 
-    def rate(self, model: str, outcomes: pd.Series) -> stats.Estimate:
+    def rate(self, model: str, outcomes: pd.Series) -> Estimate:
         """Share of outcomes (1, 0, NaN without a verdict; by sample) with its interval, over groups where known."""
         return stats.rate(outcomes.to_numpy(dtype=float), self.groups(model, outcomes.index))
 
-    def rate_of_known(self, model: str, values: pd.Series) -> stats.Estimate:
+    def rate_of_known(self, model: str, values: pd.Series) -> Estimate:
         """As :meth:`rate`, of values of clean rows: NaN is outside the denominator, a planned sample without a row has
         no verdict."""
         kept, lost = values[values.notna()], len(self.samples(model)) - len(values)

@@ -14,6 +14,7 @@ import pandas as pd
 from benchmark.intervals import ALIKE, FEW
 from benchmark.report import stats
 from benchmark.report.results import Condition, Results
+from benchmark.reported import Estimate
 from benchmark.seeds import derive
 from benchmark.spec.suite import AttackProbe, SuiteSpec, show_eps
 from benchmark.tasks.base import Score, Task
@@ -106,16 +107,16 @@ def _collect(rows: pd.DataFrame, eps: Fraction, column: str, into: dict[str, lis
             into.setdefault(sample, []).append(value)
 
 
-def mean(results: Results, model: str, name: str, values: pd.Series) -> stats.Estimate:
+def mean(results: Results, model: str, name: str, values: pd.Series) -> Estimate:
     """Mean with its bootstrap interval; blank where any sample lacks a verdict."""
     numbers = values.to_numpy(dtype=float)
     missing = int(np.isnan(numbers).sum())
     if missing or not len(numbers):
-        return stats.Estimate(nan, nan, nan, len(numbers) - missing, missing)
+        return Estimate(nan, nan, nan, len(numbers) - missing, missing)
     return stats.bootstrap(numbers, "mean", results.groups(model, values.index), derive("bootstrap", name))
 
 
-def score_columns(results: Results, model: str) -> dict[str, stats.Estimate]:
+def score_columns(results: Results, model: str) -> dict[str, Estimate]:
     """Every score of a model, by CSV column: the headline's budget first."""
     budgets = score_budgets(results)
     threat = results.suite.threat
@@ -137,7 +138,7 @@ class Gate:
     """Whether a row's clean error is no worse than the reference's: mean paired difference with its interval."""
 
     passed: bool
-    difference: stats.Estimate
+    difference: Estimate
     own: float
     theirs: float
 

@@ -11,27 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.intervals import FEW, Groups, difference_interval, mean_interval, median_interval, rate_interval
+from benchmark.reported import EMPTY, Estimate
 
 Names = Sequence[str] | NDArray[Any] | None
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its 95 % interval and denominator.
-
-    ``missing`` samples have no valid verdict: the value is then NaN and (low, high) are the two bounds that they leave
-    open, all of them bad and all of them good. ``why`` says why there is no interval, or no number.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-    missing: int = 0
-    why: str = ""
-
-
-EMPTY = Estimate(nan, nan, nan, 0)
 
 
 def rate(outcomes: NDArray[Any], groups: Names = None) -> Estimate:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark.attacks.base import Extras
 from benchmark.registry import digest
 from benchmark.report.curves import Curves, curves
 from benchmark.report.draw import DRAWING, as_png, picture_note
@@ -20,6 +19,7 @@ from benchmark.report.markdown import markdown
 from benchmark.report.probes import fitted
 from benchmark.report.results import Results
 from benchmark.report.tables import to_csv
+from benchmark.reported import Extras
 from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store
 

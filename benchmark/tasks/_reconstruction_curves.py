@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.attacks._looks import COLOURS
-from benchmark.attacks.base import Extras
-from benchmark.tasks.base import TaskResults
+from benchmark.reported import Extras, TaskResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

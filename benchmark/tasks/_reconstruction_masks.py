@@ -10,9 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.attacks.acquisition import Sampling, Shift
-from benchmark.attacks.base import Extras
 from benchmark.mri.masks import MaskSpec, make_mask, mask_digest
-from benchmark.tasks.base import TaskResults
+from benchmark.reported import Extras, TaskResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from benchmark.attacks.base import Extras
 from benchmark.mri.masks import MaskSpec
+from benchmark.reported import Extras, TaskResults
 from benchmark.tasks._reconstruction_curves import curves
 from benchmark.tasks._reconstruction_masks import masks
 from benchmark.tasks._reconstruction_worst import worst_cases
-from benchmark.tasks.base import TaskResults
 
 
 def extras(mask: MaskSpec, against: str, results: TaskResults) -> Extras:

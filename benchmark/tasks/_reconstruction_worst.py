@@ -15,9 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.attacks.base import Extras, ProbeResults
 from benchmark.mri.arrays import adjoint, magnitude, position
-from benchmark.tasks.base import TaskResults
+from benchmark.reported import Extras, ProbeResults, TaskResults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

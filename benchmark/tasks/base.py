@@ -6,17 +6,16 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.attacks.base import Column, Extras, ProbeResults
 from benchmark.errors import AttackError
 from benchmark.registry import Plugin, Registry
+from benchmark.reported import Column, Extras, TaskResults
 
 if TYPE_CHECKING:
-    import pandas as pd
     import torch
 
     from benchmark.attacks.base import Attack, Perturbed
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from benchmark.models.wrap import Model
     from benchmark.seeds import Draws
     from benchmark.spec.entry import EntrySpec
-
-__all__ = ["Column", "Rows", "Score", "Task", "TaskResults", "tasks"]
 
 Rows = Mapping[str, NDArray[Any]]
 
@@ -51,50 +48,6 @@ class Score:
     of: Literal["attack", "control"] = "attack"
     within: bool = False
     higher_is_better: bool = False
-
-
-class TaskResults(Protocol):
-    """What a report hands a task of a suite's results, for tables and pictures of its own."""
-
-    @property
-    def models(self) -> Sequence[str]:
-        """Entries with a row."""
-
-    @property
-    def probes(self) -> Sequence[ProbeResults]:
-        """The suite's attack probes."""
-
-    def clean(self, model: str) -> pd.DataFrame:
-        """Clean rows of a model."""
-
-    def kept(self, model: str) -> Mapping[str, NDArray[Any]] | None:
-        """What :meth:`Task.keeps` left of the clean samples, with their ``samples``; None where it is not at hand."""
-
-    def facts(self, model: str) -> Mapping[str, Any]:
-        """Facts of an entry."""
-
-    def score(self, name: str, model: str, eps: str) -> tuple[float, float, float]:
-        """A :class:`Score` of a model at a budget: mean and 95 % interval."""
-
-    def budgets(self) -> Sequence[str]:
-        """Budgets of the headline threat model, smallest first."""
-
-    @property
-    def eps(self) -> str:
-        """The headline's budget; empty where the suite has no headline threat model."""
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """The suite's grid (height, width)."""
-
-    def headline(self, *, control: bool = False) -> Sequence[ProbeResults]:
-        """The probes in the headline threat model: its attacks, or its controls."""
-
-    def summary(self, name: str, model: str) -> tuple[float, float, float]:
-        """A clean column of a model: mean and 95 % interval."""
-
-    def gate(self, model: str) -> bool | None:
-        """Whether a model passes the accuracy gate; None where there is none."""
 
 
 class Task(Plugin):

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.errors import EntryError, UnknownNameError
+from benchmark.reported import Column
 from benchmark.seeds import derive, global_seed
-from benchmark.tasks.base import Column, Rows, Task, tasks
+from benchmark.tasks.base import Rows, Task, tasks
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.attacks.base import Extras, Values
 from benchmark.errors import EntryError, SpecError
 from benchmark.mri.masks import MaskSpec
-from benchmark.tasks.base import Column, Rows, Score, Task, TaskResults, tasks
+from benchmark.reported import Column, Extras, TaskResults, Values
+from benchmark.tasks.base import Rows, Score, Task, tasks
 
 if TYPE_CHECKING:
     import torch

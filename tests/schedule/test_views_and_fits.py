@@ -5,7 +5,8 @@ import pandas as pd
 PLUGIN = """
 from typing import Any, ClassVar
 import numpy as np
-from benchmark.attacks.base import Attack, Column, Perturbed, Threat, attacks
+from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
+from benchmark.reported import Column
 
 
 @attacks.register("seen")

@@ -12,7 +12,8 @@ import numpy as np
 from benchmark.data.base import Dataset, Index, datasets
 from benchmark.errors import DataError, EntryError
 from benchmark.registry import digest
-from benchmark.tasks.base import Column, Task, tasks
+from benchmark.reported import Column
+from benchmark.tasks.base import Task, tasks
 
 
 @datasets.register("toy-brightness")

@@ -14,6 +14,7 @@ from benchmark.report.label.facts import Says, Sentence, listed
 from benchmark.report.label.robust import size
 from benchmark.report.label.tested import Tested
 from benchmark.report.worth import metric_of, verdict_on
+from benchmark.reported import EMPTY
 from benchmark.spec.suite import show_eps
 
 SECTION = "explanations"
@@ -160,7 +161,7 @@ def bent(tested: Tested) -> Iterator[Sentence]:
         method, norm = getattr(view.attack, "method", "of one method"), str(tested.results.threat(view.name)["norm"])
         for eps in view.probe.budgets:
             column = f"manipulated_{view.name}_{show_eps(eps)}"
-            rate = tested.own.get(column, stats.EMPTY)
+            rate = tested.own.get(column, EMPTY)
             if not rate.n or isnan(rate.value):
                 continue
             says = Says(tested, f"{view.name} at {eps}")

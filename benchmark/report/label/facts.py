@@ -10,8 +10,8 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from benchmark.registry import digest
-from benchmark.report import stats
 from benchmark.report.text import per_100
+from benchmark.reported import Estimate
 
 if TYPE_CHECKING:
     from benchmark.report.label.tested import Tested
@@ -85,7 +85,7 @@ class Bar:
     """One row of the label's chart: a share of 100, with its interval."""
 
     name: str
-    estimate: stats.Estimate
+    estimate: Estimate
     source: Source
     column: str
     kind: str = "worst"  # or "ordinary", "control"
@@ -117,7 +117,7 @@ class Says:
         self.numbers.append(Number(text, value, column, turned))
         return text
 
-    def share(self, column: str, estimate: stats.Estimate, *, turned: bool = False) -> str:
+    def share(self, column: str, estimate: Estimate, *, turned: bool = False) -> str:
         """``64 of 100``; where samples lack a verdict ``between 60 and 70 of 100``; of a handful ``9 of 10``."""
         value, low, high = estimate.value, estimate.low, estimate.high
         self.n = max(self.n, estimate.n)
@@ -134,7 +134,7 @@ class Says:
             return f"{k} of {self.number(str(estimate.n), estimate.n, '(samples)')}"
         return f"{self.number(per_100(value), value, column, turned=turned)} of 100"
 
-    def interval(self, column: str, estimate: stats.Estimate, *, turned: bool = False, unit: str = "images") -> str:
+    def interval(self, column: str, estimate: Estimate, *, turned: bool = False, unit: str = "images") -> str:
         """``(95 % interval 57.2 to 70.1; 188 images)``; empty where the bounds are said already."""
         if isnan(estimate.value):
             return ""
@@ -150,7 +150,7 @@ class Says:
         return f" (95 % interval {first} to {last}{of}; {n} {unit})"
 
     def rate(
-        self, column: str, estimate: stats.Estimate, *, turned: bool = False, noun: str = "", unit: str = "images"
+        self, column: str, estimate: Estimate, *, turned: bool = False, noun: str = "", unit: str = "images"
     ) -> str:
         """Share, noun and interval together."""
         of = f" {noun}" if noun else ""

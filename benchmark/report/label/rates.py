@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from math import isnan
 from typing import Any
 
-from benchmark.report import stats
 from benchmark.report.label import reconstruction
 from benchmark.report.label.tested import Tested
+from benchmark.reported import Estimate
 from benchmark.spec.suite import write_eps
 
 
@@ -16,7 +16,7 @@ def card_metrics(tested: Tested) -> Iterator[dict[str, Any]]:
     """Rates (or errors) for a model card."""
     data = {"suite": tested.name, "dataset": tested.suite.dataset.label, "split": tested.suite.dataset.split}
 
-    def metric(name: str, kind: str, estimate: stats.Estimate, column: str, **settings: Any) -> dict[str, Any]:
+    def metric(name: str, kind: str, estimate: Estimate, column: str, **settings: Any) -> dict[str, Any]:
         bounds = {"low": estimate.low, "high": estimate.high}
         interval = {name: float(f"{end:.6g}") for name, end in bounds.items() if not isnan(end)} | {"n": estimate.n}
         args = {"suite": tested.name, "column": column, **settings, **interval}

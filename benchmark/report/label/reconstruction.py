@@ -13,6 +13,7 @@ from benchmark.report.label.facts import Bar, Says, Sentence
 from benchmark.report.label.tested import Tested
 from benchmark.report.results import Results
 from benchmark.report.scores import gates, score_budgets, score_columns
+from benchmark.reported import EMPTY, Estimate
 from benchmark.seeds import derive
 from benchmark.spec.suite import show_eps
 
@@ -21,14 +22,14 @@ class Rebuilt(Tested):
     """A :class:`Tested` of a task that judges by numbers."""
 
     @cached_property
-    def scores(self) -> dict[str, stats.Estimate]:
+    def scores(self) -> dict[str, Estimate]:
         """Scores at each budget, by column."""
         return score_columns(self.results, self.model)
 
     @cached_property
-    def means(self) -> dict[str, stats.Estimate]:
+    def means(self) -> dict[str, Estimate]:
         """Clean means, by column."""
-        rows, found = self.results.clean(self.model), dict[str, stats.Estimate]()
+        rows, found = self.results.clean(self.model), dict[str, Estimate]()
         for column in self.task.columns(self.classes) if len(rows) else ():
             values = np.asarray(column.values(rows), dtype=float)
             groups = self.results.groups(self.model, rows.index)
@@ -43,7 +44,7 @@ class Rebuilt(Tested):
         return self.clean_cells() + self.done(cells[cells["eps"] == budget])
 
 
-def percent(says: Says, column: str, estimate: stats.Estimate, unit: str = "images") -> str:
+def percent(says: Says, column: str, estimate: Estimate, unit: str = "images") -> str:
     """``14.5 % (95 % interval 12.1 to 16.9 %; 16 images)``."""
     says.n = max(says.n, estimate.n)
     n = says.number(str(estimate.n), estimate.n, "(samples)")
@@ -116,7 +117,7 @@ def deliberate(tested: Rebuilt) -> Iterator[Sentence]:
 def details(tested: Rebuilt) -> Iterator[Sentence]:
     """What becomes of details, and of lesions that somebody hides or makes."""
     for view in tested.views.values():
-        name, rate = view.name, tested.own.get(f"recovery_{view.name}", stats.EMPTY)
+        name, rate = view.name, tested.own.get(f"recovery_{view.name}", EMPTY)
         if rate.n and not isnan(rate.value) and tested.ran(view.probe):
             says = Says(tested, name)
             text = (
@@ -133,7 +134,7 @@ def details(tested: Rebuilt) -> Iterator[Sentence]:
 
 def _lesion(tested: Rebuilt, name: str, mode: str, at: str, eps: float) -> Iterator[Sentence]:
     column = f"seen_{name}_{at}"
-    rate = tested.own.get(column, stats.EMPTY)
+    rate = tested.own.get(column, EMPTY)
     if not rate.n or isnan(rate.value) or mode not in ("hide", "create"):
         return
     says = Says(tested, f"{name} at {at}")

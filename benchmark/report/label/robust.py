@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import isnan
 
-from benchmark.report import stats
 from benchmark.report.label.facts import Bar, Says, Sentence, listed, steps
 from benchmark.report.label.tested import Tested
 from benchmark.report.results import Condition
+from benchmark.reported import EMPTY, Estimate
 from benchmark.spec.suite import write_eps
 
 HALF = 0.5
@@ -66,7 +66,7 @@ def class_columns(tested: Tested) -> dict[str, str]:
     return dict(zip(tested.classes, (name.removeprefix("recall_") for name in names), strict=False)) if names else {}
 
 
-def _count(says: Says, column: str, estimate: stats.Estimate, *, turned: bool = False) -> str:
+def _count(says: Says, column: str, estimate: Estimate, *, turned: bool = False) -> str:
     """``95 (95 % interval 89 to 97; 111 images)``."""
     return says.share(column, estimate, turned=turned).removesuffix(" of 100") + says.interval(
         column, estimate, turned=turned
@@ -188,7 +188,7 @@ def _flips(tested: Tested, norm: str, eps: Fraction) -> Iterator[Sentence]:
     columns = class_columns(tested)
     for name in flips if columns else ():
         column = columns[name]
-        away, to = (tested.own.get(f"flips_{way}_{column}_{suffix}", stats.EMPTY) for way in ("from", "to"))
+        away, to = (tested.own.get(f"flips_{way}_{column}_{suffix}", EMPTY) for way in ("from", "to"))
         if not away.n or not to.n or isnan(away.value + to.value):
             continue
         says = Says(tested, f"{probe.name} at {norm} {eps}")
@@ -228,7 +228,7 @@ def _minimal(tested: Tested, probe: str, norm: str, *, doubted: bool) -> Iterato
         f" {says.rate(column, estimate, noun='right answers wrong')}."
     )
     name = f"mean_relative_{norm}_{probe}"
-    relative = tested.own.get(name, stats.EMPTY)
+    relative = tested.own.get(name, EMPTY)
     if relative.n and norm == "l2" and isnan(relative.low) and not isnan(relative.value):
         share = says.number(f"{100 * relative.value:.1f}", relative.value, name)
         text += f" On average that change has {share} % of the image's own strength (strength is the root of the summed"
@@ -249,7 +249,7 @@ def _minimal(tested: Tested, probe: str, norm: str, *, doubted: bool) -> Iterato
     yield says.done("deliberate", text + (DOUBT if doubted else ""), tested.clean_cells() + tested.attack_cells(probe))
 
 
-def _ends(estimate: stats.Estimate) -> list[tuple[float, str]]:
+def _ends(estimate: Estimate) -> list[tuple[float, str]]:
     return [(estimate.value, ""), (estimate.low, "_low"), (estimate.high, "_high")]
 
 

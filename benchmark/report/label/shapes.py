@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from fractions import Fraction
 from math import isnan
 
-from benchmark.report import stats
 from benchmark.report.label.facts import Bar, Says, Sentence
 from benchmark.report.label.robust import HALF, size
 from benchmark.report.label.tested import Tested
 from benchmark.report.probes import ProbeView
 from benchmark.report.results import Condition
 from benchmark.report.text import per_100
+from benchmark.reported import EMPTY, Estimate
 from benchmark.spec.suite import show_eps
 
 SECTION = "shapes"
@@ -63,7 +63,7 @@ def structural(tested: Tested) -> Iterator[Sentence]:
         cells = tested.clean_cells() + tested.attack_cells(worst.name, eps)
         average = modes.get("average")
         name = f"mean_acc_{average.name}_{show_eps(eps)}" if average is not None else ""
-        mean = tested.own.get(name, stats.EMPTY)
+        mean = tested.own.get(name, EMPTY)
         if average is not None and mean.n and not isnan(mean.value):
             share = says.number(per_100(mean.value), mean.value, name)
             text += f" Alterations of that range drawn at random leave {share} of 100 answers right on average."
@@ -71,7 +71,7 @@ def structural(tested: Tested) -> Iterator[Sentence]:
         yield says.done(SECTION, text, cells)
 
 
-def _which(estimate: stats.Estimate, tried: int) -> str:
+def _which(estimate: Estimate, tried: int) -> str:
     if isnan(estimate.value):
         return ""
     if estimate.value >= HALF:
@@ -79,7 +79,7 @@ def _which(estimate: stats.Estimate, tried: int) -> str:
     return " No larger range was tested." if tried == 1 else " No tested range turned half of them wrong."
 
 
-def _smallest(found: dict[Fraction, stats.Estimate]) -> Fraction | None:
+def _smallest(found: dict[Fraction, Estimate]) -> Fraction | None:
     return next((eps for eps, rate in found.items() if not isnan(rate.value) and rate.value >= HALF), None)
 
 
@@ -102,7 +102,7 @@ def structural_bars(tested: Tested) -> Iterator[Bar]:
     eps = _smallest(found) or max(found)
     turn = f"turned by up to {6 * int(eps)} degrees and shifted"
     name = "" if average is None else f"mean_acc_{average.name}_{show_eps(eps)}"
-    if average is not None and tested.own.get(name, stats.EMPTY).n:
+    if average is not None and tested.own.get(name, EMPTY).n:
         mean = tested.own[name]
         source = tested.source(f"{average.name} at severity {eps}", mean.n, tested.attack_cells(average.name, eps))
         yield Bar(f"{turn.capitalize()}, at random", mean, source, name, "control")
@@ -169,7 +169,7 @@ def _control_of(tested: Tested, view: ProbeView) -> str:
     for other in tested.views.values():
         control = bool(tested.results.threat(other.name).get("control"))
         same = all(getattr(other.attack, key, None) == getattr(attack, key) for key in alike)
-        if control and same and tested.own.get(f"fooled_{other.name}", stats.EMPTY).n:
+        if control and same and tested.own.get(f"fooled_{other.name}", EMPTY).n:
             return other.name
     return ""
 
@@ -180,21 +180,21 @@ def _control_of(tested: Tested, view: ProbeView) -> str:
 def universal(tested: Tested) -> Iterator[Sentence]:
     """The smallest pattern, the same for all images, that changes half of the answers; and a random one."""
     for norm in ("linf", "l2"):
-        found: list[tuple[Fraction, str, stats.Estimate]] = []
+        found: list[tuple[Fraction, str, Estimate]] = []
         for view in tested.views.values():
             threat = tested.results.threat(view.name)
             fits = type(view.attack).fits and threat.get("norm") == norm and not threat.get("targeted")
             if not fits or not tested.ran(view.probe):
                 continue
             for eps in view.probe.budgets:
-                rate = tested.own.get(f"fooling_rate_{view.name}_{show_eps(eps)}", stats.EMPTY)
+                rate = tested.own.get(f"fooling_rate_{view.name}_{show_eps(eps)}", EMPTY)
                 if rate.n and not isnan(rate.value):
                     found.append((eps, view.name, rate))
         if found:
             yield _pattern(tested, norm, found)
 
 
-def _pattern(tested: Tested, norm: str, found: list[tuple[Fraction, str, stats.Estimate]]) -> Sentence:
+def _pattern(tested: Tested, norm: str, found: list[tuple[Fraction, str, Estimate]]) -> Sentence:
     enough = [each for each in found if each[2].value >= HALF]
     if enough:
         eps, name, rate = min(enough, key=lambda each: (each[0], -each[2].value, each[1]))
@@ -211,7 +211,7 @@ def _pattern(tested: Tested, norm: str, found: list[tuple[Fraction, str, stats.E
     cells = tested.attack_cells(name, eps)
     for probe in tested.breaking(norm, control=True):
         control = f"fooling_rate_{probe.name}_{show_eps(eps)}"
-        if eps in probe.budgets and tested.own.get(control, stats.EMPTY).n:
+        if eps in probe.budgets and tested.own.get(control, EMPTY).n:
             text += f" A random pattern of that size changes {says.share(control, tested.own[control])}."
             cells += tested.attack_cells(probe.name, eps)
             break
@@ -223,7 +223,7 @@ def nothing(tested: Tested) -> Iterator[Sentence]:
     """Images that show nothing, of which the model is sure."""
     best: tuple[float, str] | None = None
     for view in tested.views.values():
-        rate = tested.own.get(f"fooling_99_{view.name}", stats.EMPTY)
+        rate = tested.own.get(f"fooling_99_{view.name}", EMPTY)
         control = bool(tested.results.threat(view.name).get("control"))
         if rate.n and not isnan(rate.value) and not control and (best is None or rate.value > best[0]):
             best = (rate.value, view.name)

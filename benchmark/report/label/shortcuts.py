@@ -13,6 +13,7 @@ from benchmark.report.label.facts import Says, Sentence, listed
 from benchmark.report.label.tested import Tested
 from benchmark.report.probes import ProbeView
 from benchmark.report.text import per_100
+from benchmark.reported import EMPTY
 
 SECTION = "shortcuts"
 FILLS = {"black": "black", "mean": "the image's own average grey"}
@@ -45,7 +46,7 @@ def _regions(tested: Tested) -> dict[tuple[str, float], dict[str, dict[str, Prob
             continue
         attack: Any = tested.views[probe.name].attack
         kind = "only" if probe.use == "keep-region" else "elsewhere" if attack.elsewhere else "masked"
-        if tested.own.get(f"acc_{probe.name}", stats.EMPTY).n:
+        if tested.own.get(f"acc_{probe.name}", EMPTY).n:
             fills = found.setdefault((attack.region, attack.share), {})
             fills.setdefault(str(attack.fill), {})[kind] = tested.views[probe.name]
     return found
@@ -60,7 +61,7 @@ def _only(tested: Tested, region: tuple[str, float], only: dict[str, ProbeView])
     guess, _ = chance(tested)
     first = next(iter(only.values()))
     says = Says(tested, listed([view.name for view in only.values()]))
-    area = tested.own.get(f"area_{first.name}", stats.EMPTY).value
+    area = tested.own.get(f"area_{first.name}", EMPTY).value
     shown = says.number(f"{100 * (1 - area):.0f}", 1 - area, f"area_{first.name}", turned=True)
     parts, seen, cells = [], list[str](), tested.clean_cells()
     for fill, view in only.items():
@@ -118,7 +119,7 @@ def watermark(tested: Tested) -> Iterator[Sentence]:
     """A mark that went along with one class in training, and the same patch elsewhere."""
     for view in tested.views.values():
         column = f"flip_rate_{view.name}"
-        rate = tested.own.get(column, stats.EMPTY)
+        rate = tested.own.get(column, EMPTY)
         if getattr(view.attack, "elsewhere", True) or not rate.n or not tested.ran(view.probe):
             continue
         target = int(getattr(view.attack, "target", 0))
@@ -154,7 +155,7 @@ def structure(tested: Tested) -> Iterator[Sentence]:
     """True and false structure against one another."""
     for view in tested.views.values():
         column = f"reliance_{view.name}"
-        rate = tested.own.get(column, stats.EMPTY)
+        rate = tested.own.get(column, EMPTY)
         if not rate.n or isnan(rate.value) or not tested.ran(view.probe):
             continue
         says = Says(tested, view.name)

@@ -16,6 +16,7 @@ from benchmark.report.flags import Flag, flags
 from benchmark.report.label.facts import Source
 from benchmark.report.probes import ProbeView, own_columns, views
 from benchmark.report.results import Condition, Results
+from benchmark.reported import Estimate
 from benchmark.spec.suite import AttackProbe
 from benchmark.store.record import last_line
 
@@ -80,10 +81,10 @@ class Tested:
     # -- estimates --------------------------------------------------------------------------------------------
 
     @cached_property
-    def clean(self) -> dict[str, stats.Estimate]:
+    def clean(self) -> dict[str, Estimate]:
         """Clean rates by column; empty without clean records."""
         rows = self.results.clean(self.model)
-        found: dict[str, stats.Estimate] = {}
+        found: dict[str, Estimate] = {}
         for column in self.task.columns(self.classes) if len(rows) else ():
             if column.statistic == "rate":
                 values = pd.Series(np.asarray(column.values(rows), dtype=float), index=rows.index)
@@ -91,16 +92,16 @@ class Tested:
         return found
 
     @cached_property
-    def own(self) -> dict[str, stats.Estimate]:
+    def own(self) -> dict[str, Estimate]:
         """What attacks declare of their own, by column."""
         return dict(own_columns(self.results, self.model))
 
-    def robust(self, condition: Condition) -> tuple[str, stats.Estimate]:
+    def robust(self, condition: Condition) -> tuple[str, Estimate]:
         """Column and rate of the samples that are right and stay so."""
         outcome = self.results.outcome(self.model, condition)
         return f"{self.task.robust_name}_{condition.suffix}", self.results.rate(self.model, outcome)
 
-    def broken(self, condition: Condition, success: str = "success") -> tuple[str, stats.Estimate]:
+    def broken(self, condition: Condition, success: str = "success") -> tuple[str, Estimate]:
         """Column and rate of the right samples that are made wrong."""
         outcome = self.results.outcome(self.model, condition, success)
         kind = "asr" if success == "success" else "asr_8bit"
@@ -168,14 +169,14 @@ class Tested:
         """Joined suites that attacked at a budget."""
         return [one for one in self.group if one.results.required(norm, eps) and len(one.joined(norm, eps))]
 
-    def own_worst(self, norm: str, eps: Fraction) -> tuple[str, stats.Estimate]:
+    def own_worst(self, norm: str, eps: Fraction) -> tuple[str, Estimate]:
         """As :meth:`robust`, against every attack of a norm in this suite alone."""
         threat = self.suite.threat
         headline = threat is not None and (threat.norm, threat.eps) == (norm, eps)
         column = f"{self.task.robust_name}_worst" if headline else f"(curve {norm} {eps})"
         return column, self.results.rate(self.model, self.results.worst(self.model, norm, eps))
 
-    def worst(self, norm: str, eps: Fraction) -> tuple[str, stats.Estimate, Tested]:
+    def worst(self, norm: str, eps: Fraction) -> tuple[str, Estimate, Tested]:
         """As :meth:`robust`, against every attack of a norm in all joined suites; and whose samples it is of."""
         speaker = self.speaker(norm, eps)
         outcome = speaker.joined(norm, eps)
@@ -183,7 +184,7 @@ class Tested:
             return (*speaker.own_worst(norm, eps), speaker)
         return f"(joined {norm} {eps})", speaker.results.rate(self.model, outcome), speaker
 
-    def worst_broken(self, norm: str, eps: Fraction) -> tuple[str, stats.Estimate, Tested]:
+    def worst_broken(self, norm: str, eps: Fraction) -> tuple[str, Estimate, Tested]:
         """As :meth:`broken`, by every attack of a norm in all joined suites; of one attack, its own column."""
         speaker = self.speaker(norm, eps)
         probes = [p for p in speaker.breaking(norm) if eps in p.budgets]
@@ -194,7 +195,7 @@ class Tested:
                 return column, rate, speaker
         return f"(broken {norm} {eps})", rate, speaker
 
-    def _of_right(self, outcome: pd.Series) -> stats.Estimate:
+    def _of_right(self, outcome: pd.Series) -> Estimate:
         right = self.results.correct(self.model).reindex(outcome.index)
         return self.results.rate(self.model, 1 - outcome[right != 0])
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmark.attacks.base import Extras
 from benchmark.report.board import Leaderboard
 from benchmark.report.curves import WORST, Curves, curves, describe
 from benchmark.report.drift import SAYS, attacked_explanations, compact
@@ -33,6 +32,7 @@ from benchmark.report.page.tables import Grid, Head, board_grid, is_matrix, matr
 from benchmark.report.probes import published
 from benchmark.report.results import Results
 from benchmark.report.worth import confounded, worth
+from benchmark.reported import Extras
 from benchmark.store.atomic import write_atomic
 
 if TYPE_CHECKING:

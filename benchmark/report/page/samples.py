@@ -19,6 +19,7 @@ from benchmark.report.page.pictures import sheet
 from benchmark.report.page.tables import short
 from benchmark.report.probes import ProbeView, views
 from benchmark.report.results import Condition, Results
+from benchmark.reported import Estimate
 from benchmark.spec.suite import show_eps
 
 MOST_ROWS = 120_000  # samples over all cells of the matrix
@@ -65,7 +66,7 @@ class Judged:
 
     samples: list[str]
     columns: dict[str, list[Any]]
-    share: stats.Estimate
+    share: Estimate
     words: str
     of: int
     views: int = 1
@@ -173,7 +174,7 @@ class Samples:
         columns |= {name: _floats(one[name].to_numpy(float)) for name in names}
         values = rows.loc[ok, column].to_numpy(float)
         mean = float(np.nanmean(values)) if len(values) and np.isfinite(values).any() else float("nan")
-        share = stats.Estimate(mean, float("nan"), float("nan"), len(values))
+        share = Estimate(mean, float("nan"), float("nan"), len(values))
         words = f"mean {column} {short(mean)} over {len(one)} samples" if isfinite(mean) else "no valid verdict"
         words += f" under {several} views each" if several > 1 else ""
         found = Judged([], {}, share, words, len(one), several, rows, by=column)

@@ -1,0 +1,245 @@
+"""What a plugin tells a report, and what a report hands a plugin: columns, tables, pictures, results as protocols.
+
+Below attacks, explainers, metrics, tasks and the report, which all speak in these; it imports none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import nan
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval and denominator.
+
+    ``missing`` samples have no valid verdict: the value is then NaN and (low, high) are the two bounds that they leave
+    open, all of them bad and all of them good. ``why`` says why there is no interval, or no number.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    missing: int = 0
+    why: str = ""
+
+
+EMPTY = Estimate(nan, nan, nan, 0)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A summary column that the report computes from a model's rows.
+
+    Attributes:
+        name: CSV column, such as ``"clean_acc"``; an attack's get its probe's name and budget behind it.
+        statistic: ``"rate"`` (values 0 and 1, Wilson interval), ``"mean"`` or ``"median"`` (bootstrap, over groups
+            where known; over samples where a sample has several rows).
+        values: rows to one value a row, float64 (N,), NaN where the row is outside the denominator. Clean rows have
+            the columns ``sample``, ``label``, ``pred_clean``, ``correct`` …; attack rows have also ``pred``,
+            ``status``, ``success``, norms, ``margin``, ``param_*``; rows of fitting and generating cells likewise.
+        higher_is_better: direction.
+        kind: which rows of the attack: ``"attack"``, ``"fit"`` (training samples, where the attack judges them),
+            ``"generate"``, or the model's ``"clean"`` ones.
+        shown: False for a column that stands in the CSV file alone.
+        glance: in words what it counts, where it is what the attack is about: a suite without a headline threat model
+            shows it at a glance. Empty elsewhere.
+        of_successes: the mean or median is over successes alone; of too few the report leaves it blank.
+    """
+
+    name: str
+    statistic: Literal["rate", "mean", "median"]
+    values: Callable[[pd.DataFrame], NDArray[np.float64]]
+    higher_is_better: bool = True
+    kind: Literal["attack", "fit", "generate", "clean"] = "attack"
+    shown: bool = True
+    glance: str = ""
+    of_successes: bool = False
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values of a :class:`Column` that stand in a column of the rows as they are."""
+
+    column: str
+
+    def __call__(self, rows: pd.DataFrame) -> NDArray[np.float64]:
+        """(N,) float64."""
+        found: NDArray[np.float64] = rows[self.column].to_numpy(dtype=np.float64)
+        return found
+
+
+@dataclass
+class Extras:
+    """What an attack adds to a report: tables and pictures, by file stem.
+
+    Attributes:
+        tables: written as ``<stem>.csv`` and shown in leaderboard.md.
+        captions: stem to a sentence that says what the table or picture shows.
+        figures: written as ``figures/<stem>.png``; a callable, so that nothing is drawn before it is needed.
+        shown: stem to a shorter form of a table, for people; the CSV file holds the whole.
+        faults: what could not be made, and why.
+    """
+
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    captions: dict[str, str] = field(default_factory=dict)
+    figures: dict[str, Callable[[], Figure]] = field(default_factory=dict)
+    shown: dict[str, pd.DataFrame] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+
+class ProbeResults(Protocol):
+    """What a report hands an attack of its own results in one probe."""
+
+    @property
+    def name(self) -> str:
+        """The probe's label."""
+
+    @property
+    def attack(self) -> Any:
+        """The attack with its parameters."""
+
+    @property
+    def budgets(self) -> Sequence[str | None]:
+        """Exact budgets as texts, ``None`` for an attack that has none."""
+
+    @property
+    def models(self) -> Sequence[str]:
+        """Entries with a row."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Class names."""
+
+    @property
+    def fit_samples(self) -> int | None:
+        """How many training samples a fit saw; None: all."""
+
+    @property
+    def reference(self) -> str:
+        """The entry that the task holds others against; empty where it has none."""
+
+    def facts(self, model: str) -> Mapping[str, Any]:
+        """What the entry says of itself (``[facts]``), and the facts of the data."""
+
+    def rows(
+        self, model: str, eps: str | None = None, *, kind: str = "attack", source: str | None = None
+    ) -> pd.DataFrame:
+        """Rows of a model at a budget, its clean columns beside them; ``source``: fitted on that entry (default: as
+        the suite says). Empty where nothing was computed."""
+
+    def clean(self, model: str) -> pd.DataFrame:
+        """Clean rows of a model."""
+
+    def own(self, name: str, model: str, eps: str | None = None) -> tuple[float, float, float]:
+        """A column that the attack declares: value and 95 % interval."""
+
+    def robust(self, model: str, eps: str | None = None) -> tuple[float, float, float]:
+        """Robust rate under this probe, and its 95 % interval."""
+
+    def sources(self) -> Sequence[str]:
+        """Entries whose fit was judged on others (a probe with ``transfer``), else empty."""
+
+    def minus(self, name: str, other: ProbeResults, model: str) -> tuple[float, float, float]:
+        """A rate that both attacks declare, this probe's minus another's on the samples that both have: the paired
+        difference and its 95 % interval (Newcombe). Both without a budget."""
+
+    def summary(self, name: str, model: str) -> tuple[float, float, float]:
+        """A column that the task declares of clean rows (``clean_acc``): value and 95 % interval; NaN without one."""
+
+    def scores(self, model: str) -> pd.DataFrame:
+        """Rows of all metrics of a model's explanations: ``explainer``, ``metric``, ``sample``, ``value``, ``label``,
+        ``pred_clean`` and the metrics' own columns (``own_*``). Empty where nothing was explained."""
+
+    def artefact(
+        self, model: str, eps: str | None = None, *, kind: str = "attack", name: str = ""
+    ) -> Mapping[str, NDArray[Any]] | None:
+        """Arrays that a cell left (``perturbed``, ``fitted`` or ``generated``), None where they are not at hand."""
+
+
+class TaskResults(Protocol):
+    """What a report hands a task of a suite's results, for tables and pictures of its own."""
+
+    @property
+    def models(self) -> Sequence[str]:
+        """Entries with a row."""
+
+    @property
+    def probes(self) -> Sequence[ProbeResults]:
+        """The suite's attack probes."""
+
+    def clean(self, model: str) -> pd.DataFrame:
+        """Clean rows of a model."""
+
+    def kept(self, model: str) -> Mapping[str, NDArray[Any]] | None:
+        """What :meth:`Task.keeps` left of the clean samples, with their ``samples``; None where it is not at hand."""
+
+    def facts(self, model: str) -> Mapping[str, Any]:
+        """Facts of an entry."""
+
+    def score(self, name: str, model: str, eps: str) -> tuple[float, float, float]:
+        """A :class:`Score` of a model at a budget: mean and 95 % interval."""
+
+    def budgets(self) -> Sequence[str]:
+        """Budgets of the headline threat model, smallest first."""
+
+    @property
+    def eps(self) -> str:
+        """The headline's budget; empty where the suite has no headline threat model."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """The suite's grid (height, width)."""
+
+    def headline(self, *, control: bool = False) -> Sequence[ProbeResults]:
+        """The probes in the headline threat model: its attacks, or its controls."""
+
+    def summary(self, name: str, model: str) -> tuple[float, float, float]:
+        """A clean column of a model: mean and 95 % interval."""
+
+    def gate(self, model: str) -> bool | None:
+        """Whether a model passes the accuracy gate; None where there is none."""
+
+
+class ExplainedResults(Protocol):
+    """What a report hands a metric of its own results with one explainer."""
+
+    @property
+    def name(self) -> str:
+        """The metric's label in the suite."""
+
+    @property
+    def metric(self) -> Any:
+        """The metric with its parameters."""
+
+    @property
+    def explainer(self) -> str:
+        """The explainer's label in the suite."""
+
+    @property
+    def models(self) -> Sequence[str]:
+        """Entries with a row."""
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Class names."""
+
+    def rows(self, model: str) -> pd.DataFrame:
+        """Rows of the metric: ``sample``, ``value``, ``status``, its own columns (``own_*``), and the model's clean
+        columns. Empty where nothing was computed."""
+
+    def attributions(self, model: str) -> tuple[Sequence[str], NDArray[Any], NDArray[Any]] | None:
+        """Sample ids, explained classes (N,) and attributions (N, C, H, W); None where they are not at hand."""
+
+    def inputs(self, samples: Sequence[str]) -> NDArray[Any] | None:
+        """Inputs (N, C, H, W) of samples on the suite's grid, None where the data are not at hand."""
