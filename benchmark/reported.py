@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from math import nan
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmark.spec.suite import write_eps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +41,60 @@ EMPTY = Estimate(nan, nan, nan, 0)
 
 
 @dataclass(frozen=True)
+class Words:
+    """How a task is spoken of; the defaults fit any.
+
+    Attributes:
+        sample: what a model is asked with, one of many; ``samples`` of them.
+        element: the part of a sample that a perturbation changes and an attribution weighs; ``elements`` of them.
+        attribution: what an explanation looks like to a reader.
+        filling: what an element that is taken away is replaced by.
+        titles: section of a label to its heading, where that is the task's own.
+        card: type and name of the task on a model card.
+        rounding: what a sample is stored as, in a clause; empty where there is no such form.
+        flags: what a flag means, in the label's words, where that is the task's own.
+    """
+
+    sample: str = "sample"
+    element: str = "element"
+    attribution: str = "attribution"
+    filling: str = "value"
+    titles: Mapping[str, str] = field(default_factory=dict)
+    card: tuple[str, str] = ("other", "Other")
+    rounding: str = ""
+    flags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def samples(self) -> str:
+        """Several of them."""
+        return f"{self.sample}s"
+
+    @property
+    def elements(self) -> str:
+        """Several of them."""
+        return f"{self.element}s"
+
+    def size(self, norm: str, eps: Fraction) -> tuple[str, tuple[str, ...]]:
+        """A budget in plain words, and the numbers that stand in them."""
+        shown = write_eps(eps)
+        words = {
+            "linf": f"no {self.element} changed by more than {shown}",
+            "l2": f"a total change of at most {shown} (the root of the summed squares of all changes)",
+            "l1": f"all changes together at most {shown}",
+        }
+        return words.get(norm, f"at most {shown} {self.elements} changed"), (shown,)
+
+    def short_size(self, norm: str, eps: Fraction) -> str:
+        """A budget in a few words."""
+        each = f"each {self.element} by at most {write_eps(eps)}"
+        return each if norm == "linf" else f"{norm} size at most {write_eps(eps)}"
+
+    def grid(self, height: int, width: int) -> str:
+        """A sentence on the size that every sample is brought to."""
+        return f"Each was first brought to {height} times {width} {self.elements}."
+
+
+@dataclass(frozen=True)
 class Column:
     """A summary column that the report computes from a model's rows.
 
@@ -55,6 +112,8 @@ class Column:
         glance: in words what it counts, where it is what the attack is about: a suite without a headline threat model
             shows it at a glance. Empty elsewhere.
         of_successes: the mean or median is over successes alone; of too few the report leaves it blank.
+        label: of a share that the label of a model says behind the attack's success: a clause with ``{}`` for the
+            percentage, and what its words mean.
     """
 
     name: str
@@ -65,6 +124,7 @@ class Column:
     shown: bool = True
     glance: str = ""
     of_successes: bool = False
+    label: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)

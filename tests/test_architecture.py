@@ -18,7 +18,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "benchmark"
 FLOORS = (
     ("errors",),
-    ("spec", "registry", "seeds", "resources", "files", "code", "intervals", "reported"),
+    ("spec", "registry", "seeds", "resources", "files", "code", "intervals", "reported", "sentences"),
     ("store",),
     ("mri",),
     ("models", "data"),
@@ -46,7 +46,19 @@ LIBRARIES = (
 HEAVY = (*LIBRARIES, "sklearn", "matplotlib")
 PLUGIN_PACKAGES = ("attacks", "data", "explainers", "metrics", "tasks")
 # Parts that plan, list, status and report go through: no torch there, not even in helpers.
-TORCH_FREE = ("cli", "errors", "intervals", "registry", "report", "reported", "resources", "seeds", "spec", "store")
+TORCH_FREE = (
+    "cli",
+    "errors",
+    "intervals",
+    "registry",
+    "report",
+    "reported",
+    "resources",
+    "seeds",
+    "sentences",
+    "spec",
+    "store",
+)
 
 
 def part_of(name: str) -> str:

@@ -34,20 +34,27 @@ def relative_norms(clean: torch.Tensor, moved: torch.Tensor, suffix: str = "") -
         }
 
 
-def relative_columns(unclipped: bool) -> tuple[Column, ...]:
+STRENGTH = (
+    "On average that change has {} % of the image's own strength",
+    "strength is the root of the summed squares of all pixels",
+)
+
+
+def relative_columns(unclipped: bool, norm: str) -> tuple[Column, ...]:
     """Means of ``param_relative_*`` over the successes.
 
     Args:
         unclipped: the attack also has what it reached before clipping to [0, 1] (``param_relative_*_unclipped``, and
             ``param_fooled_unclipped``). Then ``mean_relative_*`` is of that, over the samples that are fooled there;
             ``mean_relative_*_clipped`` stands beside it, and ``asr_unclipped``.
+        norm: of the attack; a label says the l2 one alone.
     """
     if not unclipped:
-        return tuple(_mean(f"mean_relative_{norm}", f"param_relative_{norm}", "success") for norm in NORMS)
+        return tuple(_mean(f"mean_relative_{n}", f"param_relative_{n}", "success", norm == n == "l2") for n in NORMS)
     fooled = "param_fooled_unclipped"
     return (
-        *(_mean(f"mean_relative_{norm}", f"param_relative_{norm}_unclipped", fooled) for norm in NORMS),
-        *(_mean(f"mean_relative_{norm}_clipped", f"param_relative_{norm}", "success") for norm in NORMS),
+        *(_mean(f"mean_relative_{n}", f"param_relative_{n}_unclipped", fooled, norm == n == "l2") for n in NORMS),
+        *(_mean(f"mean_relative_{n}_clipped", f"param_relative_{n}", "success") for n in NORMS),
         Column("asr_unclipped", "rate", lambda rows: column(rows, fooled), higher_is_better=False),
     )
 
@@ -57,8 +64,8 @@ def column(rows: pd.DataFrame, name: str) -> Floats:
     return rows[name].to_numpy(dtype=np.float64) if name in rows else np.full(len(rows), np.nan)
 
 
-def _mean(name: str, of: str, among: str) -> Column:
+def _mean(name: str, of: str, among: str, said: bool = False) -> Column:
     values: Callable[[pd.DataFrame], Floats] = lambda rows: np.where(  # noqa: E731
         column(rows, among) == 1, column(rows, of), np.nan
     )
-    return Column(name, "mean", values, of_successes=True)
+    return Column(name, "mean", values, of_successes=True, label=STRENGTH if said else None)

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from benchmark.attacks._reconstruction_words import MEASURED
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.mri.masks import MaskSpec
 from benchmark.reported import Extras, ProbeResults
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +51,7 @@ class _Acquisition(Attack):
     cost: ClassVar[str] = "none"
     tabled: ClassVar[bool] = True
     random: ClassVar[bool] = True
+    says: ClassVar[Chapter] = MEASURED
 
     @property
     def threat(self) -> Threat:
@@ -95,6 +98,7 @@ class Sampling(_Acquisition):
     """
 
     source: ClassVar[str] = "Antun et al. 2020, PNAS 117:30088, more samples"
+    tests: ClassVar[tuple[str, ...]] = ("sampling",)
 
     mask: MaskSpec = MaskSpec(kind="vd2d", fraction=0.54)
     fractions: tuple[float, ...] = (0.0714, 0.1, 0.15, 0.2, 0.25, 0.33, 0.42, 0.5)
@@ -120,6 +124,7 @@ class Shift(_Acquisition):
     """
 
     source: ClassVar[str] = "Darestani, Chaudhari and Heckel 2021, arXiv:2102.06103, distribution shifts"
+    tests: ClassVar[tuple[str, ...]] = ("shift",)
 
     measured: tuple[Condition, ...] = (
         Condition(mask=MaskSpec(kind="vd2d", fraction=0.54, seed=1)),

@@ -19,6 +19,7 @@ from benchmark.data.structures import Structures
 from benchmark.errors import AttackError
 from benchmark.registry import Plugin, Registry
 from benchmark.reported import Column, Extras, ProbeResults
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch
@@ -95,6 +96,10 @@ class Attack(Plugin):
         needs_structures: True where it must know the dataset's true and false structures (:meth:`knowing`).
         breaks: False where the prediction is meant to stay (an attack on the explanation): there is then no robust
             accuracy and no success rate under it. Its threat has a domain of its own.
+        searches: False where one change serves all samples, or its direction is given: what it finds says nothing of a
+            search for each sample.
+        says: what its family says of a model on a label, and which hazards it tests; classes may share a chapter.
+        tests: keys of the hazards in its chapter that it tests; None: all of them, of a control none.
         tabled: True where :meth:`extras` has a table of all results: their columns then stand in the CSV file alone.
         cost: calls a sample in words, for ``assay list``.
     """
@@ -111,6 +116,9 @@ class Attack(Plugin):
     needs_structures: ClassVar[bool] = False
     breaks: ClassVar[bool] = True
     tabled: ClassVar[bool] = False
+    searches: ClassVar[bool] = True
+    says: ClassVar[Chapter | None] = None
+    tests: ClassVar[tuple[str, ...] | None] = None
     cost: ClassVar[str] = ""
 
     _view: int = PrivateAttr(default=0)
@@ -156,6 +164,12 @@ class Attack(Plugin):
     def extras(cls, probes: Sequence[ProbeResults]) -> Extras:  # noqa: ARG003
         """Tables and pictures of its own beside the leaderboard, from all of a suite's probes of this class."""
         return Extras()
+
+    def hazards(self) -> tuple[str, ...]:
+        """Keys of the hazards that it tests as it is."""
+        if self.tests is not None or self.says is None:
+            return self.tests or ()
+        return () if self.control else tuple(hazard.key for hazard in self.says.hazards if hazard.of is None)
 
     def budget(self, eps: float | None) -> float:
         """The budget that :meth:`run` was given.

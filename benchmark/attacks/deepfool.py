@@ -75,7 +75,7 @@ class DeepFool(Attack):
 
     def columns(self) -> tuple[Column, ...]:
         """Mean of ||r|| / ||x|| over the successes, l2 and linf; of the paper's variant unclipped and clipped."""
-        return relative_columns(self.variant == "paper")
+        return relative_columns(self.variant == "paper", self.threat.norm)
 
     def run(
         self,

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks._detail import Detail
+from benchmark.attacks._reconstruction_words import MEASURED
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.reported import Column, Extras, ProbeResults, Values
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +44,8 @@ class Details(Attack):
     cost: ClassVar[str] = "none"
     task: ClassVar[str] = "reconstruction"
     tabled: ClassVar[bool] = True
+    tests: ClassVar[tuple[str, ...]] = ("details",)
+    says: ClassVar[Chapter] = MEASURED
 
     details: tuple[Detail, ...] = Field(default=DETAILS, min_length=1)
 

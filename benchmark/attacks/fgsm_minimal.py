@@ -52,7 +52,7 @@ class FgsmMinimal(Attack):
 
     def columns(self) -> tuple[Column, ...]:
         """Mean of ||r|| / ||x|| over the successes, l2 and linf, unclipped and clipped."""
-        return relative_columns(unclipped=True)
+        return relative_columns(unclipped=True, norm=self.threat.norm)
 
     def fit(
         self, model: Model, inputs: torch.Tensor, labels: torch.Tensor, *, eps: float | None, generator: Draws

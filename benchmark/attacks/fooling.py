@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.attacks._fooling_words import FOOLING
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.errors import AttackError
 from benchmark.reported import Column, Extras, ProbeResults
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +56,7 @@ class Fooling(Attack):
 
     generates: ClassVar[bool] = True
     random: ClassVar[bool] = True
+    says: ClassVar[Chapter] = FOOLING
 
     def columns(self) -> tuple[Column, ...]:
         """Shares of classes at 99 and 90 %, evaluations a class, natural images above the same confidence."""

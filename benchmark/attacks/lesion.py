@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks._detail import Detail
+from benchmark.attacks._reconstruction_words import MEASURED
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.reported import Column, Values
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +43,8 @@ class Lesion(Attack):
     source: ClassVar[str] = "after Antun et al. 2020 and Morshuis et al. 2022, arXiv:2207.05623"
     cost: ClassVar[str] = "steps forwards, steps backwards"
     task: ClassVar[str] = "reconstruction"
+    tests: ClassVar[tuple[str, ...]] = ("lesion",)
+    says: ClassVar[Chapter] = MEASURED
 
     mode: Literal["hide", "create"] = "hide"
     size: float = Field(default=3.0, gt=0)

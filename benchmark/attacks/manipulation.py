@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from benchmark.attacks._manipulation_words import MANIPULATION
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.reported import Column, Values
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +62,7 @@ class ExplanationManipulation(Attack):
     source: ClassVar[str] = "Dombrowski et al. 2019; Ghorbani et al. 2019"
     cost: ClassVar[str] = "2 forwards and 3 backwards a step; times `points` for integrated-gradients"
     breaks: ClassVar[bool] = False
+    says: ClassVar[Chapter] = MANIPULATION
 
     method: Literal["saliency", "input-x-gradient", "integrated-gradients"] = "saliency"
     objective: Literal["ranks", "target", "topk"] = "ranks"

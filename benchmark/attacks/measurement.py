@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.attacks._reconstruction_words import MEASURED
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.reported import Extras, ProbeResults
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +25,7 @@ class _Measurement(Attack):
     """Base: ||e|| <= eps ||y|| on the measured locations, for the largest error against the truth."""
 
     task: ClassVar[str] = "reconstruction"
+    says: ClassVar[Chapter] = MEASURED
 
     @property
     def threat(self) -> Threat:
@@ -58,6 +61,7 @@ class MeasurementL2(_Measurement):
     cost: ClassVar[str] = "starts x (steps + 2) forwards, starts x steps backwards"
     descends: ClassVar[bool] = True
     random: ClassVar[bool] = True
+    tests: ClassVar[tuple[str, ...]] = ("worst",)
 
     steps: int = Field(default=60, ge=1)
     starts: int = Field(default=2, ge=1)
@@ -104,6 +108,7 @@ class MeasurementTransfer(_Measurement):
     source: ClassVar[str] = "the classical method attacked by what was found for networks, and the reverse"
     cost: ClassVar[str] = "a forward a source"
     reads: ClassVar[bool] = True
+    tests: ClassVar[tuple[str, ...]] = ("transfer",)
 
     def run(
         self,
@@ -129,6 +134,7 @@ class MeasurementNoise(_Measurement):
     cost: ClassVar[str] = "none"
     control: ClassVar[bool] = True
     random: ClassVar[bool] = True
+    tests: ClassVar[tuple[str, ...]] = ("random",)
 
     def run(
         self,

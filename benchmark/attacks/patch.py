@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks._pictures import as_bytes
+from benchmark.attacks._sticker_words import STICKERS
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.attacks.physical import TOLERANCE, physical_columns, random_blocks
 from benchmark.reported import Column, Extras, ProbeResults
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +47,7 @@ class Placed(Attack):
     source: ClassVar[str] = "Brown et al. 2017, eq. 1"
     random: ClassVar[bool] = True
     library: ClassVar[str] = "kornia"
+    says: ClassVar[Chapter] = STICKERS
 
     target: int | None = Field(default=None, ge=0)
     shape: Literal["circle", "square"] = "circle"
@@ -131,6 +134,7 @@ class Patch(Placed):
     fits: ClassVar[bool] = True
     judges_fit: ClassVar[bool] = True
     cost: ClassVar[str] = "fit: steps x batch gradients; then 1 a draw"
+    tests: ClassVar[tuple[str, ...]] = ("patch",)
 
     steps: int = Field(default=300, ge=0)
     batch: int = Field(default=16, ge=1)

@@ -17,8 +17,10 @@ from pydantic import Field, field_validator
 
 from benchmark.attacks._pictures import as_bytes
 from benchmark.attacks._sticker import MASKS, Rectangle, mask_of_file, palette, sticker_mask
+from benchmark.attacks._sticker_words import STICKERS
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.reported import Column, Extras, ProbeResults
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,6 +95,7 @@ class Sticker(Attack):
     random: ClassVar[bool] = True
     whole_batch: ClassVar[bool] = True  # the clean counterpart decides what counts, not the frontal photo
     library: ClassVar[str] = "kornia"
+    says: ClassVar[Chapter] = STICKERS
 
     mask: str | tuple[Rectangle, ...] = "two-bars"
     target: int | None = Field(default=None, ge=0)
@@ -213,6 +216,7 @@ class RP2(Sticker):
     fits: ClassVar[bool] = True
     judges_fit: ClassVar[bool] = True
     cost: ClassVar[str] = "fit: steps x batch gradients; then 1 a view"
+    tests: ClassVar[tuple[str, ...]] = ("physical",)
 
     steps: int = Field(default=300, ge=0)
     batch: int = Field(default=16, ge=1)

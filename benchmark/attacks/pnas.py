@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.attacks._reconstruction_words import MEASURED
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.reported import Column, Values
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +43,8 @@ class Pnas(Attack):
     cost: ClassVar[str] = "steps forwards, steps backwards"
     task: ClassVar[str] = "reconstruction"
     random: ClassVar[bool] = True
+    tests: ClassVar[tuple[str, ...]] = ("image",)
+    says: ClassVar[Chapter] = MEASURED
 
     towards: Literal["reconstruction", "truth"] = "reconstruction"
     lam: float = Field(default=0.1, ge=0)

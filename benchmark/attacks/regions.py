@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from benchmark.attacks._regions_words import REGIONS
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.attacks.structure import accuracy
 from benchmark.reported import Column
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +39,8 @@ class Regional(Attack):
     source: ClassVar[str] = "intervention, ours"
     whole_batch: ClassVar[bool] = True  # an accuracy is over all samples
     cost: ClassVar[str] = "none"
+    says: ClassVar[Chapter] = REGIONS
+    keeps: ClassVar[bool] = False  # True: nothing but the region is left
 
     region: Literal["border", "corners", "centre"] = "border"
     share: float = Field(default=0.125, gt=0, le=1)
@@ -135,6 +139,8 @@ class MaskRegion(Regional):
 @attacks.register("keep-region")
 class KeepRegion(Regional):
     """Everything but the region is filled: how much of the accuracy the region alone carries."""
+
+    keeps: ClassVar[bool] = True
 
     def masks(self, shape: tuple[int, int], params: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
         """All but the region."""

@@ -22,9 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from benchmark.attacks._structural_words import STRUCTURAL
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.errors import AttackError, SpecError
 from benchmark.reported import Column, Extras, ProbeResults
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,11 +73,16 @@ class Structural(Attack):
     random: ClassVar[bool] = True
     tabled: ClassVar[bool] = True
     whole_batch: ClassVar[bool] = True  # an average is over all samples
+    says: ClassVar[Chapter] = STRUCTURAL
 
     family: Name = "rotation-translation"
     mode: Literal["grid", "random", "average"] = "grid"
     draws: int | None = Field(default=None, ge=1)
     seed: int = 0
+
+    def hazards(self) -> tuple[str, ...]:
+        """That of its family."""
+        return (f"structural:{self.family}",)
 
     @model_validator(mode="after")
     def _draws_are_used(self) -> Structural:

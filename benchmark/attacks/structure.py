@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks._relative import column
+from benchmark.attacks._structure_words import STRUCTURE
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.attacks.structural import right
 from benchmark.reported import Column
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,6 +62,7 @@ class Exchange(Attack):
     needs_structures: ClassVar[bool] = True
     whole_batch: ClassVar[bool] = True  # a share of all images, not of those that were right
     cost: ClassVar[str] = "none"
+    searches: ClassVar[bool] = False
 
     @property
     def threat(self) -> Threat:
@@ -104,6 +107,7 @@ class StructureConflict(Exchange):
     """
 
     random: ClassVar[bool] = True
+    says: ClassVar[Chapter] = STRUCTURE
 
     def others(self, labels: NDArray[np.int64], generator: Draws) -> NDArray[np.int64]:
         """A class other than the label, each as likely."""
@@ -165,6 +169,7 @@ class StructureDeepFool(Attack):
     source: ClassVar[str] = "DeepFool (arXiv:1511.04599, Alg. 2) within a subspace; ours"
     needs_structures: ClassVar[bool] = True
     cost: ClassVar[str] = "1 forward and a backward a class a step"
+    searches: ClassVar[bool] = False
 
     structure: Literal["true", "false"] = "false"
     steps: int = Field(default=50, ge=1)

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks._pictures import as_picture
+from benchmark.attacks._universal_words import UNIVERSAL
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.errors import AttackError
 from benchmark.reported import Column, Extras, ProbeResults
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +44,8 @@ class Added(Attack):
     """An attack that adds one perturbation to every input, then clips the image to [0, 1]."""
 
     whole_batch: ClassVar[bool] = True  # fooling is over all samples, not only those that are right
+    searches: ClassVar[bool] = False
+    says: ClassVar[Chapter] = UNIVERSAL
 
     norm: BallNorm = "linf"
 

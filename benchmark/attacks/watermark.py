@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.attacks._watermark_words import WATERMARK
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.data._mark import CORNERS, Corner, square
 from benchmark.reported import Column, Extras, ProbeResults
+from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +61,7 @@ class Watermark(Attack):
     source: ClassVar[str] = "own; the intervention of Anders et al. 2022 (Information Fusion 77), section 4"
     cost: ClassVar[str] = "none"
     random: ClassVar[bool] = True
+    says: ClassVar[Chapter] = WATERMARK
 
     target: int = Field(default=0, ge=0)
     size: float = Field(default=0.25, gt=0, le=0.5)

@@ -11,8 +11,6 @@ import pandas as pd
 WIDE = 16  # columns of a table that fit a page
 MANY = 8  # models that fit beside one another
 PAGE = 10  # columns of a page where there are many models
-EDGES = (0.0, 50.0, 100.0)  # what is not rounded to unless it is exactly so: none, half, all
-MOST_DIGITS = 4
 
 
 def number(value: Any, low: Any = None, high: Any = None) -> str:
@@ -73,15 +71,3 @@ def plain_text(text: str) -> str:
 def one_line(text: str) -> str:
     """Text of a table's cell: one line without HTML or code marks."""
     return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("`", "'")
-
-
-def per_100(value: float) -> str:
-    """A share as a count of 100: whole where it is, else one decimal, more where one would reach none, half or all."""
-    hundredths = 100 * min(max(value, 0.0), 1.0)
-    if abs(hundredths - round(hundredths)) < 1e-9:
-        return str(round(hundredths))
-    for digits in range(1, MOST_DIGITS + 1):
-        text = f"{hundredths + 1e-9:.{digits}f}"
-        if float(text) not in EDGES:
-            return text
-    return "almost 100" if hundredths > 99 else "just above 0" if hundredths < 1 else "about 50"

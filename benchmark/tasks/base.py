@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 from benchmark.errors import AttackError
 from benchmark.registry import Plugin, Registry
-from benchmark.reported import Column, Extras, TaskResults
+from benchmark.reported import Column, Extras, TaskResults, Words
+from benchmark.sentences import Account, ModelRecords, Sentence
 
 if TYPE_CHECKING:
     import torch
@@ -59,6 +61,7 @@ class Task(Plugin):
         images: True where the model's inputs are images in [0, 1]: attacks made for no task in particular then apply.
         verdicts: False where no sample is right or broken: the task judges by numbers (:meth:`scores`).
         headline: where there are no verdicts, the score that ranks, at the headline budget.
+        words: how it is spoken of.
     """
 
     needs_classes: ClassVar[bool] = True
@@ -66,6 +69,7 @@ class Task(Plugin):
     images: ClassVar[bool] = True
     verdicts: ClassVar[bool] = True
     headline: ClassVar[str] = ""
+    words: ClassVar[Words] = Words()
 
     def present(self, batch: Batch) -> Batch:
         """What a model is asked with and what it should answer, from a dataset's samples on the suite's grid."""
@@ -94,6 +98,18 @@ class Task(Plugin):
         """(entry, clean column): the row that others are held against, and the column in which a row must be no worse
         for its robustness to count (the accuracy gate); empty strings: none."""
         return "", ""
+
+    def account(self) -> Account | None:
+        """How the label of a model speaks of it; None: as the label speaks of any such task."""
+        return None
+
+    def asides(self, model: ModelRecords, probe: str = "", eps: Fraction | None = None) -> Iterator[Sentence]:
+        """What it adds on a label to the accuracy on samples as they are, or to that under a probe at a budget."""
+        return iter(())
+
+    def takes(self, attack: type[Attack]) -> bool:
+        """Whether attacks of this class are made for it."""
+        return attack.task == self.use or (not attack.task and self.images)
 
     def extras(self, results: TaskResults) -> Extras:
         """Tables and pictures of its own beside the leaderboard."""

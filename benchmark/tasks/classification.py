@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.errors import EntryError, UnknownNameError
-from benchmark.reported import Column
+from benchmark.reported import Column, Words
 from benchmark.seeds import derive, global_seed
+from benchmark.sentences import ModelRecords, Sentence
+from benchmark.tasks._classification_words import IMAGES, flipped, found_and_false
 from benchmark.tasks.base import Rows, Task, tasks
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ class Classification(Task):
 
     version: ClassVar[int] = 2
     source: ClassVar[str] = "image to one of K classes"
+    words: ClassVar[Words] = IMAGES
 
     per_class: int = Field(default=10, ge=0)
     flips: tuple[str, ...] = ()
@@ -192,6 +196,14 @@ class Classification(Task):
         if unknown:
             raise UnknownNameError("class", unknown[0], classes, "task_params.flips, the dataset's classes")
         return tuple(found)
+
+    def asides(self, model: ModelRecords, probe: str = "", eps: Fraction | None = None) -> Iterator[Sentence]:
+        """Of classes whose errors are not alike: which are missed, and which are false alarms."""
+        known = len(model.classes) <= self.per_class
+        columns = dict(zip(model.classes, _column_names(model.classes), strict=True)) if known else {}
+        if eps is None:
+            return found_and_false(model, self.flips, columns)
+        return flipped(model, self.flips, columns, probe, eps)
 
     def check_output(self, output: torch.Tensor, spec: EntrySpec | None, n: int) -> None:
         """See :meth:`Task.check_output`: finite logits (n, K), K >= 2."""

@@ -12,7 +12,9 @@ from pydantic import Field
 
 from benchmark.errors import EntryError, SpecError
 from benchmark.mri.masks import MaskSpec
-from benchmark.reported import Column, Extras, TaskResults, Values
+from benchmark.reported import Column, Extras, TaskResults, Values, Words
+from benchmark.sentences import Account
+from benchmark.tasks._reconstruction_words import MEASUREMENTS, Errors
 from benchmark.tasks.base import Rows, Score, Task, tasks
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Reconstruction(Task):
     images: ClassVar[bool] = False
     verdicts: ClassVar[bool] = False
     headline: ClassVar[str] = "amp_ratio"
+    words: ClassVar[Words] = MEASUREMENTS
 
     mask: MaskSpec = MaskSpec(kind="vd2d", fraction=0.54)
     noise: float = Field(default=0.0, ge=0, lt=1)
@@ -154,6 +157,10 @@ class Reconstruction(Task):
     def reference(self) -> tuple[str, str]:
         """The gate: a clean error no worse than that of the tuned classical method."""
         return self.against, "rel_err"
+
+    def account(self) -> Account:
+        """Errors, and what noise does to them."""
+        return Errors()
 
     def extras(self, results: TaskResults) -> Extras:
         """The figure of every entry, the error against the budget, and the mask."""

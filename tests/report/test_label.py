@@ -19,14 +19,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmark.attacks._structural_words import alteration
 from benchmark.errors import NoRecordsError, UnknownNameError
-from benchmark.report.label import badge, card, shapes
+from benchmark.report.label import badge, card
 from benchmark.report.label.build import label, labelled
 from benchmark.report.label.html import html
 from benchmark.report.label.markdown import markdown
-from benchmark.report.label.untested import CLASSIFICATION, RECONSTRUCTION, missing, tried
+from benchmark.report.label.untested import hazards, missing, tried
 from benchmark.report.label.write import FORMS, write_label
-from benchmark.report.text import per_100
+from benchmark.sentences import per_100
 from benchmark.spec.suite import write_eps
 from benchmark.store.folder import Store
 from tests.conftest import REPOSITORY
@@ -154,7 +155,7 @@ def test_structural_words_say_what_the_families_do():
     for name, family in FAMILIES.items():
         for severity in range(1, 6):
             low, high = family.box(severity)
-            assert shapes.alteration(name, severity)[1] == pytest.approx(end[name](high, low)), name
+            assert alteration(name, severity)[1] == pytest.approx(end[name](high, low)), name
 
 
 # -- what was not tested -----------------------------------------------------------------------------------
@@ -163,9 +164,10 @@ def test_structural_words_say_what_the_families_do():
 @pytest.mark.parametrize("suites", [("pneumonia", "shortcuts"), ("pneumonia",), ("shortcuts",)])
 def test_not_tested_is_the_complement(suites):
     every = labelled("pneumonia_cnn_pool", RESULTS, suites)
-    left = {threat.key for threat in missing(every)}
-    found = {threat.key for threat in CLASSIFICATION if any(tried(tested, threat) for tested in every)}
-    assert left | found == {threat.key for threat in CLASSIFICATION}
+    known = hazards(every[0])
+    left = {hazard.key for hazard in missing(every)}
+    found = {hazard.key for hazard in known if any(tried(tested, hazard) for tested in every)}
+    assert left | found == {hazard.key for hazard in known}
     assert not left & found
     of_pneumonia = {"linf", "l2", "noise", "structural:rotation-translation", "patch"}
     of_shortcuts = {"regions"}
@@ -174,12 +176,16 @@ def test_not_tested_is_the_complement(suites):
     )
 
 
-def test_everything_that_a_suite_asks_is_known_as_a_threat(made):
+def test_everything_that_a_suite_asks_is_known_as_a_hazard(made):
     """Control: the tracked results leave nothing of reconstruction untested for unet; and the text follows the keys."""
-    assert not missing(labelled("unet", RESULTS)), [t.key for t in RECONSTRUCTION]
+    unet = labelled("unet", RESULTS)
+    assert not missing(unet)
+    assert len(hazards(unet[0])) == 8
     said = next(s.text for s in made["gtsrb_cnn"].sentences if s.text.startswith("Not tested on this model:"))
-    for threat in CLASSIFICATION:
-        assert (threat.words in said) == (threat.key not in ("patch", "physical"))
+    known = hazards(labelled("gtsrb_cnn", RESULTS)[0])
+    assert len(known) == 23
+    for hazard in known:
+        assert (hazard.words in said) == (hazard.key not in ("patch", "physical"))
     assert "whether explanations of its answers are true" in said
 
 
@@ -202,7 +208,7 @@ def test_a_model_without_attacks(tmp_path):
     assert found.verdict.text == "Right on 75 of 100 ordinary images."
     assert badge.words(found) == "75 of 100 right; attacks not tested"
     untested = next(text for text in texts(found) if text.startswith("Not tested on this model:"))
-    assert all(threat.words in untested for threat in CLASSIFICATION)
+    assert all(hazard.words in untested for hazard in hazards(labelled("a", tmp_path)[0]))
     assert not found.at("deliberate")
 
 

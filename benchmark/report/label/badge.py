@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import io
-from math import isnan
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from benchmark.report.label.build import Label
-from benchmark.report.label.html import shown
 
 LEFT = "assay"
 HEIGHT, PAD, SIZE, BASE = 24, 9, 12, 16
@@ -21,28 +19,13 @@ GREY = "#4d5560"
 
 def words(label: Label) -> str:
     """What the badge says, such as ``94 → 76 of 100 right under attack (each pixel ±4/255)``."""
-    bars = label.headline
-    if not bars:
-        return "no numbers"
-    numbers = [shown(bar, error=label.error).removesuffix(" %") for bar in bars]
-    if label.error:
-        return f"error {' → '.join(numbers)} %" + (" under the worst noise" if len(bars) > 1 else "")
-    total = bars[0].estimate.n if " of " in numbers[0] else 100
-    numbers = [number.partition(" of ")[0] for number in numbers]
-    if len(bars) > 1:
-        size = bars[1].name.partition(", ")[2]
-        most = "at most " if "at most" in label.verdict.text.partition(" once ")[0] else ""
-        return f"{numbers[0]} → {most}{numbers[1]} of {total} right once changed on purpose ({size})"
-    _, _, more = label.verdict.text.removesuffix(".").partition("; ")
-    return f"{numbers[0]} of {total} right" + (f"; {more}" if more else "; attacks not tested")
+    return label.account.badge(label.headline, label.verdict.text) if label.headline else "no numbers"
 
 
 def colour(label: Label) -> str:
     """By the worst case; grey where there is none, or it is not known."""
-    if label.error or len(label.headline) < 2:
-        return GREY
-    value = label.headline[1].estimate.value
-    return GREY if isnan(value) else next(found for least, found in COLOURS if value >= least)
+    value = label.account.tone(label.headline)
+    return GREY if value is None else next(found for least, found in COLOURS if value >= least)
 
 
 def _font(bold: bool = False) -> Any:

@@ -10,30 +10,32 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import AssayError, NoRecordsError, UnknownNameError
-from benchmark.report.label import explained, reconstruction, robust, shapes, shortcuts, top
-from benchmark.report.label.facts import Bar, Sentence, Source
-from benchmark.report.label.rates import card_metrics
+from benchmark.report.label import explained, top
+from benchmark.report.label.account import account_of
 from benchmark.report.label.tested import Tested
 from benchmark.report.label.untested import checked as has_check
 from benchmark.report.label.untested import untested
 from benchmark.report.results import Results
+from benchmark.reported import Words
+from benchmark.sentences import Account, Bar, Sentence, Source
 from benchmark.store.folder import Store
 
-SECTIONS = {
-    "first": "Read this first",
-    "tested": "What it was tested on",
-    "ordinary": "On ordinary images",
-    "deliberate": "When somebody changes the image on purpose",
-    "shapes": "Stickers, turned images, patterns",
-    "explanations": "Are its explanations true?",
-    "shortcuts": "Does it go by the right thing?",
-    "untested": "What was not tested",
-}
-REBUILT = {
-    "ordinary": "On ordinary measurements",
-    "deliberate": "When the measurement carries noise",
-    "shapes": "Details and lesions",
-}
+SECTIONS = ("first", "tested", "ordinary", "deliberate", "shapes", "explanations", "shortcuts", "untested")
+
+
+def section_titles(words: Words) -> dict[str, str]:
+    """Section to its heading, in the order of the page."""
+    titles = {
+        "first": "Read this first",
+        "tested": "What it was tested on",
+        "ordinary": f"On ordinary {words.samples}",
+        "deliberate": f"When somebody changes the {words.sample} on purpose",
+        "shapes": "Other changes",
+        "explanations": "Are its explanations true?",
+        "shortcuts": "Does it go by the right thing?",
+        "untested": "What was not tested",
+    }
+    return titles | dict(words.titles)
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class Label:
         model: the entry.
         description, licence, author: from its entry.toml; empty where that is not here.
         verdict: the one line at the top.
-        bars: the chart: right answers of 100, or the error in percent.
-        error: the chart shows errors (less is better).
+        bars: the chart.
+        account: how the task is spoken of: how the chart's numbers are written, and what they count.
+        words: of the task.
         sentences: all statements, in the order of the page.
         sources: the records behind them, in the order of their numbers.
         date: of the newest record.
@@ -61,7 +64,8 @@ class Label:
     author: str
     verdict: Sentence
     bars: tuple[Bar, ...]
-    error: bool
+    account: Account
+    words: Words
     sentences: tuple[Sentence, ...]
     sources: tuple[Source, ...]
     date: str
@@ -72,9 +76,8 @@ class Label:
 
     def titles(self) -> dict[str, str]:
         """Section to its heading, those that say something."""
-        titles = SECTIONS | (REBUILT if self.error else {})
         said = {sentence.section for sentence in self.sentences}
-        return {key: title for key, title in titles.items() if key in said}
+        return {key: title for key, title in section_titles(self.words).items() if key in said}
 
     def at(self, section: str) -> list[Sentence]:
         """Sentences of a section."""
@@ -138,12 +141,12 @@ def labelled(model: str, out: Path, suites: Sequence[str] = ()) -> list[Tested]:
             results = Results(Store(folder))
         except NoRecordsError:
             continue
-        tested = (Tested if results.task.verdicts else reconstruction.Rebuilt)(results, model)
+        tested = Tested(results, model)
         if tested.done(tested.cells):
             every.append(tested)
     if not every:
         raise NoRecordsError(f"no finished record of {model} in {out}; run a suite that has it first: assay run SUITE")
-    kept = [tested for tested in every if tested.task.verdicts == every[0].task.verdicts]
+    kept = [tested for tested in every if type(tested.task) is type(every[0].task)]
     for tested in kept:
         tested.joined_with = tuple(other for other in kept if other is not tested and tested.alike(other))
     return kept
@@ -151,13 +154,14 @@ def labelled(model: str, out: Path, suites: Sequence[str] = ()) -> list[Tested]:
 
 def _assemble(model: str, every: list[Tested]) -> Label:
     first = headline(every)
-    charts = list(top.bars(first, every))
-    sentences = [*top.first(every), *top.what(every)]
-    sentences += _all_said(every)
-    sentences += untested(every)
-    order = list(SECTIONS)
-    sentences = _merged(sorted(sentences, key=lambda sentence: order.index(sentence.section)))
-    verdict = top.verdict(first, charts, sentences)
+    account = account_of(first.task)
+    charts = [*account.bars(first)]
+    for tested in every:
+        if tested.data == first.data:
+            charts += [bar for chapter, views in tested.chapters.items() for bar in chapter.bars(tested, views)]
+    sentences = [*top.first(every), *top.what(every), *_all_said(every), *untested(every)]
+    sentences = _merged(sorted(sentences, key=lambda sentence: SECTIONS.index(sentence.section)))
+    verdict = account.verdict(first, charts, sentences)
     every_source = [verdict.sources, *(bar.sources for bar in charts), *(sentence.sources for sentence in sentences)]
     used = [source for sources in every_source for source in sources]
     description, licence, author = _about(model)
@@ -168,7 +172,8 @@ def _assemble(model: str, every: list[Tested]) -> Label:
         author=author,
         verdict=verdict,
         bars=tuple(charts),
-        error=not first.task.verdicts,
+        account=account,
+        words=first.words,
         sentences=tuple(sentences),
         sources=tuple(dict.fromkeys(used)),
         date=max(tested.date for tested in every),
@@ -177,8 +182,8 @@ def _assemble(model: str, every: list[Tested]) -> Label:
             (t.name, t.suite.dataset.label, t.results.plan["entries"][model], t.results.plan["dataset"]["digest"])
             for t in every
         ),
-        headline=tuple(top.headline_bars(first, charts)),
-        metrics=tuple(metric for tested in every for metric in card_metrics(tested)),
+        headline=tuple(account.headline(first, charts)),
+        metrics=tuple(metric for tested in every for metric in _card_metrics(tested)),
     )
 
 
@@ -201,52 +206,19 @@ def headline(every: Sequence[Tested]) -> Tested:
 
     def weight(tested: Tested) -> tuple[bool, bool, float, int, str]:
         n, value = attacked[tested]
-        return (not n, 2 * n < most, value, -max(n, tested.results.planned(tested.model)), tested.name)
+        return (not n, 2 * n < most, value, -max(n, tested.planned), tested.name)
 
-    attacked = {tested: _headline_rate(tested) for tested in every}
+    attacked = {tested: account_of(tested.task).standing(tested) for tested in every}
     most = max(n for n, _ in attacked.values())
     return min(every, key=weight)
 
 
-def _headline_rate(tested: Tested) -> tuple[int, float]:
-    """Samples behind a suite's headline, and its rate (the most that it can be where verdicts lack); (0, 1) without."""
-    threat = tested.suite.threat
-    if threat is None or not tested.breaking(threat.norm):
-        return 0, 1.0
-    if isinstance(tested, reconstruction.Rebuilt):
-        return tested.results.planned(tested.model), -float(len(tested.breaking(threat.norm)))  # most attacks
-    _, rate, speaker = tested.worst(threat.norm, threat.eps)
-    own = rate if speaker is tested else tested.results.rate(tested.model, tested.joined(threat.norm, threat.eps))
-    value = own.high if isnan(own.value) else own.value
-    return own.n, 1.0 if isnan(value) else value
-
-
-def _data(tested: Tested) -> str:
-    return str(tested.results.plan["dataset"]["digest"])
-
-
 def _said(tested: Tested, first: Tested, *, checked: bool) -> Iterator[Sentence]:
-    """Everything that one suite says; ``first`` speaks of ordinary images, and of norms for all that are joined."""
-    if isinstance(tested, reconstruction.Rebuilt):
-        if tested is first:
-            yield from reconstruction.ordinary(tested)
-            yield from reconstruction.deliberate(tested)
-        yield from reconstruction.details(tested)
-        return
-    if tested is first:
-        yield from robust.ordinary(tested)
-    for norm in robust.NORMS:
-        if tested is first or not (tested in first.group or first.breaking(norm)):
-            yield from robust.deliberate(tested, norm, doubted=tested.doubted)
-    yield from shapes.structural(tested)
-    yield from shapes.stickers(tested)
-    yield from shapes.universal(tested)
-    yield from shapes.nothing(tested)
+    """Everything that one suite says: its task, its explanations, its families of attacks."""
+    yield from account_of(tested.task).sentences(tested, first)
     yield from explained.explained(tested, elsewhere=checked)
-    yield from explained.bent(tested)
-    yield from shortcuts.regions(tested)
-    yield from shortcuts.watermark(tested)
-    yield from shortcuts.structure(tested)
+    for chapter, views in tested.chapters.items():
+        yield from chapter.sentences(tested, views)
 
 
 def _all_said(every: Sequence[Tested]) -> Iterator[Sentence]:
@@ -254,10 +226,20 @@ def _all_said(every: Sequence[Tested]) -> Iterator[Sentence]:
     checked = any(has_check(tested) for tested in every)
     names = {tested.suite.dataset.label for tested in every}
     for tested in every:
-        first = headline([other for other in every if _data(other) == _data(tested)])
+        first = headline([other for other in every if other.data == tested.data])
         for sentence in _said(tested, first, checked=checked):
             note = f" (Data set `{tested.suite.dataset.label}`.)" if len(names) > 1 else ""
             yield replace(sentence, text=sentence.text + note)
+
+
+def _card_metrics(tested: Tested) -> Iterator[dict[str, Any]]:
+    """Rates (or errors) for a model card."""
+    data = {"suite": tested.name, "dataset": tested.suite.dataset.label, "split": tested.suite.dataset.split}
+    for name, kind, estimate, column, settings in account_of(tested.task).metrics(tested):
+        bounds = {"low": estimate.low, "high": estimate.high}
+        interval = {side: float(f"{end:.6g}") for side, end in bounds.items() if not isnan(end)} | {"n": estimate.n}
+        args = {"suite": tested.name, "column": column, **settings, **interval}
+        yield data | {"name": name, "type": kind, "value": float(f"{estimate.value:.6g}"), "args": args}
 
 
 def _about(model: str) -> tuple[str, str, str]:

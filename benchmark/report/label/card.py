@@ -11,12 +11,10 @@ from typing import Any
 
 from benchmark.report.label.build import Label
 
-TASKS = {False: ("image-classification", "Image classification"), True: ("image-to-image", "Image reconstruction")}
-
 
 def model_index(label: Label) -> list[dict[str, Any]]:
     """The block as plain lists and dicts: one result a data set and split, one metric a number."""
-    kind, name = TASKS[label.error]
+    kind, name = label.words.card
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for metric in label.metrics:
         entry = {"type": metric["type"], "value": metric["value"], "name": metric["name"], "args": metric["args"]}

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isnan
 
 import numpy as np
 
 from benchmark.report import stats
 from benchmark.report.explainer_ranks import controls_of, directed, values
 from benchmark.report.explanations import LEVEL, real_explainers, refused
-from benchmark.report.label.facts import Says, Sentence, listed
-from benchmark.report.label.robust import size
 from benchmark.report.label.tested import Tested
 from benchmark.report.worth import metric_of, verdict_on
-from benchmark.reported import EMPTY
-from benchmark.spec.suite import show_eps
+from benchmark.reported import Words
+from benchmark.sentences import Draft, Sentence, listed
 
 SECTION = "explanations"
-QUESTIONS = {
-    "faithfulness": "do the pixels that it marks as important really matter to the model?",
-    "localisation": "does it point at where the evidence is known to be?",
-    "randomisation": "does it change when the model behind it is scrambled?",
-    "robustness": "is it alike for images that are nearly alike?",
-    "axiomatic": "does it add up?",
-}
-WHY_NOT = {
-    "depends on baseline": "which explanations look best by it depends on the colour of removed pixels",
-    "necessary, not sufficient": "a constant picture passes it too",
-    "axiom": "it tests a formula, not whether an explanation is right",
-    "not confirmed": "it did not pass its own check twice",
-    "fails its controls": "it cannot tell real explanations from meaningless ones",
-    "not measured": "nobody has measured what it is worth",
-}
+
+
+def question(family: str, words: Words) -> str:
+    """What a family of metrics asks of an explanation."""
+    asked = {
+        "faithfulness": f"do the {words.elements} that it marks as important really matter to the model?",
+        "localisation": "does it point at where the evidence is known to be?",
+        "randomisation": "does it change when the model behind it is scrambled?",
+        "robustness": f"is it alike for {words.samples} that are nearly alike?",
+        "axiomatic": "does it add up?",
+    }
+    return asked.get(family, "")
+
+
+def why_not(verdict: str, words: Words) -> str:
+    """Why a measure with this verdict says nothing on a label."""
+    reasons = {
+        "depends on baseline": f"which explanations look best by it depends on the {words.filling} of removed"
+        f" {words.elements}",
+        "necessary, not sufficient": f"a constant {words.attribution} passes it too",
+        "axiom": "it tests a formula, not whether an explanation is right",
+        "not confirmed": "it did not pass its own check twice",
+        "fails its controls": "it cannot tell real explanations from meaningless ones",
+        "not measured": "nobody has measured what it is worth",
+    }
+    return reasons.get(verdict, verdict)
 
 
 def explained(tested: Tested, *, elsewhere: bool) -> Iterator[Sentence]:
@@ -73,6 +81,10 @@ def passing(tested: Tested, metric: str) -> tuple[list[str], list[str], list[str
     return good, [name for name in real if name not in good], controls
 
 
+def _meaningless(tested: Tested) -> str:
+    return f"meaningless {tested.words.attribution}s"
+
+
 def _cells(tested: Tested, metrics: list[str]) -> list[str]:
     cells = tested.cells
     return tested.done(cells[(cells["kind"] == "score") & cells["metric"].isin(metrics)])
@@ -86,15 +98,15 @@ def _summary(tested: Tested, sound: list[str]) -> Iterator[Sentence]:
         return
     methods = list(dict.fromkeys(name for good, bad, _ in found.values() for name in good + bad))
     always = [name for name in methods if all(name in good for good, _, _ in found.values())]
-    says = Says(tested, listed(list(found)))
-    checks = says.number(str(len(found)), len(found), "(checks)")
-    total = says.number(str(len(methods)), len(methods), "(explainers)")
-    passed = says.number(str(len(always)), len(always), "(explainers)")
+    draft = Draft(tested, listed(list(found)))
+    checks = draft.number(str(len(found)), len(found), "(checks)")
+    total = draft.number(str(len(methods)), len(methods), "(explainers)")
+    passed = draft.number(str(len(always)), len(always), "(explainers)")
     text = (
-        f"Of {total} explanation methods that were tried on it, {passed} did clearly better than meaningless pictures"
+        f"Of {total} explanation methods that were tried on it, {passed} did clearly better than {_meaningless(tested)}"
         f" in every one of the {checks} checks that we trust{': ' + listed(always) if always else ''}."
     )
-    yield says.done(SECTION, text, _cells(tested, list(found)))
+    yield draft.done(SECTION, text, _cells(tested, list(found)))
 
 
 def _checked(tested: Tested, sound: list[str]) -> Iterator[Sentence]:
@@ -103,18 +115,18 @@ def _checked(tested: Tested, sound: list[str]) -> Iterator[Sentence]:
         good, bad, controls = passing(tested, metric)
         if not controls or not good + bad:
             continue
-        says = Says(tested, metric)
+        draft = Draft(tested, metric)
         scores = values(tested.results, tested.model, metric)
-        says.n = int(max(np.isfinite(scores[name]).sum() for name in good + bad))
-        n = says.number(str(says.n), says.n, "(samples)")
+        draft.n = int(max(np.isfinite(scores[name]).sum() for name in good + bad))
+        n = draft.number(str(draft.n), draft.n, "(samples)")
         asked = metric_of(tested.suite, metric)
-        question = "" if asked is None else asked.asks or QUESTIONS.get(asked.family, "")
-        lead = f"Check `{metric}` in `{tested.name}` ({question} {n} images): "
-        total = says.number(str(len(good + bad)), len(good + bad), "(explainers)")
-        passed = says.number(str(len(good)), len(good), "(explainers)")
+        asks = "" if asked is None else asked.asks or question(asked.family, tested.words)
+        lead = f"Check `{metric}` in `{tested.name}` ({asks} {n} {tested.words.samples}): "
+        total = draft.number(str(len(good + bad)), len(good + bad), "(explainers)")
+        passed = draft.number(str(len(good)), len(good), "(explainers)")
         if not bad:
             body = (
-                f"all {total} explanation methods tried ({listed(good)}) do clearly better than meaningless pictures."
+                f"all {total} explanation methods tried ({listed(good)}) do clearly better than {_meaningless(tested)}."
             )
         elif not good:
             body = (
@@ -123,10 +135,10 @@ def _checked(tested: Tested, sound: list[str]) -> Iterator[Sentence]:
             )
         else:
             body = (
-                f"{passed} of {total} explanation methods do clearly better than meaningless pictures"
+                f"{passed} of {total} explanation methods do clearly better than {_meaningless(tested)}"
                 f" ({listed(good)}); these do not: {listed(bad)}."
             )
-        yield says.done(SECTION, lead + body, _cells(tested, [metric]))
+        yield draft.done(SECTION, lead + body, _cells(tested, [metric]))
 
 
 def _not_used(tested: Tested, metrics: list[str], any_sound: bool) -> Iterator[Sentence]:
@@ -136,37 +148,18 @@ def _not_used(tested: Tested, metrics: list[str], any_sound: bool) -> Iterator[S
         if _cells(tested, [metric]):
             by_verdict.setdefault(verdict_on(tested.suite, metric), []).append(metric)
     if not any_sound:
-        says = Says(tested, "explanations")
+        draft = Draft(tested, "explanations")
         what = listed(list(dict.fromkeys(real_explainers(tested.results))))
         text = (
             f"Explanations of its answers were made ({what}), but no check that we trust was run on them in this test:"
             " whether they are true is not known."
         )
         cells = tested.cells
-        yield says.done(SECTION, text, tested.done(cells[cells["kind"] == "explain"]))
+        yield draft.done(SECTION, text, tested.done(cells[cells["kind"] == "explain"]))
     for verdict, names in by_verdict.items():
-        says = Says(tested, listed(names))
+        draft = Draft(tested, listed(names))
         called = listed([f"`{name}`" for name in names])
-        text = f"Computed, but not used here: {called}, since {WHY_NOT.get(verdict, verdict)}."
+        text = f"Computed, but not used here: {called}, since {why_not(verdict, tested.words)}."
         if len(names) > 1:
             text = text.replace(" by it depends", " by them depends").replace("since it ", "since each of them ")
-        yield says.done(SECTION, text, _cells(tested, names))
-
-
-def bent(tested: Tested) -> Iterator[Sentence]:
-    """Attacks on the explanation that leave the answer alone."""
-    for view in tested.views.values():
-        if tested.results.threat(view.name).get("breaks", True) or not tested.ran(view.probe):
-            continue
-        method, norm = getattr(view.attack, "method", "of one method"), str(tested.results.threat(view.name)["norm"])
-        for eps in view.probe.budgets:
-            column = f"manipulated_{view.name}_{show_eps(eps)}"
-            rate = tested.own.get(column, EMPTY)
-            if not rate.n or isnan(rate.value):
-                continue
-            says = Says(tested, f"{view.name} at {eps}")
-            text = (
-                f"A change with {size(norm, eps, says)} can leave the answer as it is and still move the explanation"
-                f" ({method}) towards another one that somebody chose: it did so on {says.rate(column, rate)}."
-            )
-            yield says.done(SECTION, text, tested.attack_cells(view.name, eps))
+        yield draft.done(SECTION, text, _cells(tested, names))

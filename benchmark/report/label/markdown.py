@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from benchmark.report.label.build import Label
-from benchmark.report.label.facts import Sentence, Source
-from benchmark.report.label.html import READING, interval, row, said
+from benchmark.report.label.html import reading, row, said
+from benchmark.sentences import Sentence, Source
 
 SPECIAL = re.compile(r"([\\*_\[\]<>|#~$])")
 CODE = re.compile(r"(`[^`]*`)")
@@ -33,7 +33,7 @@ def markdown(label: Label) -> str:
     lines += _chart(label)
     for key, title in titles.items():
         lines += _section(label, key, title)
-    lines += ["## How to read this", "", *[f"{line}\n" for line in READING]]
+    lines += ["## How to read this", "", *[f"{line}\n" for line in reading(label.words)]]
     lines += ["## Where the numbers come from", "", f"- Newest record: {label.date}"]
     lines += [f"- {escaped(name)}: {escaped(version)}" for name, version in label.versions]
     lines += [f"- `{suite}`: model `{entry}`, data `{data}` `{digest}`" for suite, data, entry, digest in label.digests]
@@ -49,12 +49,11 @@ def _section(label: Label, key: str, title: str) -> list[str]:
 def _chart(label: Label) -> list[str]:
     if not label.bars:
         return []
-    head = "error (% of the image)" if label.error else "right of 100"
-    lines = [f"| | {head} | 95 % interval |", "|---|---|---|"]
+    lines = [f"| | {label.account.chart[0]} | 95 % interval |", "|---|---|---|"]
     for bar in label.bars:
-        drawn = row(bar, error=label.error)
+        drawn = row(label, bar)
         mark = _marks(label, bar.sources)
-        lines.append(f"| {escaped(drawn.name)}{mark} | {escaped(drawn.text)} | {interval(bar, error=label.error)} |")
+        lines.append(f"| {escaped(drawn.name)}{mark} | {escaped(drawn.text)} | {label.account.interval(bar)} |")
     return [*lines, ""]
 
 

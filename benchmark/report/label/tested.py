@@ -7,20 +7,22 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
 from math import isnan
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from benchmark.report import stats
 from benchmark.report.flags import Flag, flags
-from benchmark.report.label.facts import Source
 from benchmark.report.probes import ProbeView, own_columns, views
 from benchmark.report.results import Condition, Results
-from benchmark.reported import Estimate
+from benchmark.report.scores import gates, score_budgets, score_columns
+from benchmark.reported import Estimate, Words
+from benchmark.seeds import derive
+from benchmark.sentences import Chapter, Source
 from benchmark.spec.suite import AttackProbe
 from benchmark.store.record import last_line
-
-OTHERS = ("universal", "structure")  # one change for all images, or along one known direction: said elsewhere
 
 
 class Tested:
@@ -35,6 +37,52 @@ class Tested:
         self.joined_with: tuple[Tested, ...] = ()
         self._joined: dict[tuple[str, Fraction], pd.Series] = {}
 
+    @property
+    def words(self) -> Words:
+        """How the task is spoken of."""
+        return self.task.words
+
+    @property
+    def planned(self) -> int:
+        """How many samples the plan asks of the model."""
+        return self.results.planned(self.model)
+
+    @property
+    def samples(self) -> list[str]:
+        """Ids of all planned samples."""
+        return self.results.samples(self.model)
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """(N,) true labels of the clean rows."""
+        rows = self.results.clean(self.model)
+        return rows["label"].to_numpy() if len(rows) else np.zeros(0)
+
+    @property
+    def data(self) -> str:
+        """Digest of the data."""
+        return str(self.results.plan["dataset"]["digest"])
+
+    @property
+    def reference(self) -> tuple[str, str]:
+        """See :meth:`benchmark.tasks.base.Task.reference`."""
+        return self.task.reference()
+
+    @property
+    def gate(self) -> tuple[bool, float, float] | None:
+        """(passed, own mean, the reference's) of the accuracy gate; None without one."""
+        gate = gates(self.results).get(self.model)
+        return None if gate is None else (gate.passed, gate.own, gate.theirs)
+
+    @property
+    def budgets(self) -> list[Fraction]:
+        """Budgets of the headline threat model, smallest first."""
+        return score_budgets(self.results)
+
+    def threat(self, probe: str) -> dict[str, Any]:
+        """Threat model of a probe, as the plan holds it."""
+        return self.results.threat(probe)
+
     # -- records ----------------------------------------------------------------------------------------------
 
     def done(self, cells: pd.DataFrame) -> list[str]:
@@ -42,9 +90,17 @@ class Tested:
         heads = self.results.heads
         return [cell for cell in cells["hash"] if cell in heads and heads[cell]["status"] == "done"]
 
-    def clean_cells(self) -> list[str]:
-        """Cells with the model's clean predictions."""
-        return self.done(self.cells[self.cells["kind"] == "clean"])
+    def clean_cells(self, model: str = "") -> list[str]:
+        """Cells with the clean predictions of the model, or of another one of the suite."""
+        cells = self.results.cells
+        return self.done(cells[(cells["kind"] == "clean") & (cells["model"] == (model or self.model))])
+
+    def headline_cells(self, eps: Fraction) -> list[str]:
+        """Clean cells, and those of every probe of the headline threat model's norm at a budget."""
+        threat = self.suite.threat
+        names = [p.name for p in self.results.of_norm(threat.norm)] if threat is not None else []
+        cells = self.cells[(self.cells["kind"] == "attack") & self.cells["probe"].isin(names)]
+        return self.clean_cells() + self.done(cells[cells["eps"] == str(eps)])
 
     def attack_cells(self, probe: str, eps: Fraction | None = None, *, kinds: Sequence[str] = ("attack",)) -> list[str]:
         """Finished cells of a probe, of one budget (None: all), with what they were fitted on."""
@@ -91,21 +147,54 @@ class Tested:
                 found[column.name] = self.results.rate_of_known(self.model, values)
         return found
 
+    @property
+    def clean_column(self) -> str:
+        """The column of the clean accuracy: the task's first."""
+        return self.task.columns(self.classes)[0].name
+
+    @property
+    def clean_rate(self) -> Estimate | None:
+        """The clean accuracy; None without clean records."""
+        return self.clean.get(self.clean_column)
+
+    @cached_property
+    def means(self) -> dict[str, Estimate]:
+        """Clean means, by column."""
+        rows, found = self.results.clean(self.model), dict[str, Estimate]()
+        for column in self.task.columns(self.classes) if len(rows) else ():
+            values = np.asarray(column.values(rows), dtype=float)
+            groups = self.results.groups(self.model, rows.index)
+            statistic = "mean" if column.statistic == "rate" else column.statistic
+            found[column.name] = stats.bootstrap(values, statistic, groups, derive("bootstrap", column.name))
+        return found
+
+    @cached_property
+    def scores(self) -> dict[str, Estimate]:
+        """Scores of a task without verdicts at each budget, by column."""
+        return score_columns(self.results, self.model)
+
     @cached_property
     def own(self) -> dict[str, Estimate]:
         """What attacks declare of their own, by column."""
         return dict(own_columns(self.results, self.model))
 
-    def robust(self, condition: Condition) -> tuple[str, Estimate]:
+    def robust(self, probe: str, eps: Fraction | None = None) -> tuple[str, Estimate]:
         """Column and rate of the samples that are right and stay so."""
+        condition = Condition(probe, eps)
         outcome = self.results.outcome(self.model, condition)
         return f"{self.task.robust_name}_{condition.suffix}", self.results.rate(self.model, outcome)
 
-    def broken(self, condition: Condition, success: str = "success") -> tuple[str, Estimate]:
+    def broken(self, probe: str, eps: Fraction | None = None, success: str = "success") -> tuple[str, Estimate]:
         """Column and rate of the right samples that are made wrong."""
+        condition = Condition(probe, eps)
         outcome = self.results.outcome(self.model, condition, success)
         kind = "asr" if success == "success" else "asr_8bit"
         return f"{kind}_{condition.suffix}", self._of_right(outcome)
+
+    def paired(self, one: NDArray[Any], other: NDArray[Any]) -> tuple[float, float]:
+        """(difference, p) of two outcomes (N,), 1, 0 or NaN a planned sample: ``one`` minus ``other``."""
+        found = stats.paired_rates(one, other, self.results.groups(self.model, self.samples))
+        return found.difference, found.p
 
     # -- joined with other suites -----------------------------------------------------------------------------
 
@@ -148,7 +237,7 @@ class Tested:
 
     def speaker(self, norm: str, eps: Fraction) -> Tested:
         """Of the joined suites the one whose samples a budget is told of: the worst of those with at least half as many
-        samples as the largest; so that a handful of images never outranks hundreds."""
+        samples as the largest; so that a handful of samples never outranks hundreds."""
         able = self._able(norm, eps)
         most = max((len(one.joined(norm, eps)) for one in able), default=0)
         large = [one for one in able if 2 * len(one.joined(norm, eps)) >= most]
@@ -190,7 +279,7 @@ class Tested:
         probes = [p for p in speaker.breaking(norm) if eps in p.budgets]
         rate = speaker._of_right(speaker.joined(norm, eps))
         if len(probes) == 1:
-            column, own = speaker.broken(Condition(probes[0].name, eps))
+            column, own = speaker.broken(probes[0].name, eps)
             if own == rate:
                 return column, rate, speaker
         return f"(broken {norm} {eps})", rate, speaker
@@ -206,15 +295,27 @@ class Tested:
         """Probes whose plugin is known here, by name."""
         return {view.name: view for view in views(self.results)}
 
-    def ran(self, probe: AttackProbe) -> bool:
+    def ran(self, probe: str) -> bool:
         """Whether any record of a probe on this model is there."""
-        return bool(self.probe_cells(probe.name))
+        return bool(self.probe_cells(probe))
+
+    @cached_property
+    def chapters(self) -> dict[Chapter, list[ProbeView]]:
+        """What families of attacks say, in order, each with its probes that ran."""
+        found: dict[Chapter, list[ProbeView]] = {}
+        for view in self.views.values():
+            if view.attack.says is not None and self.ran(view.name):
+                found.setdefault(view.attack.says, []).append(view)
+        return dict(sorted(found.items(), key=lambda item: item[0].order))
 
     def breaking(self, norm: str, *, control: bool = False) -> list[AttackProbe]:
-        """Probes of a norm that ran and search each image's own change; or the controls of that norm."""
-        found = [p for p in self.results.of_norm(norm) if self.ran(p) and not p.use.startswith(OTHERS)]
+        """Probes of a norm that ran and search each sample's own change; or the controls of that norm."""
+        found = [p for p in self.results.of_norm(norm) if self.ran(p.name) and self._searches(p.name)]
         found = [p for p in found if self.results.threat(p.name).get("breaks", True)]
         return [p for p in found if bool(self.results.threat(p.name).get("control")) == control]
+
+    def _searches(self, probe: str) -> bool:
+        return probe not in self.views or self.views[probe].attack.searches
 
     @cached_property
     def flags(self) -> list[Flag]:

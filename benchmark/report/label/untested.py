@@ -1,102 +1,41 @@
-"""What a model was not tested on: every threat that Assay knows and of which it has no record of this model."""
+"""What a model was not tested on: every hazard that Assay knows and of which it has no record of this model."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from benchmark.report.label.facts import Number, Sentence, Source, listed, plural
-from benchmark.report.label.shapes import CONTRAST
+from benchmark.attacks.base import attacks
+from benchmark.report.label.account import account_of
 from benchmark.report.label.tested import Tested
 from benchmark.report.worth import verdict_on
-from benchmark.spec.suite import AttackProbe
+from benchmark.sentences import Hazard, Number, Sentence, Source, listed, plural
 
 SECTION = "untested"
-STRUCTURAL = (
-    ("rotation-translation", "turned and shifted images"),
-    ("scale", "enlarged and shrunk images"),
-    ("shear", "slanted images"),
-    ("brightness", "brighter and darker images"),
-    ("contrast", "lower contrast"),
-    ("gamma", "other midtones"),
-    ("blur", "blurred images"),
-    ("jpeg", "images stored as JPEG"),
-    ("fog", "fog"),
-    ("occlusion", "a part covered"),
-)
-SEVERITIES = len(CONTRAST)
 
 
-@dataclass(frozen=True)
-class Threat:
-    """One kind of test: how it is said, and whether a probe of a suite is one."""
-
-    key: str
-    words: str
-    of: Callable[[Tested, AttackProbe], bool]
+def hazards(tested: Tested) -> list[Hazard]:
+    """Everything that a model of this task may meet: what the task says, then what families of attacks say."""
+    said = {cls.says for cls in attacks.classes().values() if cls.says is not None and tested.task.takes(cls)}
+    chapters = sorted(said, key=lambda chapter: chapter.order)
+    return [*account_of(tested.task).hazards(), *(hazard for chapter in chapters for hazard in chapter.hazards)]
 
 
-def _norm(*norms: str, knowledge: Sequence[str] = ("white-box",)) -> Callable[[Tested, AttackProbe], bool]:
-    def of(tested: Tested, probe: AttackProbe) -> bool:
-        threat = tested.results.threat(probe.name)
-        inside = threat.get("norm") in norms and threat.get("domain", "image") == "image"
-        return (
-            inside and threat.get("knowledge") in knowledge and threat.get("breaks", True) and not _fits(tested, probe)
-        )
-
-    return of
+def missing(every: Sequence[Tested]) -> list[Hazard]:
+    """Hazards of the model's task without a finished record in any of these suites."""
+    return [hazard for hazard in hazards(every[0]) if not any(tried(tested, hazard) for tested in every)]
 
 
-def _fits(tested: Tested, probe: AttackProbe) -> bool:
-    return probe.name in tested.views and type(tested.views[probe.name].attack).fits
+def tried(tested: Tested, hazard: Hazard) -> bool:
+    """Whether a suite has a finished record of an attack that tests it on the model."""
+    return any(_tests(tested, probe.name, hazard) and tested.ran(probe.name) for probe in tested.suite.attacks)
 
 
-def _use(*uses: str) -> Callable[[Tested, AttackProbe], bool]:
-    return lambda _, probe: probe.use in uses
-
-
-def _family(name: str) -> Callable[[Tested, AttackProbe], bool]:
-    return lambda _, probe: probe.use == "structural" and probe.params.get("family", STRUCTURAL[0][0]) == name
-
-
-CLASSIFICATION = (
-    Threat("linf", "small changes of every pixel", _norm("linf")),
-    Threat("l2", "changes of a limited total size", _norm("l2")),
-    Threat("sparse", "changes of a few pixels only", _norm("l0", "l1")),
-    Threat("queries", "attackers who can only ask it", _norm("linf", "l2", knowledge=("score", "decision"))),
-    Threat("noise", "random noise", _norm("linf", "l2", knowledge=("none",))),
-    *(Threat(f"structural:{name}", words, _family(name)) for name, words in STRUCTURAL),
-    Threat("patch", "a sticker laid on the image", _use("patch")),
-    Threat("physical", "a sticker in the scene, seen from other places", _use("rp2")),
-    Threat("universal", "one pattern for all images", lambda _, p: p.use.startswith("universal")),
-    Threat("fooling", "images that show nothing", _use("fooling-gradient", "fooling-evolution")),
-    Threat("regions", "shortcuts in a part of the image", _use("mask-region", "keep-region")),
-    Threat("watermark", "shortcuts by a mark", _use("watermark")),
-    Threat("structure", "shortcuts by a hint that goes along with the truth", _use("structure-conflict")),
-    Threat("bent", "attacks on its explanations", lambda t, p: not t.results.threat(p.name).get("breaks", True)),
-)
-RECONSTRUCTION = (
-    Threat("worst", "the worst noise in the measurement", _use("measurement-l2")),
-    Threat("transfer", "noise made for another method", _use("measurement-transfer")),
-    Threat("random", "random noise in the measurement", _use("measurement-noise")),
-    Threat("image", "small changes of the image itself", _use("pnas")),
-    Threat("details", "small details", _use("details")),
-    Threat("lesion", "lesions hidden or made by somebody", _use("lesion")),
-    Threat("sampling", "more or fewer measured points", _use("sampling")),
-    Threat("shift", "another way of measuring", _use("shift")),
-)
-
-
-def missing(every: Sequence[Tested]) -> list[Threat]:
-    """Threats of the model's task without a finished record in any of these suites."""
-    known = CLASSIFICATION if every[0].task.verdicts else RECONSTRUCTION
-    return [threat for threat in known if not any(tried(tested, threat) for tested in every)]
-
-
-def tried(tested: Tested, threat: Threat) -> bool:
-    """Whether a suite has a finished record of such a probe on the model."""
-    return any(threat.of(tested, probe) and tested.ran(probe) for probe in tested.suite.attacks)
+def _tests(tested: Tested, probe: str, hazard: Hazard) -> bool:
+    attack = tested.views[probe].attack if probe in tested.views else None
+    if hazard.of is None:
+        return attack is not None and hazard.key in attack.hazards()
+    return hazard.of({**tested.threat(probe), "fits": attack is not None and attack.fits})
 
 
 def checked(tested: Tested) -> bool:
@@ -112,9 +51,8 @@ def checked(tested: Tested) -> bool:
 def untested(every: Sequence[Tested]) -> Iterator[Sentence]:
     """What was not asked, what failed, and what no test of these can say."""
     plans = tuple(tested.plan_source("what the plan asks for") for tested in every)
-    left = [threat.words for threat in missing(every)]
-    classifies = every[0].task.verdicts
-    if classifies and not any(checked(tested) for tested in every):
+    left = [hazard.words for hazard in missing(every)]
+    if account_of(every[0].task).explained and not any(checked(tested) for tested in every):
         left.append("whether explanations of its answers are true")
     if left:
         yield Sentence(SECTION, f"Not tested on this model: {'; '.join(left)}.", plans)

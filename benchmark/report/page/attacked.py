@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from benchmark.report.page.pictures import change, picture
 from benchmark.report.page.samples import BROKEN, Attacked, Judged, Samples
 from benchmark.report.page.tables import short
-from benchmark.report.text import per_100
+from benchmark.sentences import per_100
 
 MODELS, SAMPLES = 4, 3  # shown of each attack
 ROOM = 2_000_000  # bytes of all pictures together
