@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import subprocess
@@ -10,7 +11,10 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import typer.main
 from hypothesis import settings
+
+from tests import warm
 
 # before torch is imported: two workers of two threads each on two cores wait for one another at every small operation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,6 +25,17 @@ settings.load_profile("patient")
 
 REPOSITORY = Path(__file__).parents[1]
 UNTRACKED = ("cells", "artefacts", ".lock", "run.json", "progress.json", "*.html")  # what a clone's results lack
+
+
+typer.main.get_command = functools.cache(typer.main.get_command)  # commands do not change; a third of a short one
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Neighbours stay on one worker, so that what a module shares is made once; an idle worker takes from the other."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
 def pytest_collection_finish() -> None:
@@ -126,11 +141,16 @@ class Workplace:
         """The command line as a subprocess is given it."""
         return [sys.executable, "-m", "benchmark.cli.main", *[str(arg) for arg in args]]
 
-    def assay(self, *args: object, code: int | None = 0, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-        """Run ``assay`` here; fails unless it exits with ``code``."""
-        done = subprocess.run(
-            self.command(*args), cwd=self.root, capture_output=True, text=True, timeout=timeout, check=False
-        )
+    def assay(
+        self, *args: object, code: int | None = 0, timeout: float = 240, fresh: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``assay`` here; fails unless it exits with ``code``. ``fresh`` asks for a new interpreter."""
+        if warm.CAN and not fresh:
+            done = warm.run(warm.command, self.root, [str(arg) for arg in args], timeout=timeout)
+        else:
+            done = subprocess.run(
+                self.command(*args), cwd=self.root, capture_output=True, text=True, timeout=timeout, check=False
+            )
         assert code is None or done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
