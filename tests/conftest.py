@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests import warm
+
 # before torch is imported: two workers of two threads each on two cores wait for one another at every small operation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it for its workers, and tables honour it
@@ -126,11 +128,16 @@ class Workplace:
         """The command line as a subprocess is given it."""
         return [sys.executable, "-m", "benchmark.cli.main", *[str(arg) for arg in args]]
 
-    def assay(self, *args: object, code: int | None = 0, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-        """Run ``assay`` here; fails unless it exits with ``code``."""
-        done = subprocess.run(
-            self.command(*args), cwd=self.root, capture_output=True, text=True, timeout=timeout, check=False
-        )
+    def assay(
+        self, *args: object, code: int | None = 0, timeout: float = 240, fresh: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``assay`` here; fails unless it exits with ``code``. ``fresh`` asks for a new interpreter."""
+        if warm.CAN and not fresh:
+            done = warm.assay([str(arg) for arg in args], self.root, timeout)
+        else:
+            done = subprocess.run(
+                self.command(*args), cwd=self.root, capture_output=True, text=True, timeout=timeout, check=False
+            )
         assert code is None or done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 

@@ -186,7 +186,7 @@ def test_a_stuck_attack_ends_within_its_limit_and_the_rest_goes_on(workplace):
 
 def test_a_killed_worker_is_tried_once_more_in_the_run(workplace):
     args = hostile(workplace, "once", marker=str(workplace.root / "marker"))
-    workplace.assay(*args, "--models", "one", "--workers", "1")
+    workplace.assay(*args, "--models", "one", "--workers", "1", fresh=True)  # a worker as users have it: spawned
     attempts = sorted(head["attempts"] for head in workplace.heads() if head["spec"]["probe"] == "hostile")
     assert attempts == [1, 2]
 

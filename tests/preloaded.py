@@ -1,0 +1,38 @@
+"""What the process behind :mod:`tests.warm` imports once, for all that are forked from it. Imported there alone."""
+
+import gc
+import importlib
+import os
+import threading
+import time
+
+from benchmark.attacks.base import attacks
+from benchmark.data.base import datasets
+from benchmark.explainers.base import explainers
+from benchmark.metrics.base import metrics
+from benchmark.schedule import worker
+from benchmark.tasks.base import tasks
+
+for name in ("torchvision", "foolbox", "captum.attr", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.datasets",
+             "matplotlib.figure", "pebble", "rich.table", "jinja2", "benchmark.api", "benchmark.cli.main",
+             "benchmark.schedule.cell", "benchmark.schedule.pool", "benchmark.report.board", "benchmark.report.write",
+             "benchmark.models.build", "benchmark.tasks.execute"):  # fmt: skip
+    importlib.import_module(name)
+for registry in (attacks, datasets, explainers, metrics, tasks):
+    registry.classes()
+
+
+def die_with(parent: int) -> None:
+    """A fork's parent is the process behind it, not the one that asked for it: that one is watched."""
+
+    def watch() -> None:
+        while os.path.exists(f"/proc/{parent}"):  # noqa: PTH110
+            time.sleep(0.1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+worker.die_with = die_with
+gc.collect()
+gc.freeze()  # else the first collection of every fork copies all pages
