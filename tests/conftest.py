@@ -133,7 +133,7 @@ class Workplace:
     ) -> subprocess.CompletedProcess[str]:
         """Run ``assay`` here; fails unless it exits with ``code``. ``fresh`` asks for a new interpreter."""
         if warm.CAN and not fresh:
-            done = warm.assay([str(arg) for arg in args], self.root, timeout)
+            done = warm.run(warm.command, self.root, [str(arg) for arg in args], timeout=timeout)
         else:
             done = subprocess.run(
                 self.command(*args), cwd=self.root, capture_output=True, text=True, timeout=timeout, check=False

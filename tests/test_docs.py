@@ -36,6 +36,7 @@ from benchmark.spec import suite as suite_spec
 from benchmark.spec.toml import validate
 from benchmark.store.record import Record
 from benchmark.tasks.base import tasks
+from tests import warm
 from tests.conftest import UNTRACKED
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +44,8 @@ DOCS = ROOT / "docs"
 PAGES = [path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))) if path.is_file()]
 MARK = re.compile(r"^<!--\s*(not run|exit|file|output|with)(?::\s*(.*?))?\s*-->$")
 NUMBER = re.compile(r"\b[0-9a-f]{12,}\b|[-+]?\d+(?:[.,]\d+)*(?:e[-+]?\d+)?")
-PRELUDE = 'assay() { "$ASSAY_PYTHON" -m benchmark.cli.main "$@"; }\npython() { "$ASSAY_PYTHON" "$@"; }\n'
+START = '-c "from tests.warm import client; client(\\"$ASSAY_FORKS\\")"' if warm.CAN else "-m benchmark.cli.main"
+PRELUDE = f'assay() {{ "$ASSAY_PYTHON" {START} "$@"; }}\npython() {{ "$ASSAY_PYTHON" "$@"; }}\n'
 
 
 @dataclass
@@ -122,14 +124,18 @@ def missing(shown: list[str], real: str) -> str | None:
 def environment(tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
     extra = {"ASSAY_CACHE": str(cache), "ASSAY_PYTHON": sys.executable, "COLUMNS": "160", "OMP_NUM_THREADS": "1"}
-    return {**os.environ, **extra, "PYTHONPATH": str(ROOT)}
+    forks = {"ASSAY_FORKS": warm.serve()} if warm.CAN else {}
+    return {**os.environ, **extra, **forks, "PYTHONPATH": str(ROOT)}
 
 
 def call(args: list[str], folder: Path, environment: dict[str, str], code: int, place: str) -> str:
-    done = subprocess.run(
-        args, cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    if warm.CAN and args[:2] == [sys.executable, "-c"]:
+        done = warm.run(warm.code, folder, args[2], timeout=240, environment=environment)
+    else:
+        done = subprocess.run(
+            args, cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
     assert done.returncode == code, f"{place}: exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
     return done.stderr + done.stdout
 

@@ -1,4 +1,4 @@
-"""The command line in a process of its own that need not import torch: a fork of one that has (Python's fork server).
+"""Processes of their own that need not import torch: forks of one that has (Python's fork server).
 
 What the command sees is what a new interpreter would see: its own memory and registries as they are after the imports,
 the folder, environment and streams that it is given. What it does not show: what is imported when, and what is said
@@ -12,8 +12,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from multiprocessing import context, forkserver, reduction, resource_tracker
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 CAN = hasattr(os, "fork") and sys.platform == "linux"
 
@@ -56,42 +57,75 @@ class Context(context.ForkServerContext):
     Process = Process
 
 
-def _command(args: list[str]) -> None:
-    """The command line, as ``python -m benchmark.cli.main`` runs it; the workers of its pool are forks as well."""
+def _ready(folder: str) -> None:
+    """As a new interpreter that is started in a folder; the workers of its pools are forks as well."""
     import numpy as np
 
-    from benchmark.cli.main import main
     from benchmark.schedule import pool
 
+    os.chdir(folder)
+    sys.path.insert(0, folder)
     np.random.seed()
     pool.multiprocessing = SimpleNamespace(get_context=lambda method: Context())
-    sys.path.insert(0, os.getcwd())  # noqa: PTH109
+
+
+def command(folder: str, args: list[str]) -> None:
+    """What ``python -m benchmark.cli.main`` does."""
+    from benchmark.cli.main import main
+
+    _ready(folder)
     sys.argv = ["assay", *args]
     main()
 
 
-def assay(
-    args: list[str], folder: os.PathLike[str] | str, timeout: float, environment: dict[str, str] | None = None
+def code(folder: str, text: str) -> None:
+    """What ``python -c`` does."""
+    _ready(folder)
+    sys.argv = ["-c"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    exec(compile(text, "<string>", "exec"), sys.modules["__main__"].__dict__)
+
+
+def run(
+    target: Callable[..., None],
+    folder: os.PathLike[str] | str,
+    *args: object,
+    timeout: float,
+    environment: Mapping[str, str] = os.environ,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``assay`` in a folder; exit code and what it said are as :func:`subprocess.run` gives them."""
-    multiprocessing.set_forkserver_preload(["tests.preloaded"])
+    """Run :func:`command` or :func:`code`; exit code and what it said are as :func:`subprocess.run` gives them."""
+    serve()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        process = Process(target=_moved, args=(str(folder), args))
-        process.environment = process.environment if environment is None else environment
+        process = Process(target=target, args=(str(folder), *args))
+        process.environment = dict(environment)
         process.streams = {1: Stream(out.fileno()), 2: Stream(err.fileno())}
         process.start()
         process.join(timeout)
         if process.is_alive():
             process.kill()
             process.join()
-            raise subprocess.TimeoutExpired(["assay", *args], timeout)
+            raise subprocess.TimeoutExpired([target.__name__, *map(str, args)], timeout)
         said = []
         for file in (out, err):
             file.seek(0)
             said.append(file.read().decode().replace("\r\n", "\n"))
-        return subprocess.CompletedProcess(["assay", *args], process.exitcode, *said)
+        return subprocess.CompletedProcess([target.__name__, *map(str, args)], process.exitcode, *said)
 
 
-def _moved(folder: str, args: list[str]) -> None:
-    os.chdir(folder)
-    _command(args)
+def serve() -> str:
+    """Start the process that all are forked from, once; its address, for :func:`client` of other processes."""
+    multiprocessing.set_forkserver_preload(["tests.preloaded"])
+    forkserver.ensure_running()
+    return forkserver._forkserver._forkserver_address
+
+
+def client(address: str) -> None:
+    """``python -c "from tests.warm import client; client(ADDRESS)" ARGS``: ``assay ARGS`` for scripts of a shell."""
+    server = forkserver._forkserver
+    server._forkserver_address = address
+    server._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)  # this process need not keep the server alive
+    server.ensure_running = resource_tracker.ensure_running
+    process = Process(target=command, args=(os.getcwd(), sys.argv[1:]))  # noqa: PTH109
+    process.start()
+    process.join()
+    sys.exit(process.exitcode)
