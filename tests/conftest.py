@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import subprocess
@@ -10,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import typer.main
 from hypothesis import settings
 
 from tests import warm
@@ -23,6 +25,17 @@ settings.load_profile("patient")
 
 REPOSITORY = Path(__file__).parents[1]
 UNTRACKED = ("cells", "artefacts", ".lock", "run.json", "progress.json", "*.html")  # what a clone's results lack
+
+
+typer.main.get_command = functools.cache(typer.main.get_command)  # commands do not change; a third of a short one
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Neighbours stay on one worker, so that what a module shares is made once; an idle worker takes from the other."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
 def pytest_collection_finish() -> None:
