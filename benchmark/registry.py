@@ -19,7 +19,7 @@ import json
 import pkgutil
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -51,6 +51,17 @@ def library_version(distribution: str) -> str:
         return "absent"
 
 
+def lacking(requires: Sequence[str], extra: str) -> str:
+    """Which distributions are not installed, and the command that installs them; empty where all are."""
+    absent = [name for name in requires if library_version(name) == "absent"]
+    if not absent:
+        return ""
+    checkout = Path(__file__).resolve().parents[1]
+    ours = f"-e '{checkout}[{extra}]'" if (checkout / "pyproject.toml").is_file() else f"'assay-benchmark[{extra}]'"
+    what = ours if extra else " ".join(absent)
+    return f"needs {', '.join(absent)}, not installed here: pip install {what}"
+
+
 class Plugin(BaseModel):
     """Base of everything a suite can name. Fields are the parameters; unknown ones are refused.
 
@@ -58,6 +69,8 @@ class Plugin(BaseModel):
         use: the registered name (set by the registry).
         version: raise it by one whenever the implementation or a default changes what is computed.
         library: distribution that does the work; its version then enters the hash too.
+        requires: distributions that must be there for it to work; where one is not, :meth:`lacks` says what to do.
+        extra: the extra of this distribution that installs them.
         source: paper or library, shown by ``assay list``.
     """
 
@@ -67,6 +80,13 @@ class Plugin(BaseModel):
     version: ClassVar[int] = 1
     library: ClassVar[str] = ""
     source: ClassVar[str] = ""
+    requires: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str] = ""
+
+    @classmethod
+    def lacks(cls) -> str:
+        """Which of ``requires`` are not installed, and the command that installs them; empty where all are."""
+        return lacking(cls.requires, cls.extra)
 
     @property
     def name(self) -> str:
@@ -92,6 +112,16 @@ class Plugin(BaseModel):
     def identity(self) -> dict[str, Any]:
         """What the cell's hash holds of this plugin: name, parameters given, implementation version."""
         return {"use": self.name, "params": self.params(), "version": self.implementation()}
+
+    def check_installed(self, where: str) -> Self:
+        """Itself, where what it needs is there.
+
+        Raises:
+            UsageError: a library is not installed; says the command that installs it.
+        """
+        if reason := self.lacks():
+            raise UsageError(f"{where}: {self.name!r} {reason}")
+        return self
 
     def local(self) -> dict[str, Any]:
         """Parameters that only this machine understands (where a file lies): never hashed, never in a record."""
@@ -247,6 +277,7 @@ def near_key(key: str, known: Iterable[str]) -> str:
 
 _seen_entry_points = False
 _included: dict[Path, str] = {}
+_libraries: dict[str, None] = {}  # in order
 _code: dict[str, str] = {}
 
 
@@ -256,7 +287,7 @@ def load_entry_points() -> None:
     if not _seen_entry_points:
         _seen_entry_points = True
         for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-            point.load()
+            _libraries.update(dict.fromkeys(getattr(point.load(), "LIBRARIES", ())))
             if point.module.partition(".")[0] != OURS:  # a wing of ours is covered by its plugins' versions
                 _code.setdefault(point.module, _short(code_of(point.module)))
 
@@ -321,6 +352,12 @@ def plugin_code() -> dict[str, str]:
     return dict(sorted(_code.items()))
 
 
+def wing_libraries() -> tuple[str, ...]:
+    """Distributions that do the work of installed wings (``LIBRARIES`` of the module that an entry point names)."""
+    load_entry_points()
+    return tuple(_libraries)
+
+
 def included_files() -> list[Path]:
     """Files included so far, so that a worker process can include them too."""
     return list(_included)
@@ -339,4 +376,5 @@ __all__ = [
     "library_version",
     "near_key",
     "registry_of",
+    "wing_libraries",
 ]

@@ -20,12 +20,12 @@ from typing import Any, TextIO
 from benchmark.data.base import Dataset
 from benchmark.errors import DataError
 from benchmark.files import recall, remember
-from benchmark.registry import digest, library_version, plugin_code
+from benchmark.registry import digest, library_version, plugin_code, wing_libraries
 from benchmark.schedule.request import Options, PlannedEntry, suite_dataset
 from benchmark.spec.suite import SuiteSpec
 
 MAKERS = ("numpy", "pandas", "scipy", "matplotlib", "pyarrow", "rich", "jinja2", "foolbox", "torchattacks", "captum",
-          "zennit", "quantus", "torch", "torchvision", "scikit-learn", "deepinv", "sigpy", "kornia")  # fmt: skip
+          "zennit", "quantus", "torch", "torchvision", "scikit-learn", "kornia")  # fmt: skip
 PASSING = frozenset({".lock", "run.json", "progress.json", "report.html"})
 TERMINAL = ("COLUMNS", "LINES", "TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "PYTHONIOENCODING", "LANG", "LC_ALL")
 
@@ -116,7 +116,8 @@ def _key(asked: Asked) -> str | None:
     except (OSError, DataError):
         return None
     code = [[str(file), *_stat(file)] for file in sorted(Path(__file__).parents[1].rglob("*.py"))]
-    versions = {name: library_version(name) for name in MAKERS} | {"python": platform.python_version()}
+    makers = (*MAKERS, *wing_libraries())
+    versions = {name: library_version(name) for name in makers} | {"python": platform.python_version()}
     terminal = [sys.stdout.isatty(), sys.stdout.encoding, {name: os.environ.get(name) for name in TERMINAL}]
     terminal.append(list(os.get_terminal_size(sys.stdout.fileno())) if sys.stdout.isatty() else [])
     return digest([parts, code, versions, plugin_code(), terminal])

@@ -73,7 +73,7 @@ def _plugins(what: What) -> list[tuple[str, str]]:
     for name, cls in registry.classes().items():
         line = (cls.__doc__ or "").strip().splitlines()[0]
         facts = _facts(cls)
-        text = f"{line} {facts}".strip()
+        text = f"{line} {facts}".strip() + (f" [{reason}]" if (reason := cls.lacks()) else "")
         if hasattr(cls, "members"):
             rows.append((f"{name}:{getattr(cls, 'placeholder', '<Name>')}", text))
             rows += [(f"{name}:{member}", _member_facts(cls, member)) for member in cls.members()]

@@ -31,6 +31,7 @@ class Dataset(Plugin):
     """Base of all datasets. A subclass says how to list and how to read; the base caches, resizes and stacks."""
 
     needs_path: ClassVar[bool] = False
+    endings: ClassVar[tuple[str, ...]] = ()  # of the names of the files that it reads, in lower case
 
     path: Path | None = Field(default=None, exclude=True)  # where it lies is never part of a hash
     _indices: dict[str, Index] = PrivateAttr(default_factory=dict)
@@ -82,7 +83,7 @@ class Dataset(Plugin):
         return ()
 
     def facts(self) -> dict[str, str]:
-        """What every table must say of these data: a column and its text, such as ``{"kspace": "simulated"}``."""
+        """What every table must say of these data: a column and its text, such as ``{"scanner": "simulated"}``."""
         return {}
 
     def read_masks(self, split: Split, ids: Sequence[str]) -> list[NDArray[np.bool_]]:

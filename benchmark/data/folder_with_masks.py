@@ -36,6 +36,7 @@ class FolderWithMasks(Folder):
         mask: as in ``folder``: a column of the manifest that says where a mask lies, before the folder does.
     """
 
+    endings: ClassVar[tuple[str, ...]] = SUFFIXES
     source: ClassVar[str] = "the user's own images and masks"
 
     images: str = "images"

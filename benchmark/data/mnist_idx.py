@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.data.base import Dataset, Index, Split, datasets
-from benchmark.data.reading.files import fitting
+from benchmark.data.reading.files import IDX, fitting
 from benchmark.data.reading.labels import class_labels
 from benchmark.data.reading.left_out import is_debris
 from benchmark.data.reading.pictures import dark_note, share_of_scale
@@ -66,6 +66,7 @@ class MnistIdx(Dataset):
     A gzipped file can only be read whole: the images of a split are read once a process (47 MB for MNIST) and kept.
     """
 
+    endings: ClassVar[tuple[str, ...]] = IDX
     source: ClassVar[str] = "LeCun et al. 1998"
     needs_path: ClassVar[bool] = True
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from benchmark.data.base import Dataset, Index, Split, datasets
-from benchmark.data.reading.files import check_split, given_path, npz_array, npz_keys
+from benchmark.data.reading.files import check_split, given_path, npz_array, npz_keys, readers
 from benchmark.data.reading.labels import as_texts, class_labels, is_text
 from benchmark.data.reading.left_out import count, shown
 from benchmark.data.reading.pictures import UNSURE, as_mask, dark_note, share_of_scale
@@ -37,6 +37,7 @@ class Npz(Dataset):
         split: the split's name where ``x`` does not contain ``{split}``.
     """
 
+    endings: ClassVar[tuple[str, ...]] = (".npz",)
     source: ClassVar[str] = "the user's own arrays"
     needs_path: ClassVar[bool] = True
 
@@ -206,10 +207,9 @@ class Npz(Dataset):
                 f" got {self.x.replace('{split}', split)!r} of shape {images.shape}"
             )
         if images.dtype.kind == "c":
-            raise DataError(
-                f"{self._what(split, self.x)}: expected images, got complex numbers; for k-space use the dataset"
-                " 'kspace-npz'"
-            )
+            others = " or ".join(repr(name) for name in readers()[".npz"] if name != self.use)
+            todo = f"; for measurements use the dataset {others}" if others else ""
+            raise DataError(f"{self._what(split, self.x)}: expected images, got complex numbers{todo}")
         if masks is not None and masks.dtype.kind not in "buif":
             raise DataError(
                 f"{self._what(split, self.masks)}: expected masks of numbers or true and false, got the type"

@@ -46,6 +46,7 @@ class StopSigns(Dataset):
         split_seed: seed of the draw.
     """
 
+    endings: ClassVar[tuple[str, ...]] = SUFFIXES
     source: ClassVar[str] = "Eykholt et al. 2018, github.com/evtimovi/robust_physical_perturbations"
     needs_path: ClassVar[bool] = True
 

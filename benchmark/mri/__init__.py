@@ -6,4 +6,6 @@ called with is deepinv's convention, ``network(y, physics) -> image``.
 
 from __future__ import annotations
 
+EXTRA = "mri"  # of the distribution: what installs the libraries
+LIBRARIES = ("deepinv", "sigpy", "nibabel", "h5py", "pywavelets", "torchmetrics")
 VERSION = 1  # raise it when physics, masks, solvers or networks here compute otherwise: it enters every entry's digest

@@ -3,6 +3,6 @@
 Importing it loads no torch and none of the wing's libraries.
 """
 
-from benchmark.mri import attacks, data, task
+from benchmark.mri import LIBRARIES, attacks, data, task
 
-__all__ = ["attacks", "data", "task"]
+__all__ = ["LIBRARIES", "attacks", "data", "task"]

@@ -29,6 +29,8 @@ class Draft:
     def __init__(self, suite: SuiteSpec, entries: Sequence[PlannedEntry]) -> None:
         self.suite, self.entries = suite, [entry for entry in entries if entry.row]
         self.by_name = {entry.name: entry for entry in entries}
+        self.task = tasks.make(suite.task, suite.task_params, f"suite {suite.name!r}, [task_params]")
+        self.task.check_installed(f"suite {suite.name!r}, task")
         self.dataset = suite_dataset(suite)
         try:
             self.index = self.dataset.index(suite.dataset.split)
@@ -36,7 +38,6 @@ class Draft:
             label = suite.dataset.label
             raise DataError(str(error).replace("--data NAME=PATH", f"--data {label}=PATH")) from None
         self.samples = sample_order(self.index, suite.seed, suite.dataset.samples)
-        self.task = tasks.make(suite.task, suite.task_params, f"suite {suite.name!r}, [task_params]")
         self.task.check_grid(Grid.of(suite.dataset))
         check_labels(self.index, self.task, suite.dataset.label)
         self.outputs = {entry.name: self._outputs(entry) for entry in entries}

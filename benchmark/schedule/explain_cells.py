@@ -44,7 +44,7 @@ class ExplainCells:
         where = f"suite {suite.name!r}, explainer {probe.name!r}"
         common = self.draft.base(entry) | {
             "samples": samples,
-            "explainer": ref(explainers.make(probe.use, probe.params, where)),
+            "explainer": ref(explainers.make(probe.use, probe.params, where).check_installed(where)),
             "target": probe.target,
             "seed": suite.seed,
             "probe": probe.name,
@@ -138,4 +138,4 @@ class ExplainCells:
         for metric in suite.metrics:
             if probe.metrics is None or metric.name in probe.metrics:
                 where = f"suite {suite.name!r}, metric {metric.name!r}"
-                yield metric, metrics.make(metric.use, metric.params, where)
+                yield metric, metrics.make(metric.use, metric.params, where).check_installed(where)

@@ -135,7 +135,7 @@ def make_attack(probe: AttackProbe, where: str) -> Attack:
     for key in stated:
         if key not in cls.model_fields:
             raise SpecError(f"{where}: {key!r} is fixed by {probe.use!r}; remove it")
-    attack = attacks.make(probe.use, {**probe.params, **stated}, where)
+    attack = attacks.make(probe.use, {**probe.params, **stated}, where).check_installed(where)
     threat = attack.threat
     if threat.kind == "fixed" and not probe.budgets:
         raise SpecError(f"{where}: {probe.use!r} runs at a fixed budget; give it budgets, such as budgets = ['8/255']")

@@ -77,7 +77,8 @@ class PlannedEntry:
 def suite_dataset(suite: SuiteSpec) -> Dataset:
     """The suite's dataset plugin."""
     spec, where = suite.dataset, f"suite {suite.name!r}, [dataset.params]"
-    return open_dataset(spec.use, spec.params, path=spec.path, classes=spec.classes, order=spec.order, where=where)
+    dataset = open_dataset(spec.use, spec.params, path=spec.path, classes=spec.classes, order=spec.order, where=where)
+    return dataset.check_installed(f"suite {suite.name!r}, dataset")
 
 
 def resolve_all(name: str, options: Options) -> list[tuple[SuiteSpec, Options]]:

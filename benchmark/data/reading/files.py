@@ -13,25 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from benchmark.data.base import Dataset, Split
+from benchmark.data.base import Dataset, Split, datasets
 from benchmark.data.reading.left_out import count, is_debris, kinds
 from benchmark.data.reading.pictures import SUFFIXES
 from benchmark.errors import DataError
 from benchmark.files import Stamp, stamp, why
 
 IDX = ("-ubyte", "-ubyte.gz", ".idx", ".idx.gz")
-READERS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(SUFFIXES, ("folder", "folder-with-masks", "stop-signs")),
-    **dict.fromkeys(IDX, ("mnist-idx",)),
-    ".npy": ("npy",),
-    ".npz": ("npz", "kspace-npz"),
-    ".nii": ("nifti",),
-    ".nii.gz": ("nifti",),
-    ".h5": ("fastmri",),
-    ".hdf5": ("fastmri",),
-}
-"""Which datasets read files of an ending."""
-
 MOST_FILES = 200  # that are looked at to guess which dataset a folder is for
 
 
@@ -58,6 +46,16 @@ def given_path(dataset: Dataset, what: str = "file") -> Path:
     return path
 
 
+def readers() -> dict[str, list[str]]:
+    """Which datasets read files of an ending, as they say themselves; those of this room first."""
+    known: dict[str, list[str]] = {}
+    own = __name__.rpartition(".")[0].rpartition(".")[0]
+    for name, cls in sorted(datasets.classes().items(), key=lambda item: not item[1].__module__.startswith(own)):
+        for ending in cls.endings:
+            known.setdefault(ending, []).append(name)
+    return known
+
+
 def fitting(path: Path, use: str) -> str:
     """Which dataset reads what lies there, where it is not ``use``, as the end of a message; empty where none does.
 
@@ -71,15 +69,16 @@ def fitting(path: Path, use: str) -> str:
         files = sorted(islice((f for depth in ("*", "*/*", "*/*/*") for f in path.glob(depth)), MOST_FILES))
     else:
         return ""
-    own = {ending for ending, readers in READERS.items() if use in readers}
+    known = readers()
+    own = {ending for ending, names in known.items() if use in names}
     for file in files:
         name = file.name.lower()
         if is_debris(file) or not file.is_file() or any(name.endswith(ending) for ending in own):
             continue
-        ending = next((e for e in sorted(READERS, key=len, reverse=True) if name.endswith(e)), "")
+        ending = next((e for e in sorted(known, key=len, reverse=True) if name.endswith(e)), "")
         if ending:
-            readers = " or ".join(repr(reader) for reader in READERS[ending])
-            return f"; {file.name} is for the dataset {readers}: set use to it, and path to {_place(path, ending)}"
+            fit = " or ".join(repr(name) for name in known[ending])
+            return f"; {file.name} is for the dataset {fit}: set use to it, and path to {_place(path, ending)}"
     return ""
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
+from benchmark.mri import EXTRA
 from benchmark.mri.attacks.words import MEASURED
 from benchmark.mri.masks import MaskSpec
 from benchmark.reported import Extras, ProbeResults
@@ -48,6 +49,8 @@ class _Acquisition(Attack):
     """Base: each view measures the truth anew; networks made for one mask are skipped with that reason."""
 
     task: ClassVar[str] = "reconstruction"
+    requires: ClassVar[tuple[str, ...]] = ("deepinv",)
+    extra: ClassVar[str] = EXTRA
     cost: ClassVar[str] = "none"
     tabled: ClassVar[bool] = True
     random: ClassVar[bool] = True

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
+from benchmark.mri import EXTRA
 from benchmark.mri.attacks.words import MEASURED
 from benchmark.reported import Extras, ProbeResults
 from benchmark.sentences import Chapter
@@ -25,6 +26,8 @@ class _Measurement(Attack):
     """Base: ||e|| <= eps ||y|| on the measured locations, for the largest error against the truth."""
 
     task: ClassVar[str] = "reconstruction"
+    requires: ClassVar[tuple[str, ...]] = ("deepinv",)
+    extra: ClassVar[str] = EXTRA
     says: ClassVar[Chapter] = MEASURED
 
     @property

@@ -17,6 +17,7 @@ from benchmark.data.reading.files import Slices, beside, chosen_slices, given_pa
 from benchmark.data.reading.left_out import count, shown
 from benchmark.errors import AssayError, DataError
 from benchmark.files import stamps, why
+from benchmark.mri import EXTRA
 from benchmark.registry import canonical, digest
 
 ROUNDING = 0.02  # of the fields of view in headers
@@ -42,6 +43,10 @@ class FastMri(Dataset):
         acquisition: only files whose attribute ``acquisition`` is this, such as ``"CORPD_FBK"``; empty: all.
         coils: only files of so many coils, which a suite needs to be the same in all; None: all.
     """
+
+    endings: ClassVar[tuple[str, ...]] = (".h5", ".hdf5")
+    requires: ClassVar[tuple[str, ...]] = ("h5py", "sigpy")
+    extra: ClassVar[str] = EXTRA
 
     source: ClassVar[str] = "Zbontar et al. 2018 (arXiv:1811.08839), fastmri.med.nyu.edu"
     needs_path: ClassVar[bool] = True

@@ -15,6 +15,7 @@ from benchmark.data.base import Dataset, Grid, Index, Split, datasets
 from benchmark.data.reading.files import check_split, given_path, npz_array, npz_keys
 from benchmark.errors import DataError
 from benchmark.files import stamps
+from benchmark.mri import EXTRA
 from benchmark.registry import canonical, digest
 
 FEWEST_COILS = 4  # a leading axis as long as this may well be coils
@@ -40,6 +41,10 @@ class KspaceNpz(Dataset):
         pixel: (height, width) of a pixel of the stored size; where they differ, pixels become square by cropping
             k-space along the finer axis.
     """
+
+    endings: ClassVar[tuple[str, ...]] = (".npz",)
+    requires: ClassVar[tuple[str, ...]] = ("sigpy",)
+    extra: ClassVar[str] = EXTRA
 
     source: ClassVar[str] = "the user's own measurements"
     needs_path: ClassVar[bool] = True

@@ -13,6 +13,7 @@ from benchmark.data.base import datasets
 from benchmark.data.reading.files import Slices, chosen_slices
 from benchmark.errors import DataError
 from benchmark.files import Stamp, stamp, why
+from benchmark.mri import EXTRA
 from benchmark.mri.data.magnitudes import Magnitudes, Stack
 
 
@@ -28,6 +29,10 @@ class Nifti(Magnitudes):
         axis: ``"axial"``, ``"coronal"`` or ``"sagittal"`` slices.
         slices: ``"middle"``, ``"all"``, or how many around the middle of each volume; empty ones are left out.
     """
+
+    endings: ClassVar[tuple[str, ...]] = (".nii", ".nii.gz")
+    requires: ClassVar[tuple[str, ...]] = ("nibabel",)
+    extra: ClassVar[str] = EXTRA
 
     source: ClassVar[str] = "the user's own volumes"
     suffixes: ClassVar[tuple[str, ...]] = (".nii", ".nii.gz")

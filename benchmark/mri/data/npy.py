@@ -20,6 +20,7 @@ class Npy(Magnitudes):
     A file is one image (H, W), named as the file, or (N, H, W), named ``file-007``. The group is the file.
     """
 
+    endings: ClassVar[tuple[str, ...]] = (".npy",)
     source: ClassVar[str] = "the user's own images"
     suffixes: ClassVar[tuple[str, ...]] = (".npy",)
 
