@@ -7,7 +7,7 @@ pixels of the asked samples only, so that a set is never forced into memory whol
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -31,7 +31,7 @@ class Dataset(Plugin):
     """Base of all datasets. A subclass says how to list and how to read; the base caches, resizes and stacks."""
 
     needs_path: ClassVar[bool] = False
-    endings: ClassVar[tuple[str, ...]] = ()  # of the names of the files that it reads, in lower case
+    endings: ClassVar[Collection[str]] = ()  # of the names of the files that it reads, in lower case
 
     path: Path | None = Field(default=None, exclude=True)  # where it lies is never part of a hash
     _indices: dict[str, Index] = PrivateAttr(default_factory=dict)

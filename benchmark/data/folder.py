@@ -66,7 +66,7 @@ class Folder(Dataset):
         order: of classes whose names are numbers: as ``"text"`` or by ``"number"``, where that differs.
     """
 
-    endings: ClassVar[tuple[str, ...]] = SUFFIXES
+    endings: ClassVar[Collection[str]] = SUFFIXES
     source: ClassVar[str] = "the user's own images"
     needs_path: ClassVar[bool] = True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import ClassVar
 
@@ -36,7 +37,7 @@ class FolderWithMasks(Folder):
         mask: as in ``folder``: a column of the manifest that says where a mask lies, before the folder does.
     """
 
-    endings: ClassVar[tuple[str, ...]] = SUFFIXES
+    endings: ClassVar[Collection[str]] = SUFFIXES
     source: ClassVar[str] = "the user's own images and masks"
 
     images: str = "images"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -66,7 +66,7 @@ class MnistIdx(Dataset):
     A gzipped file can only be read whole: the images of a split are read once a process (47 MB for MNIST) and kept.
     """
 
-    endings: ClassVar[tuple[str, ...]] = IDX
+    endings: ClassVar[Collection[str]] = IDX
     source: ClassVar[str] = "LeCun et al. 1998"
     needs_path: ClassVar[bool] = True
 

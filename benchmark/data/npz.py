@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,7 +37,7 @@ class Npz(Dataset):
         split: the split's name where ``x`` does not contain ``{split}``.
     """
 
-    endings: ClassVar[tuple[str, ...]] = (".npz",)
+    endings: ClassVar[Collection[str]] = (".npz",)
     source: ClassVar[str] = "the user's own arrays"
     needs_path: ClassVar[bool] = True
 

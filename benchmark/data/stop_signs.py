@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -46,7 +46,7 @@ class StopSigns(Dataset):
         split_seed: seed of the draw.
     """
 
-    endings: ClassVar[tuple[str, ...]] = SUFFIXES
+    endings: ClassVar[Collection[str]] = SUFFIXES
     source: ClassVar[str] = "Eykholt et al. 2018, github.com/evtimovi/robust_physical_perturbations"
     needs_path: ClassVar[bool] = True
 

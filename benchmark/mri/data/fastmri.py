@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -44,7 +44,7 @@ class FastMri(Dataset):
         coils: only files of so many coils, which a suite needs to be the same in all; None: all.
     """
 
-    endings: ClassVar[tuple[str, ...]] = (".h5", ".hdf5")
+    endings: ClassVar[Collection[str]] = (".h5", ".hdf5")
     requires: ClassVar[tuple[str, ...]] = ("h5py", "sigpy")
     extra: ClassVar[str] = EXTRA
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -42,7 +42,7 @@ class KspaceNpz(Dataset):
             k-space along the finer axis.
     """
 
-    endings: ClassVar[tuple[str, ...]] = (".npz",)
+    endings: ClassVar[Collection[str]] = (".npz",)
     requires: ClassVar[tuple[str, ...]] = ("sigpy",)
     extra: ClassVar[str] = EXTRA
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -30,7 +31,7 @@ class Nifti(Magnitudes):
         slices: ``"middle"``, ``"all"``, or how many around the middle of each volume; empty ones are left out.
     """
 
-    endings: ClassVar[tuple[str, ...]] = (".nii", ".nii.gz")
+    endings: ClassVar[Collection[str]] = (".nii", ".nii.gz")
     requires: ClassVar[tuple[str, ...]] = ("nibabel",)
     extra: ClassVar[str] = EXTRA
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,7 +21,7 @@ class Npy(Magnitudes):
     A file is one image (H, W), named as the file, or (N, H, W), named ``file-007``. The group is the file.
     """
 
-    endings: ClassVar[tuple[str, ...]] = (".npy",)
+    endings: ClassVar[Collection[str]] = (".npy",)
     source: ClassVar[str] = "the user's own images"
     suffixes: ClassVar[tuple[str, ...]] = (".npy",)
 
