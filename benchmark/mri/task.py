@@ -64,6 +64,7 @@ class Reconstruction(Task):
     outputs: ClassVar[tuple[str, ...]] = ("image",)
     needs_size: ClassVar[bool] = True
     versions: ClassVar[dict[str, int]] = {"mri": VERSION}
+    measured: ClassVar[tuple[str, ...]] = ("amp", "rel_err", "rel_err_before", "psnr", "ssim", "halluc")
     words: ClassVar[Words] = MEASUREMENTS
 
     mask: MaskSpec = MaskSpec(kind="vd2d", fraction=0.54)

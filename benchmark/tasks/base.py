@@ -66,6 +66,7 @@ class Task(Plugin):
         outputs: what ``output`` in entry.toml may say; the first is the default of a module in memory.
         needs_size: a suite must say the size of its grid (:meth:`check_grid`).
         versions: of code that all networks of the task are built from, by name: they enter every entry's digest.
+        measured: columns of attack rows that a page shows of each sample, where there are no verdicts.
         words: how it is spoken of.
     """
 
@@ -77,6 +78,7 @@ class Task(Plugin):
     outputs: ClassVar[tuple[str, ...]] = ("logits", "logit1")
     needs_size: ClassVar[bool] = False
     versions: ClassVar[dict[str, int]] = {}
+    measured: ClassVar[tuple[str, ...]] = ()
     words: ClassVar[Words] = Words()
 
     @classmethod

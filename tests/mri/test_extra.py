@@ -31,7 +31,7 @@ def invoke(*arguments):
 def test_plugins_are_listed_with_the_reason(without):
     without("deepinv", "nibabel")
     lines = invoke("list", "attacks")[1].splitlines()
-    (pnas,), (fgsm,) = ([x for x in lines if x.startswith(name + " ")] for name in ("pnas", "fgsm-minimal"))
+    (pnas,), (fgsm,) = ([x for x in lines if x.startswith(name + " ")] for name in ("pnas", "fgsm-90"))
     assert "needs deepinv, not installed here: pip install " in pnas
     assert f"[{EXTRA}]" in pnas
     assert "not installed" not in fgsm
