@@ -112,6 +112,8 @@ class Column:
         glance: in words what it counts, where it is what the attack is about: a suite without a headline threat model
             shows it at a glance. Empty elsewhere.
         of_successes: the mean or median is over successes alone; of too few the report leaves it blank.
+        words, at: what it measures and of what, for people; empty: its name says it.
+        table: heading of a table of its own on a page, such as ``"Per class"``; empty: it stands with the others.
         label: of a share that the label of a model says behind the attack's success: a clause with ``{}`` for the
             percentage, and what its words mean.
     """
@@ -124,6 +126,9 @@ class Column:
     shown: bool = True
     glance: str = ""
     of_successes: bool = False
+    words: str = ""
+    at: str = ""
+    table: str = ""
     label: tuple[str, str] | None = None
 
 

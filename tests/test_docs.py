@@ -27,7 +27,7 @@ from benchmark.explainers.base import explainers
 from benchmark.meta.page import BEGIN, END, generated
 from benchmark.metrics.base import metrics
 from benchmark.registry import Family
-from benchmark.report.leaderboard import COUNTS
+from benchmark.report.heads import COUNTS
 from benchmark.report.worth import ORDER as VERDICTS
 from benchmark.schedule.plan import make_attack
 from benchmark.schedule.request import Options

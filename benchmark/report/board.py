@@ -14,37 +14,14 @@ from benchmark.errors import UnknownNameError
 from benchmark.report.columns import shown_columns
 from benchmark.report.data_words import data_words
 from benchmark.report.flags import MEANS, flags
-from benchmark.report.leaderboard import COUNTS, headline_column, leaderboard, pair_words, verified_words
+from benchmark.report.heads import COUNTED, COUNTS, DIGESTS, SIDES, Head
+from benchmark.report.leaderboard import headline_column, heads_of, leaderboard, pair_words, verified_words
 from benchmark.report.places import place_words
-from benchmark.report.probes import declared
 from benchmark.report.remarks import denominators, remarks
 from benchmark.report.results import Results
-from benchmark.report.scores import score_budgets, score_name
 from benchmark.report.settings import Settings, settings
 from benchmark.report.versions import outdated
 from benchmark.store.folder import Store
-
-SIDES = ("_low", "_high")
-
-
-@dataclass(frozen=True)
-class Head:
-    """What a column says.
-
-    Attributes:
-        name: as in the CSV.
-        better: True where higher is better, False where lower is, None where neither.
-        unit: ``"share"`` (a rate in [0, 1]), ``"input units"``, ``"forwards"``, ``"count"``, or empty.
-    """
-
-    name: str
-    better: bool | None = None
-    unit: str = ""
-
-    @property
-    def arrow(self) -> str:
-        """The name with the direction that is better."""
-        return self.name + {True: " ↑", False: " ↓", None: ""}[self.better]
 
 
 @dataclass(frozen=True)
@@ -274,39 +251,13 @@ def _shown(results: Results, frame: pd.DataFrame) -> list[str]:
 
 def _heads(results: Results, frame: pd.DataFrame) -> dict[str, Head]:
     """Direction and unit of every column, from what declares it."""
-    task, classes = results.task, results.plan["dataset"]["classes"]
-    found = {"rank": Head("rank", False), "cells": Head("cells", None, "count"), "n": Head("n", None, "count")}
-    found |= {name: Head(name, False, "count") for name in COUNTS[1:]}
-    found |= {c.name: Head(c.name, c.higher_is_better, _unit(c.statistic)) for c in task.columns(classes)}
-    found |= {
-        name: Head(name, score.higher_is_better)
-        for score in task.scores()
-        for eps in score_budgets(results)
-        for name in [score_name(score, eps)]
-    }
-    for name, _, _, column in declared(results):
-        found.setdefault(name, Head(name, column.higher_is_better, _unit(column.statistic)))
+    found = {"rank": Head("rank", False), "cells": Head("cells", None, "count", COUNTED)}
+    found |= {"n": Head("n", None, "count", COUNTED)}
+    found |= {name: Head(name, False, "count", COUNTED) for name in COUNTS[1:]}
+    found |= {name: Head(name, group="Digests") for name in DIGESTS} | heads_of(results)
     for name in map(str, frame):
-        found.setdefault(name, _by_name(name, task.robust_name))
+        found.setdefault(name, Head(name))
     return found
-
-
-def _unit(statistic: str) -> str:
-    return "share" if statistic == "rate" else ""
-
-
-def _by_name(name: str, robust: str) -> Head:
-    """What the names of the leaderboard's own columns say."""
-    for prefix, better, unit in (
-        (f"{robust}_", True, "share"),
-        ("asr_", False, "share"),
-        ("median_", True, "input units"),
-        ("queries_", True, "forwards"),
-        ("n_", None, "count"),
-    ):
-        if name.startswith(prefix):
-            return Head(name, better, unit)
-    return Head(name)
 
 
 def rows(board: Leaderboard) -> list[Mapping[str, Any]]:

@@ -2,50 +2,50 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import pandas as pd
 
-from benchmark.report.probes import declared, unshown
+from benchmark.report.heads import BUDGETS, COUNTS, QUERIES, ROBUST, ROUNDED, SUCCESS
+from benchmark.report.judgement.choice import judgement_of
+from benchmark.report.leaderboard import heads_of
+from benchmark.report.probes import declared, views
 from benchmark.report.results import Results
-from benchmark.report.scores import score_budgets, score_name
 from benchmark.report.worth import direction
 
 
 def shown_columns(results: Results, board: pd.DataFrame) -> list[str]:
     """The columns that fit a page: rates and norms without their interval columns, and the counts that are not 0."""
-    hidden = unshown(results)
-    if not results.task.verdicts:
-        return score_names(results, board)
-    names = [name for name in board.columns if f"{name}_low" in board.columns and not name.startswith("asr_")]
-    own = {name for name, _, _, _ in declared(results)}
-    names = [name for name in names if not name.startswith(("precision_", "recall_", "queries_", "median_"))]
-    names = [name for name in names if name not in own]
-    names += [name for name in board.columns if name.startswith("median_") and f"{name}_low" in board.columns]
-    names = [name for name in names if name not in hidden]
-    counts = [name for name in ("failed", "skipped", "missing", "nan", "out_of_budget") if board[name].sum()]
-    flagged = ["flags"] if board["flags"].any() else []
-    return ["model", "rank", "n", *flagged, *names, *counts]
-
-
-def score_names(results: Results, board: pd.DataFrame) -> list[str]:
-    """Of a task that judges by numbers: rank, gate, the scores at the headline's budget, what is clean, facts."""
-    threat, scores = results.suite.threat, results.task.scores()
-    at = [score_name(score, threat.eps) for score in scores] if threat is not None else []
-    clean = [column.name for column in results.task.columns(results.plan["dataset"]["classes"])]
-    facts = [name for model in results.models for name in results.facts(model)]
-    counts = [name for name in ("failed", "skipped", "missing", "nan", "out_of_budget") if board[name].sum()]
-    spread = ["seed_spread"] if board["seed_spread"].notna().any() else []
-    flagged = ["flags"] if board["flags"].any() else []
-    names = ["model", "rank", "gate", *flagged, *at, *clean, *spread, *dict.fromkeys(facts), *counts]
-    return [name for name in dict.fromkeys(names) if name in board]
+    heads, hidden = heads_of(results), unshown(results)
+    names = judgement_of(results.task).shown(results, board, heads, hidden)
+    counts = [name for name in COUNTS[1:] if board[name].sum()]
+    return [name for name in dict.fromkeys([*names, *counts]) if name in board]
 
 
 def other_scores(results: Results, board: pd.DataFrame) -> list[str]:
     """Scores at the other budgets."""
-    if results.task.verdicts:
-        return []
-    names = [score_name(score, eps) for score in results.task.scores() for eps in score_budgets(results)]
-    shown = score_names(results, board)
-    return [name for name in names if name in board and name not in shown]
+    shown = shown_columns(results, board)
+    return [name for name in of_group(results, board, BUDGETS) if name not in shown]
+
+
+def of_group(results: Results, board: pd.DataFrame, *groups: str) -> list[str]:
+    """Columns of these groups that a page may show, in the board's order."""
+    heads, hidden = heads_of(results), unshown(results)
+    return [name for name in board if name in heads and heads[name].group in groups and name not in hidden]
+
+
+@lru_cache(maxsize=4)
+def unshown(results: Results) -> frozenset[str]:
+    """Columns of the leaderboard that only its CSV file shows: those of attacks that have a table of their own, and
+    "right under every view", which is no worst case that anybody searched for."""
+    several = {view.name for view in views(results) if type(view.attack).tabled or view.attack.views() > 1}
+    groups = (ROBUST, SUCCESS, ROUNDED, QUERIES)
+    hidden = {name for name, head in heads_of(results).items() if head.probe in several and head.group in groups}
+    for name, view, _, column in declared(results):
+        own = column.name in {each.name for each in view.attack.columns()}
+        if not column.shown or (own and type(view.attack).tabled):
+            hidden.add(name)
+    return frozenset(hidden)
 
 
 def own_names(results: Results, board: pd.DataFrame) -> list[str]:
@@ -57,9 +57,7 @@ def own_names(results: Results, board: pd.DataFrame) -> list[str]:
 
 def query_names(results: Results, board: pd.DataFrame) -> list[str]:
     """Columns of mean queries, to be shown."""
-    names = [name for name in board.columns if name.startswith("queries_") and f"{name}_low" in board.columns]
-    hidden = unshown(results)
-    return [name for name in names if name not in hidden]
+    return of_group(results, board, QUERIES)
 
 
 def arrows(results: Results) -> dict[str, str]:

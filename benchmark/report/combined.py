@@ -69,7 +69,7 @@ def combined(folders: Sequence[Path]) -> Combined | None:
     """
     rows: list[dict[str, Any]] = []
     directions: dict[str, bool] = {}
-    suites = [found for folder in dict.fromkeys(folders) if (found := read_written(folder)) and found.task.verdicts]
+    suites = [found for folder in dict.fromkeys(folders) if (found := read_written(folder)) and _has_rate(found)]
     for written in suites:
         rows += suite_rows(written, directions)
     table = pd.DataFrame(rows)
@@ -92,6 +92,10 @@ def combined(folders: Sequence[Path]) -> Combined | None:
     return Combined(table, correlation, directions, notes)
 
 
+def _has_rate(written: Written) -> bool:
+    return ROBUST in {claim.name for claim in written.claims}
+
+
 def _fewer(table: pd.DataFrame) -> list[str]:
     """Whose robust accuracy is over fewer samples than the rest of its row."""
     if N_ROBUST not in table:
@@ -103,7 +107,7 @@ def _fewer(table: pd.DataFrame) -> list[str]:
 
 def suite_rows(written: Written, directions: dict[str, bool]) -> list[dict[str, Any]]:
     """The rows of one suite, of a task with verdicts; adds the directions of its qualities."""
-    plan, suite, task = written.plan, written.suite, written.task
+    plan, suite = written.plan, written.suite
     tables = ("explanations", "explanations_attacked", "explainer_ranks")
     explained, attacked, methods = (written.table(name) for name in tables)
     known = {
@@ -117,14 +121,13 @@ def suite_rows(written: Written, directions: dict[str, bool]) -> list[dict[str, 
         for cell in plan["cells"]
         if cell["kind"] == "attack" and (cell.get("threat") or {}).get("control")
     }
-    first = task.columns(written.classes)[0].name
     threat = "" if suite.threat is None else f"{suite.threat.norm} {show_eps(suite.threat.eps)}"
     rows = []
     for _, line in written.board.iterrows():
         row = {"suite": written.name, "model": line["model"], "n": line["n"], "threat": threat}
-        for ours, theirs in (("clean_acc", first), (ROBUST, f"{task.robust_name}_worst")):
-            row |= {f"{ours}{side}": line.get(f"{theirs}{side}", nan) for side in _SIDES}
-        of_robust = line.get(f"n_{task.robust_name}_worst", nan)
+        for claim in written.claims:
+            row |= {f"{claim.name}{side}": line.get(f"{claim.column}{side}", nan) for side in _SIDES}
+            of_robust = line.get(f"n_{claim.column}", nan)
         row[N_ROBUST] = line["n"] if pd.isna(of_robust) else int(of_robust)
         twice = _twice(methods, line["model"])
         row |= _quality(_without(explained, twice), line["model"], known)

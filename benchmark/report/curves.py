@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from benchmark.registry import digest
 from benchmark.report import stats
+from benchmark.report.judgement.choice import judgement_of
 from benchmark.report.results import Condition, Results
 from benchmark.reported import EMPTY, Estimate
 from benchmark.seeds import derive
@@ -22,7 +23,6 @@ from benchmark.spec.suite import AttackProbe
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NORMS = ("linf", "l2", "l1", "l0")
 WORST = "worst"
 STEPS = 40
 UNLIMITED = 1  # linf budget from which on every input of [0, 1] is allowed
@@ -77,7 +77,7 @@ def curves(results: Results) -> Curves:
     points: list[dict[str, Any]] = []
     areas: list[dict[str, Any]] = []
     norms = []
-    for norm in NORMS if results.task.verdicts else ():
+    for norm in judgement_of(results.task).curve_norms:
         probes = [p for p in results.of_norm(norm) if results.threat(p.name).get("kind") in ("fixed", "minimal")]
         if not probes:
             continue

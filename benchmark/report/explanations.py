@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.report import stats
-from benchmark.report.remarks import gaps
+from benchmark.report.gaps import gaps
 from benchmark.report.results import Results
 from benchmark.report.worth import confounded
 from benchmark.seeds import derive

@@ -14,13 +14,14 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.report.board import SIDES, Head, Leaderboard
-from benchmark.report.combined import NOISE, ROBUST, suite_rows
+from benchmark.report.board import Leaderboard
+from benchmark.report.combined import NOISE, suite_rows
+from benchmark.report.heads import SIDES, Head
 from benchmark.report.pareto import Axis, dominations, front_words, marks
-from benchmark.report.places import listed
 from benchmark.report.settings import settings_of
 from benchmark.report.worth import confounded, verdict_on
 from benchmark.report.written import Written, read_written
+from benchmark.sentences import listed
 
 SOUND = "sound"
 
@@ -70,32 +71,17 @@ def _alike(part: Part, other: Part) -> bool:
 
 
 def _part(suite: Written) -> Part:
-    judged = suite.task.verdicts
-    return _of_verdicts(suite) if judged else _of_scores(suite)
-
-
-def _of_verdicts(suite: Written) -> Part:
-    """Clean and robust accuracy, and the qualities of :mod:`benchmark.report.combined`."""
+    """What a suite claims, and the qualities of :mod:`benchmark.report.combined`; who fails the gate claims nothing."""
     directions: dict[str, bool] = {}
     rows = {row["model"]: row for row in suite_rows(suite, directions)}
-    heads = [Head("rank", False), Head("n", None, "count")]
-    heads += [Head("clean_acc", True, "share"), Head(ROBUST, True, "share")]
+    claims = [Head(claim.name, claim.better, claim.unit) for claim in suite.claims]
+    heads = [Head("rank", False), Head("n", None, "count"), *claims]
     heads += [Head(name, better) for name, better in (directions | {NOISE: True}).items()]
     for line in suite.board.to_dict("records"):
         rows[line["model"]]["rank"] = line["rank"]
     sound = [m.name.replace("-", "_") for m in suite.suite.metrics if verdict_on(suite.suite, m.name) == SOUND]
-    return _kept(suite, rows, heads, ["clean_acc", ROBUST, *[name for name in sound if name in directions]])
-
-
-def _of_scores(suite: Written) -> Part:
-    """What ranks, what is measured clean, and the gate; a row that fails the gate makes no claim."""
-    clean, lead = suite.task.columns(suite.classes)[0], suite.lead
-    better = next((score.higher_is_better for score in suite.task.scores() if lead.startswith(score.name)), False)
-    heads = [Head("rank", False), Head("n", None, "count"), Head("gate"), Head(clean.name, clean.higher_is_better)]
-    heads += [Head(lead, better)] if lead != clean.name else []
-    names = [f"{head.name}{side}" for head in heads for side in ("", *SIDES)]
-    rows = {line["model"]: {n: line[n] for n in names if n in line} for line in suite.board.to_dict("records")}
-    part = _kept(suite, rows, heads, [head.name for head in heads[3:]])
+    axes = [*(claim.name for claim in suite.claims if claim.axis), *(name for name in sound if name in directions)]
+    part = _kept(suite, rows, heads, axes)
     for row in part.rows.values():
         if row.get("gate") == "failed":
             row["_barred"] = True

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pandas as pd
 
 from benchmark.report.board import Leaderboard
-from benchmark.report.columns import arrows, other_scores, own_names, query_names, shown_columns
+from benchmark.report.columns import arrows, of_group, other_scores, own_names, query_names, shown_columns
 from benchmark.report.curves import WORST, Curves, describe
 from benchmark.report.drift import SAYS, SHOWN, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
 from benchmark.report.explanations import explanation_remarks, one_method, scoring_lines, similarity
 from benchmark.report.fold import settings_lines
 from benchmark.report.formats import markdown_texts, under
-from benchmark.report.probes import published, unshown
+from benchmark.report.heads import ROUNDED, SUCCESS
+from benchmark.report.probes import published
 from benchmark.report.results import Results
 from benchmark.report.text import (
     MANY,
@@ -66,12 +67,10 @@ def markdown(
     others = other_scores(results, board)
     if others:
         lines += ["## At the other budgets", "", *page_lines(board, [*others, *data.get("facts", {})]), ""]
-    hidden = unshown(results)
-    success = [name for name in board.columns if name.startswith("asr_") and f"{name}_low" in board.columns]
-    success = [name for name in success if name not in hidden]
+    success = of_group(results, board, SUCCESS, ROUNDED)
     if success:
         lines += ["## Attack success", "", "Of the samples that are right before the attack (`n_correct`)."]
-        if any(name.startswith("asr_8bit_") for name in success):
+        if of_group(results, board, ROUNDED):
             lines[-1] += " `asr_8bit`: still broken after the perturbed input is rounded to 8 bits."
         lines += [""]
         names = ["model", "n_correct", *success]
@@ -79,9 +78,8 @@ def markdown(
     lines += _query_part(results, lead) + _curve_part(drawn)
     lines += _own_part(results, board, found or Extras())
     lines += [f"- {plain_text(fault)}" for fault in (found.faults if found else [])]
-    classes = [name for name in board.columns if name.startswith(("precision_", "recall_")) and f"{name}_low" in board]
-    if 0 < len(classes) <= 8:
-        lines += ["## Per class", "", *table_lines(board, ["model", *classes]), ""]
+    for title, names in _own_tables(results, board).items():
+        lines += [f"## {title}", "", *table_lines(board, ["model", *names]), ""] if len(names) <= MANY else []
     lines += _explain_part(results, explained)
     lines += _drift_part(results)
     reasons = results.reasons()
@@ -90,6 +88,15 @@ def markdown(
         lines += [f"- {label}: {status}: {plain_text(reason)}" for label, status, reason in reasons] + [""]
     lines += ["## Settings", "", *settings_lines(lead.settings[suite.name])]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _own_tables(results: Results, board: pd.DataFrame) -> dict[str, list[str]]:
+    """Heading to clean columns that stand in a table of their own."""
+    found: dict[str, list[str]] = {}
+    for column in results.task.columns(results.classes):
+        if column.table and f"{column.name}_low" in board:
+            found.setdefault(column.table, []).append(column.name)
+    return found
 
 
 def _where(suite: SuiteSpec) -> str:

@@ -11,13 +11,12 @@ from typing import Any
 import pandas as pd
 
 from benchmark.errors import UsageError
-from benchmark.report.board import SIDES
+from benchmark.report.heads import DIGESTS, SIDES
 from benchmark.report.pareto import apart
-from benchmark.report.places import listed
 from benchmark.report.text import number
+from benchmark.sentences import listed
 
 KEYS = ("model", "rank", "n", "entry_digest", "dataset_digest")
-DIGESTS = ("entry_digest", "dataset_digest", "records_digest")
 BEYOND, WITHIN, OTHER, CAME, WENT = "beyond the intervals", "within the intervals", "changed", "appeared", "vanished"
 ORDER = (BEYOND, WENT, CAME, OTHER, WITHIN)
 

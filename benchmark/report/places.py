@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from benchmark.report.judgement.choice import judgement_of
 from benchmark.report.leaderboard import headline_column, pairs
 from benchmark.report.results import Results
-from benchmark.report.scores import gates, headline_name
 from benchmark.report.stats import Pair
+from benchmark.sentences import listed
 
 FEW = 3  # decided pairs within an undecided group that are named one by one
 
@@ -55,7 +56,7 @@ def place_words(results: Results, board: pd.DataFrame) -> list[str]:
     Args:
         board: the suite's leaderboard, for the order.
     """
-    if not results.task.verdicts and not headline_name(results):
+    if judgement_of(results.task).nothing_ranks(results):
         return ["No place is decided: without a headline threat model nothing ranks."]
     ranked, tests = pairs(results)
     order = [model for model in board["model"] if model in ranked]
@@ -71,7 +72,7 @@ def place_words(results: Results, board: pd.DataFrame) -> list[str]:
     lines += [_open(group, column, len(order)) for group in open_]
     left = [str(model) for model in board["model"] if model not in ranked]
     if left:
-        barred = {model for model, gate in gates(results).items() if not gate.passed} & set(left)
+        barred = judgement_of(results.task).barred(results) & set(left)
         lost = [model for model in left if model not in barred]
         told = [f"{listed(names)} ({why})" for names, why in _reasons(left, barred, lost, column) if names]
         lines.append(f"Without a place: {'; '.join(told)}.")
@@ -93,11 +94,6 @@ def _open(group: Group, column: str, n: int) -> str:
     if len(group.better) <= FEW:
         return f"{text}, save that {listed([f'{a} is better than {b}' for a, b in group.better])}."
     return f"{text} as a whole; {len(group.better)} of the {several} pairs among them are decided."
-
-
-def listed(names: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
 def _numbers(places: Sequence[int]) -> str:

@@ -16,6 +16,7 @@ from benchmark.attacks._library import LibraryAttack
 from benchmark.attacks.base import Attack, attacks
 from benchmark.errors import AssayError, StoreError
 from benchmark.report import stats
+from benchmark.report.heads import OWN, Head, head_of
 from benchmark.report.results import Condition, Results
 from benchmark.reported import EMPTY, Column, Estimate, ProbeResults
 from benchmark.seeds import derive
@@ -197,24 +198,12 @@ def declared(results: Results) -> Iterator[tuple[str, ProbeView, str | None, Col
                 yield f"{column.name}_{suffix}", view, eps, column
 
 
-@lru_cache(maxsize=4)
-def unshown(results: Results) -> frozenset[str]:
-    """Columns of the leaderboard that only its CSV file shows: those of attacks that have a table of their own, and
-    "right under every view", which is no worst case that anybody searched for."""
-    several = {view.name for view in views(results) if type(view.attack).tabled or view.attack.views() > 1}
-    kinds = (results.task.robust_name, "asr", "asr_8bit", "queries")
-    hidden = {f"{kind}_{c.suffix}" for c in results.conditions() if c.probe in several for kind in kinds}
-    for name, view, _, column in declared(results):
-        own = column.name in {each.name for each in view.attack.columns()}
-        if not column.shown or (own and type(view.attack).tabled):
-            hidden.add(name)
-    return frozenset(hidden)
-
-
-def own_columns(results: Results, model: str) -> Iterator[tuple[str, Estimate]]:
-    """(CSV column, estimate) of a model, of every column that an attack declares of its own."""
+def own_columns(results: Results, model: str) -> Iterator[tuple[Head, Estimate]]:
+    """What it says and its estimate, of every column that an attack declares of its own."""
     for name, view, eps, column in declared(results):
-        yield name, _estimate(view, model, eps, column)
+        at = view.name if eps is None else f"{view.name} · {show_eps(Fraction(eps))}"
+        words = column.words or column.name.replace("_", " ")
+        yield head_of(column, OWN, name=name, words=words, at=at, probe=view.name), _estimate(view, model, eps, column)
 
 
 def _estimate(view: ProbeView, model: str, eps: str | None, column: Column) -> Estimate:

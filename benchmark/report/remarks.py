@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import pandas as pd
 
-from benchmark.intervals import FEW
-from benchmark.report.leaderboard import headline_column, rows_of
-from benchmark.report.places import listed
-from benchmark.report.probes import declared
+from benchmark.report.gaps import gaps
+from benchmark.report.heads import NORMS, OWN, QUERIES
+from benchmark.report.leaderboard import headline_column, heads_of, rows_of
 from benchmark.report.results import Condition, Results
-
-MOST = 6  # names in a sentence; of more the first ones and a count
-BLANK = f"fewer than {FEW} successes"
+from benchmark.sentences import listed
 
 
 def remarks(results: Results, board: pd.DataFrame) -> list[str]:
@@ -40,43 +36,15 @@ def leaderboard_whys(results: Results) -> list[tuple[str, str, str]]:
     return found
 
 
-def gaps(whys: Iterable[tuple[str, str, str]]) -> list[str]:
-    """A sentence a reason: whose numbers (model, column, why) have no interval, or are blank.
-
-    Models that lack the same columns for the same reason share a place in it.
-    """
-    by_reason: dict[str, dict[str, list[str]]] = {}
-    for model, column, why in whys:
-        by_reason.setdefault(why, {}).setdefault(model, []).append(column)
-    lines = []
-    for why, of in by_reason.items():
-        alike: dict[tuple[str, ...], list[str]] = {}
-        for model, columns in of.items():
-            alike.setdefault(tuple(columns), []).append(model)
-        told = [f"{_some(columns)} of {_some(models)}" for columns, models in alike.items()]
-        lines.append(f"{'Blank' if why == BLANK else 'No interval'} ({why}): {'; '.join(told)}.")
-    return lines
-
-
-def _some(names: Sequence[str]) -> str:
-    """A list, of a long one the first names and how many more there are."""
-    return listed(names) if len(names) <= MOST else f"{', '.join(names[:MOST])} and {len(names) - MOST} more"
-
-
 # -- samples that numbers do not share -----------------------------------------------------------------------------
 
 
 def denominators(results: Results, board: pd.DataFrame) -> dict[str, str]:
     """Column to the one that holds its n, of those that are over other samples than the table."""
     fewer = set(subsets(results))
-    of = {name: view.name for name, view, _, _ in declared(results)}
-    of |= {name: c.probe for c in results.conditions() for name in (f"queries_{c.suffix}", _median(results, c))}
+    of = {name: head.probe for name, head in heads_of(results).items() if head.group in (OWN, QUERIES, NORMS)}
     every = [str(name) for name in board if f"{name}_low" in board and f"n_{name}" in board]
     return {name: f"n_{name}" for name in every if of.get(name, next(iter(fewer), "")) in fewer}
-
-
-def _median(results: Results, condition: Condition) -> str:
-    return f"median_{results.threat(condition.probe).get('norm')}_{condition.probe}"
 
 
 @lru_cache(maxsize=4)

@@ -21,6 +21,8 @@ from benchmark.spec.suite import AttackProbe, SuiteSpec, show_eps
 from benchmark.store.folder import Store
 from benchmark.tasks.base import Task, tasks
 
+NORMS = ("linf", "l2", "l1", "l0")
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -97,6 +99,11 @@ class Results:
         self.stray = len(store.recorded() - wanted)
         self._clean = {model: self._clean_rows(model) for model in self.models}
         self._outcomes: dict[tuple[str, Condition, str], pd.Series] = {}
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names of the dataset."""
+        return [str(name) for name in self.plan["dataset"]["classes"]]
 
     # -- parts --------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from benchmark.intervals import ALIKE, FEW
 from benchmark.report import stats
+from benchmark.report.heads import BUDGETS, Head, Row, put_clean
 from benchmark.report.results import Condition, Results
 from benchmark.reported import Estimate
 from benchmark.seeds import derive
@@ -114,6 +115,32 @@ def mean(results: Results, model: str, name: str, values: pd.Series) -> Estimate
     if missing or not len(numbers):
         return Estimate(nan, nan, nan, len(numbers) - missing, missing)
     return stats.bootstrap(numbers, "mean", results.groups(model, values.index), derive("bootstrap", name))
+
+
+def score_head(score: Score, eps: Fraction) -> Head:
+    """Of a score at a budget."""
+    words, at = score.name.replace("_", " "), f"at {show_eps(eps)}"
+    return Head(score_name(score, eps), score.higher_is_better, "", BUDGETS, words, at)
+
+
+def score_heads(results: Results) -> list[Head]:
+    """Of every score, the headline's budget first."""
+    budgets, threat = score_budgets(results), results.suite.threat
+    if threat is not None:
+        budgets = sorted(budgets, key=lambda eps: (eps != threat.eps, eps))
+    return [score_head(score, eps) for score in results.task.scores() for eps in budgets]
+
+
+def put_scores(results: Results, model: str, row: Row) -> None:
+    """The headline first, then what is measured clean, then the rest."""
+    gate, found, first = gates(results).get(model), score_columns(results, model), headline_name(results)
+    heads = {head.name: head for head in score_heads(results)}
+    row["gate"] = "" if gate is None else "passed" if gate.passed else "failed"
+    if first in found:
+        row.put(heads[first], found[first], row["n"])
+    put_clean(results, model, row)
+    for name, estimate in found.items():
+        row.put(heads[name], estimate, row["n"])
 
 
 def score_columns(results: Results, model: str) -> dict[str, Estimate]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 WIDE = 16  # columns of a table that fit a page
 MANY = 8  # models that fit beside one another
+DIGITS = 3
 PAGE = 10  # columns of a page where there are many models
 
 
@@ -71,3 +72,11 @@ def plain_text(text: str) -> str:
 def one_line(text: str) -> str:
     """Text of a table's cell: one line without HTML or code marks."""
     return " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("`", "'")
+
+
+def short(value: float) -> str:
+    """A number for reading: three decimals, or three significant digits where it is very large or small."""
+    if value != 0 and (abs(value) >= 10000 or abs(value) < 0.0005):
+        return f"{value:.3g}".replace("-", "−")
+    text = f"{value:.{DIGITS}f}"
+    return "0.000" if text == "-0.000" else text.replace("-", "−")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.report.leaderboard import headline_of
+from benchmark.report.judgement.base import Claim
+from benchmark.report.judgement.choice import judgement_of
 from benchmark.spec.suite import SuiteSpec
 from benchmark.tasks.base import Task, tasks
 
@@ -37,7 +38,12 @@ class Written:
     @property
     def lead(self) -> str:
         """The column that ranks."""
-        return headline_of(self.suite, self.task, self.classes)
+        return judgement_of(self.task).headline(self.suite, self.task, self.classes)
+
+    @property
+    def claims(self) -> list[Claim]:
+        """Columns that stand in a table over several suites."""
+        return judgement_of(self.task).claims(self.suite, self.task, self.classes)
 
     def table(self, name: str) -> pd.DataFrame:
         """Another table of the folder, such as ``"explanations"``; empty where there is none."""

@@ -76,8 +76,8 @@ def flipped(
         text = (
             f"At that size, of 100 {name} {model.words.samples} that it recognises, "
             f"{_count(draft, f'flips_from_{column}_{suffix}', away)} are no longer recognised ({name} is missed); of"
-            f" 100 other {model.words.samples} that it reads right, {_count(draft, f'flips_to_{column}_{suffix}', to)} are"
-            f" called {name} (a false alarm)."
+            f" 100 other {model.words.samples} that it reads right, {_count(draft, f'flips_to_{column}_{suffix}', to)}"
+            f" are called {name} (a false alarm)."
         )
         yield draft.done("deliberate", text, model.clean_cells() + model.attack_cells(probe, eps))
 

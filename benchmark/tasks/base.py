@@ -61,6 +61,7 @@ class Task(Plugin):
         images: True where the model's inputs are images in [0, 1]: attacks made for no task in particular then apply.
         verdicts: False where no sample is right or broken: the task judges by numbers (:meth:`scores`).
         headline: where there are no verdicts, the score that ranks, at the headline budget.
+        measured: columns of attack rows that a page shows of each sample, where there are no verdicts.
         words: how it is spoken of.
     """
 
@@ -69,6 +70,7 @@ class Task(Plugin):
     images: ClassVar[bool] = True
     verdicts: ClassVar[bool] = True
     headline: ClassVar[str] = ""
+    measured: ClassVar[tuple[str, ...]] = ()
     words: ClassVar[Words] = Words()
 
     def present(self, batch: Batch) -> Batch:

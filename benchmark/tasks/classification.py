@@ -172,11 +172,13 @@ class Classification(Task):
 
     def columns(self, classes: Sequence[str]) -> tuple[Column, ...]:
         """``clean_acc``, then precision and recall of each class (``precision_pneumonia``)."""
-        found = [Column("clean_acc", "rate", _accuracy)]
+        found = [Column("clean_acc", "rate", _accuracy, words="clean accuracy", at="no attack")]
         if len(classes) <= self.per_class:
             for k, name in enumerate(_column_names(classes)):
-                found.append(Column(f"precision_{name}", "rate", _Share("pred_clean", k)))
-                found.append(Column(f"recall_{name}", "rate", _Share("label", k)))
+                for kind, of in (("precision", "pred_clean"), ("recall", "label")):
+                    at = name.replace("_", " ")
+                    share = _Share(of, k)
+                    found.append(Column(f"{kind}_{name}", "rate", share, words=kind, at=at, table="Per class"))
         return tuple(found)
 
     def attack_columns(self, classes: Sequence[str]) -> tuple[Column, ...]:

@@ -54,6 +54,7 @@ class Reconstruction(Task):
     images: ClassVar[bool] = False
     verdicts: ClassVar[bool] = False
     headline: ClassVar[str] = "amp_ratio"
+    measured: ClassVar[tuple[str, ...]] = ("amp", "rel_err", "rel_err_before", "psnr", "ssim", "halluc")
     words: ClassVar[Words] = MEASUREMENTS
 
     mask: MaskSpec = MaskSpec(kind="vd2d", fraction=0.54)

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.report.flags import flags, least
+from benchmark.report.doubts import least
+from benchmark.report.flags import flags
 from benchmark.store.record import strings
 from tests.conftest import REPOSITORY, Workplace, write_entry
 from tests.report.test_leaderboard import L2_MINIMAL, LINF, Made

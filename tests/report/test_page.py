@@ -18,13 +18,14 @@ import pytest
 
 from benchmark.report.board import Leaderboard
 from benchmark.report.curves import curves
+from benchmark.report.events import BROKEN, HELD, OPEN, WRONG
 from benchmark.report.explanations import explanations
 from benchmark.report.extras import extras
 from benchmark.report.leaderboard import leaderboard
 from benchmark.report.page import page, write_page
 from benchmark.report.page.glance import glances
 from benchmark.report.page.pictures import change, diverging, outline, picture
-from benchmark.report.page.samples import BROKEN, HELD, OPEN, WRONG, Samples
+from benchmark.report.page.samples import Samples
 from benchmark.report.page.tables import of_frame, scale
 from benchmark.report.results import Results
 from benchmark.store.folder import Store
@@ -144,8 +145,8 @@ def test_samples_say_what_the_records_say(paged):
     """Counts of every cell against the leaderboard's own rates; order by norm, missing ones last."""
     results = results_of(paged.folder)
     samples, board = Samples(results), leaderboard(results).set_index("model")
-    assert len(samples.judged) == 2 * 4
-    for (model, key), one in samples.judged.items():
+    assert len(samples.events) == 2 * 4
+    for (model, key), one in samples.events.items():
         column = "asr_" + key.replace("@", "_")
         state = np.asarray(one.columns["state"])
         right = board.loc[model, "n_correct"]
@@ -170,7 +171,7 @@ def test_a_sample_without_a_verdict_comes_last_and_is_not_held(paged):
     rows = results.rows
     lost = rows.index[(rows["kind"] == "attack") & (rows["probe"] == "deepfool") & (rows["model"] == "digits_mlp")][0]
     results.rows.loc[lost, ["status", "success"]] = ["nan", False]
-    one = Samples(results).judged["digits_mlp", "deepfool"]
+    one = Samples(results).events["digits_mlp", "deepfool"]
     sample, right = rows.loc[lost, "sample"], results.correct("digits_mlp")[rows.loc[lost, "sample"]]
     assert one.samples[-1] == sample
     assert one.columns["norm"][-1] is None
@@ -182,7 +183,7 @@ def test_records_of_an_older_version_have_no_confidence_after(paged):
     """Clean rows have a column ``confidence`` too: it must not stand for the perturbed input's."""
     results = results_of(paged.folder)
     results.rows = results.rows.drop(columns="confidence_perturbed")
-    one = Samples(results).judged["digits_mlp", "deepfool"]
+    one = Samples(results).events["digits_mlp", "deepfool"]
     assert "now" not in one.columns
     assert "sure" in one.columns
     assert "<b>" in made(paged.folder, results)
@@ -299,13 +300,13 @@ def test_words_and_footnotes_are_those_of_the_leaderboard(tracked):
 def test_samples_of_a_task_without_verdicts_are_sorted_worst_first():
     """By amplification; what perturbs nothing (all norms 0) has no cell: it measures the network alone."""
     samples = Samples(results_of(REPOSITORY / "results" / "mri_sweep"))
-    assert samples.judged
-    for one in samples.judged.values():
+    assert samples.events
+    for one in samples.events.values():
         assert one.by == "amp"
         assert one.columns["amp"] == sorted(one.columns["amp"], reverse=True)
     results, first = results_of(REPOSITORY / "results" / "mri_sweep"), samples.attacks[0].view.name
     results.rows.loc[results.rows["probe"] == first, ["norm_l2", "norm_linf"]] = 0.0
-    still = {key.partition("@")[0] for _, key in Samples(results).judged}
+    still = {key.partition("@")[0] for _, key in Samples(results).events}
     assert still == {each.view.name for each in samples.attacks} - {first}
 
 

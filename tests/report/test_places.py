@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.report.leaderboard import pairs
-from benchmark.report.places import groups, listed, place_words
+from benchmark.report.places import groups, place_words
 from benchmark.report.stats import Pair, ranks_of
+from benchmark.sentences import listed
 from tests.report.test_leaderboard import Made
 
 

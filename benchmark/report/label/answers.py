@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from benchmark.report.label import robust
 from benchmark.report.label.tested import Tested
+from benchmark.report.results import NORMS
 from benchmark.reported import Estimate, Words
 from benchmark.sentences import FEW, Account, Bar, Draft, Hazard, Number, Sentence, per_100
 from benchmark.spec.suite import write_eps
@@ -63,7 +64,7 @@ class Answers(Account):
         """``first`` speaks of ordinary samples, and of norms for all that are joined."""
         if model is first:
             yield from robust.ordinary(model)
-        for norm in robust.NORMS:
+        for norm in NORMS:
             if model is first or not (model in first.group or first.breaking(norm)):
                 yield from robust.deliberate(model, norm, doubted=model.doubted)
 

@@ -10,7 +10,6 @@ from benchmark.report.label.tested import Tested
 from benchmark.reported import EMPTY, Column
 from benchmark.sentences import HALF, Bar, Draft, Sentence, listed
 
-NORMS = ("linf", "l2", "l1", "l0")
 DOUBT = " This test is itself in doubt (see the top): the truth may be worse."
 
 

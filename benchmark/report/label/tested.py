@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.report import stats
-from benchmark.report.flags import Flag, flags
+from benchmark.report.doubts import Flag
+from benchmark.report.flags import flags
 from benchmark.report.probes import ProbeView, own_columns, views
 from benchmark.report.results import Condition, Results
 from benchmark.report.scores import gates, score_budgets, score_columns
@@ -176,7 +177,7 @@ class Tested:
     @cached_property
     def own(self) -> dict[str, Estimate]:
         """What attacks declare of their own, by column."""
-        return dict(own_columns(self.results, self.model))
+        return {head.name: estimate for head, estimate in own_columns(self.results, self.model)}
 
     def robust(self, probe: str, eps: Fraction | None = None) -> tuple[str, Estimate]:
         """Column and rate of the samples that are right and stay so."""

@@ -51,7 +51,8 @@ def what(every: Sequence[Tested]) -> Iterator[Sentence]:
             n = tested.results.planned(tested.model)
             numbers.append(Number(f"{n:,}", n, "n"))
             parts.append(f"{plural(n, tested.words.sample)} in `{tested.name}`")
-        text = f"{of[0].words.samples.capitalize()} of the data set `{data}` (its part `{split}`, as given to Assay): {', '.join(parts)}."
+        samples = of[0].words.samples.capitalize()
+        text = f"{samples} of the data set `{data}` (its part `{split}`, as given to Assay): {', '.join(parts)}."
         size = of[0].suite.dataset.size
         if size is not None:
             height, width = size

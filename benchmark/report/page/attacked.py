@@ -7,9 +7,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from benchmark.report.events import BROKEN, Events
 from benchmark.report.page.pictures import change, picture
-from benchmark.report.page.samples import BROKEN, Attacked, Judged, Samples
-from benchmark.report.page.tables import short
+from benchmark.report.page.samples import Attacked, Samples
+from benchmark.report.text import short
 from benchmark.sentences import per_100
 
 MODELS, SAMPLES = 4, 3  # shown of each attack
@@ -46,7 +47,7 @@ def gallery(samples: Samples) -> list[Shown]:
     Of a fixed-budget attack at the headline's budget, else at its largest one. The samples are those that it broke on
     most models, so that rows can be compared.
     """
-    if not samples.results.task.verdicts or not samples.results.task.images:
+    if not samples.judgement.breaks or not samples.results.task.images:
         return []
     found, used = [], 0
     for attacked in _one_budget(samples):
@@ -55,7 +56,7 @@ def gallery(samples: Samples) -> list[Shown]:
         clean = samples.clean(sorted({name for images in kept.values() for name in _common(kept, images)}))
         shown = Shown(attacked.view.name, attacked.budget, attacked.control)
         for model, images in kept.items():
-            one = samples.judged[model, attacked.key]
+            one = samples.events[model, attacked.key]
             shots = [
                 _shot(samples, one, name, clean[name], images[name])
                 for name in _common(kept, images)[:SAMPLES]
@@ -90,7 +91,7 @@ def _common(kept: dict[str, dict[str, NDArray[Any]]], images: dict[str, NDArray[
     return sorted(counts, key=lambda name: (-counts[name], name))
 
 
-def _shot(samples: Samples, one: Judged, name: str, clean: NDArray[Any], perturbed: NDArray[Any]) -> Shot:
+def _shot(samples: Samples, one: Events, name: str, clean: NDArray[Any], perturbed: NDArray[Any]) -> Shot:
     delta, factor = change(clean, perturbed)
     at = one.samples.index(name)
     column = {key: values[at] for key, values in one.columns.items()}

@@ -117,7 +117,7 @@ def page(
         "description": suite.description.strip(),
         "facts": facts(results),
         "others": [(name, f"../{name}/{FILE}") for name in others],
-        "verdicts_task": results.task.verdicts,
+        "judgement": samples.judgement,
         "glances": glances(results, board),
         "headline": suite.threat is not None,
         "board": board_grid(results, lead),

@@ -8,11 +8,13 @@ from fractions import Fraction
 
 import pandas as pd
 
-from benchmark.report.leaderboard import headline_column, headline_outcomes
-from benchmark.report.page.tables import interval_cells, scale, short
+from benchmark.report.judgement.base import titled
+from benchmark.report.judgement.choice import judgement_of
+from benchmark.report.page.tables import interval_cells, scale
 from benchmark.report.probes import ProbeView, views
 from benchmark.report.remarks import subsets
 from benchmark.report.results import Condition, Results
+from benchmark.report.text import short
 from benchmark.spec.suite import show_eps
 
 TOGETHER = 6  # models that one axis holds
@@ -59,11 +61,9 @@ def glances(results: Results, board: pd.DataFrame) -> list[Glance]:
     if len(board) > TOGETHER:
         by_model = [_by_model(board, each.column, f"{each.title}: {each.name}") for each in asked]
         return [*([first] if first is not None else []), *by_model][:CHARTS]
-    clean = results.task.columns(results.plan["dataset"]["classes"])[0].name
-    if results.task.verdicts:
-        asked = [Asked(clean, _titled("accuracy", True), "no attack"), *asked]
-    elif first is not None:
-        asked = [Asked(clean, first.series[0][1], "no attack"), *asked]
+    clean = results.task.columns(results.classes)[0].name
+    if first is not None:
+        asked = [Asked(clean, judgement_of(results.task).ordinary(results), "no attack"), *asked]
     titles = dict.fromkeys(each.title for each in asked)
     return [_by_attack(board, title, [each for each in asked if each.title == title]) for title in titles]
 
@@ -73,21 +73,11 @@ def glances(results: Results, board: pd.DataFrame) -> list[Glance]:
 
 def _headline(results: Results, board: pd.DataFrame) -> Glance | None:
     """No attack beside the worst case; of a task that judges by numbers the column that ranks."""
-    task, threat, headline = results.task, results.suite.threat, headline_column(results)
-    columns = task.columns(results.plan["dataset"]["classes"])
-    names = [columns[0].name] if task.verdicts else []
-    names = [*names, *([headline] if headline not in names and headline in board else [])]
+    shown = judgement_of(results.task).glance(results, board)
+    names, words, board = shown.columns, shown.words, shown.board
     if not names or names[0] not in board:
         return None
-    if task.verdicts:
-        words = ["no attack"]
-        words += [f"worst case over all attacks within {threat.norm} {threat.eps}"] if threat and len(names) > 1 else []
-    else:
-        words = [_directed(headline.replace("_", " "), _better(results, headline))]
     looks = ["clean", "worst"][: len(names)]
-    if task.verdicts and len(names) > 1 and f"n_{headline}" in board:  # a pair compares the same samples
-        board, n = _on_headline(results, board, names[0]), int(board[f"n_{headline}"].max())
-        words = [f"no attack, on the same {n} samples", f"{words[1]}, over the {n} samples that all were asked for"]
     ends = scale(*(board[f"{name}{side}"] for name in names for side in ("", "_low", "_high")))
     marks = [_marks(board, name, look, ends) for name, look in zip(names, looks, strict=True)]
     ranked = board["rank"].notna()
@@ -98,29 +88,11 @@ def _headline(results: Results, board: pd.DataFrame) -> Glance | None:
     return Glance("", list(zip(looks, words, strict=True)), _ends(ends), strips, arrow=True)
 
 
-def _on_headline(results: Results, board: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The board with a clean rate over the headline's samples alone."""
-    found = board.copy()
-    for at, model in board["model"].items():
-        right = results.correct(model).reindex(headline_outcomes(results, model).index)
-        rate = results.rate(model, right)
-        found.loc[at, [name, f"{name}_low", f"{name}_high"]] = [rate.value, rate.low, rate.high]
-    return found
-
-
 def _by_model(board: pd.DataFrame, column: str, title: str) -> Glance:
     ends = scale(*(board[f"{column}{side}"] for side in ("", "_low", "_high")))
     marks = _marks(board, column, "clean", ends)
     strips = [Strip(str(model), "", [mark]) for model, mark in zip(board["model"], marks, strict=True)]
     return Glance(title, [], _ends(ends), strips)
-
-
-def _better(results: Results, headline: str) -> bool:
-    """Direction of the column that ranks where a task judges by numbers."""
-    for score in results.task.scores():
-        if headline == score.name or headline.startswith(f"{score.name}_"):
-            return bool(score.higher_is_better)
-    return bool(results.task.columns(results.plan["dataset"]["classes"])[0].higher_is_better)
 
 
 # -- a row an attack ---------------------------------------------------------------------------------------
@@ -130,7 +102,7 @@ def _asked(results: Results, board: pd.DataFrame) -> Iterator[Asked]:
     """Of each attack at its largest budget the column that it is about, else the accuracy or norm that it leaves."""
     for view in views(results):
         eps = max(view.budgets, key=lambda each: Fraction(each or 0))
-        found = next(iter([*_declared(view, eps), *_usual(results, view, eps)]), None)
+        found = next(iter([*_declared(view, eps), *_remaining(results, view, eps)]), None)
         if found is not None and f"{found[0]}_low" in board and board[found[0]].notna().any():
             at = "" if eps is None else f" at {show_eps(Fraction(eps))}"
             n = subsets(results).get(view.name)
@@ -142,18 +114,13 @@ def _declared(view: ProbeView, eps: str | None) -> Iterator[tuple[str, str]]:
     suffix = Condition(view.name, None if eps is None else Fraction(eps)).suffix
     for column in view.attack.columns():
         if column.glance:
-            yield f"{column.name}_{suffix}", _titled(column.glance, column.higher_is_better)
+            yield f"{column.name}_{suffix}", titled(column.glance, column.higher_is_better)
 
 
-def _usual(results: Results, view: ProbeView, eps: str | None) -> Iterator[tuple[str, str]]:
-    if not results.task.verdicts or view.attack.generates or not view.attack.breaks:
-        return
-    threat = view.attack.threat
-    if threat.kind == "minimal":
-        yield f"median_{threat.norm}_{view.name}", _titled(f"median {threat.norm} norm that breaks a sample", True)
-    else:
-        suffix = Condition(view.name, None if eps is None else Fraction(eps)).suffix
-        yield f"{results.task.robust_name}_{suffix}", _titled("accuracy", True)
+def _remaining(results: Results, view: ProbeView, eps: str | None) -> Iterator[tuple[str, str]]:
+    found = judgement_of(results.task).remains(results, view, None if eps is None else Fraction(eps))
+    if found is not None:
+        yield found
 
 
 def _by_attack(board: pd.DataFrame, title: str, asked: Sequence[Asked]) -> Glance:
@@ -166,14 +133,6 @@ def _by_attack(board: pd.DataFrame, title: str, asked: Sequence[Asked]) -> Glanc
         marks = [(look, cell.text, cell.low, cell.high, cell.at) for look, cell in zip(looks, cells, strict=True)]
         strips.append(Strip(each.name, each.note, marks))
     return Glance(title, list(zip(looks, map(str, board["model"]), strict=True)), _ends(ends), strips)
-
-
-def _titled(words: str, higher_is_better: bool) -> str:
-    return _directed(f"{words[:1].upper()}{words[1:]}", higher_is_better)
-
-
-def _directed(words: str, higher_is_better: bool) -> str:
-    return f"{words} ({'higher' if higher_is_better else 'lower'} is better)"
 
 
 def _marks(board: pd.DataFrame, name: str, look: str, ends: tuple[float, float]) -> list[Mark]:

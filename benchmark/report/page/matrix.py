@@ -6,22 +6,24 @@ from collections.abc import Iterator, Mapping
 from math import isfinite
 from typing import Any
 
-from benchmark.report.page.samples import Attacked, Judged, Samples
-from benchmark.report.page.tables import short
+from benchmark.report.events import Events
+from benchmark.report.judgement.base import Judgement
+from benchmark.report.page.samples import Attacked, Samples
+from benchmark.report.text import short
 
 ACROSS = 6  # models up to which the matrix has a column a model
 
 
 def matrix(samples: Samples) -> dict[str, Any] | None:
     """Models and attacks with what each cell says and holds; None where nothing was attacked."""
-    judged, models = samples.judged, samples.results.models
-    attacks = [a for a in samples.attacks if any((m, a.key) in judged for m in models)]
-    if not judged:
+    events, models = samples.events, samples.results.models
+    attacks = [a for a in samples.attacks if any((m, a.key) in events for m in models)]
+    if not events:
         return None
-    colour = dict(heat(judged, samples.results.task.verdicts))
+    colour = dict(heat(events, samples.judgement))
 
     def cell(model: str, attacked: Attacked) -> dict[str, Any] | None:
-        one = judged.get((model, attacked.key))
+        one = events.get((model, attacked.key))
         if one is None:
             return None
         value = one.share
@@ -38,10 +40,10 @@ def matrix(samples: Samples) -> dict[str, Any] | None:
     return found | {"made": made, "budgets": budgets}
 
 
-def heat(judged: Mapping[tuple[str, str], Judged], verdicts: bool) -> Iterator[tuple[tuple[str, str], float]]:
-    """Colour of each cell in percent: the share itself, or the mean's share of the largest one."""
-    known = [each.share.value for each in judged.values() if isfinite(each.share.value)]
-    top = 1.0 if verdicts else max(known, default=1.0) or 1.0
-    for key, each in judged.items():
+def heat(events: Mapping[tuple[str, str], Events], judgement: Judgement) -> Iterator[tuple[tuple[str, str], float]]:
+    """Colour of each cell in percent: its share of the darkest one."""
+    known = [each.share.value for each in events.values() if isfinite(each.share.value)]
+    top = judgement.darkest(known)
+    for key, each in events.items():
         if isfinite(each.share.value):
             yield key, round(100 * each.share.value / top, 1)

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from math import isfinite
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.report import stats
+from benchmark.report.events import Events, generated_samples
 from benchmark.report.explained import samples_at_hand
+from benchmark.report.judgement.base import Judgement
+from benchmark.report.judgement.choice import judgement_of
 from benchmark.report.page.pictures import sheet
-from benchmark.report.page.tables import short
 from benchmark.report.probes import ProbeView, views
-from benchmark.report.results import Condition, Results
-from benchmark.reported import Estimate
+from benchmark.report.results import Results
 from benchmark.spec.suite import show_eps
 
 MOST_ROWS = 120_000  # samples over all cells of the matrix
 THUMBNAILS = 1_300_000  # bytes of all thumbnails together
-HELD, BROKEN, WRONG, OPEN = range(4)  # what happened to a sample
-NUMBERS = ("amp", "rel_err", "rel_err_before", "psnr", "ssim", "halluc")  # of tasks without verdicts
 
 
 @dataclass
@@ -58,24 +54,6 @@ class Attacked:
 
 
 @dataclass
-class Judged:
-    """What an attack did to a model's samples, in the order in which it is shown: columns of equal length.
-
-    ``by`` names the column that orders them, ``made`` says that the inputs were made from nothing.
-    """
-
-    samples: list[str]
-    columns: dict[str, list[Any]]
-    share: Estimate
-    words: str
-    of: int
-    views: int = 1
-    rows: pd.DataFrame = field(default_factory=pd.DataFrame)
-    by: str = ""
-    made: bool = False
-
-
-@dataclass
 class Samples:
     """The per-sample part of the page.
 
@@ -84,6 +62,11 @@ class Samples:
     """
 
     results: Results
+
+    @property
+    def judgement(self) -> Judgement:
+        """Of the suite's task."""
+        return judgement_of(self.results.task)
 
     @cached_property
     def attacks(self) -> list[Attacked]:
@@ -95,107 +78,24 @@ class Samples:
         return found
 
     @cached_property
-    def judged(self) -> dict[tuple[str, str], Judged]:
+    def events(self) -> dict[tuple[str, str], Events]:
         """(model, key of the attack) to what happened; without pairs that have no rows."""
         found = {}
         for attacked in self.attacks:
             for model in self.results.models:
-                one = self._judge(model, attacked)
+                one = self._of_cell(model, attacked)
                 if one is not None:
                     found[model, attacked.key] = one
         return found
 
-    def _judge(self, model: str, attacked: Attacked) -> Judged | None:
-        kind = "generate" if attacked.view.attack.generates else "attack"
-        rows = attacked.view.rows(model, attacked.eps, kind=kind)
+    def _of_cell(self, model: str, attacked: Attacked) -> Events | None:
+        view = attacked.view
+        rows = view.rows(model, attacked.eps, kind="generate" if view.attack.generates else "attack")
         if not len(rows):
             return None
-        several = rows.groupby("sample", sort=False)["sample"].transform("size").max()
-        if kind == "generate":
-            return _generated(rows)
-        if not self.results.task.verdicts:
-            return self._measured(model, attacked, rows, int(several))
-        return self._broken(model, attacked, rows, int(several))
-
-    def _broken(self, model: str, attacked: Attacked, rows: pd.DataFrame, several: int) -> Judged:
-        """Rows of a task with verdicts, one a sample: of several views the one that comes nearest to another class."""
-        good = rows["status"].to_numpy() == "ok"
-        won = rows["success"].fillna(False).astype(bool).to_numpy() & good
-        share_of_views = pd.Series(won).groupby(rows["sample"].to_numpy()).mean() if several > 1 else None
-        one = rows.assign(_won=won, _good=good)
-        if several > 1:
-            keys = ["_won", "margin"] if "margin" in one else ["_won"]
-            one = one.sort_values(keys, ascending=[False, True][: len(keys)], kind="stable").drop_duplicates("sample")
-        right = self.results.correct(model).reindex(one["sample"]).to_numpy()
-        if "reference_correct" in one:  # what counts is the view without the perturbation
-            right = one["reference_correct"].astype(float).to_numpy()
-        state = np.where(one["_won"], BROKEN, np.where(right == 0, WRONG, np.where(one["_good"], HELD, OPEN)))
-        norm = f"norm_{attacked.norm}"
-        clean = self.results.clean(model)
-        columns: dict[str, list[Any]] = {
-            "state": state.tolist(),
-            "label": _whole(one, "label"),
-            "before": _whole(one, "pred_clean"),
-            "pred": _whole(one, "pred"),
-            "norm": _floats(np.where(one["_good"], one[norm], np.nan)) if norm in one else [],
-            "margin": _floats(one["margin"].to_numpy(float)) if "margin" in one else [],
-            "sure": _floats(clean["confidence"].reindex(one["sample"]).to_numpy(float))
-            if "confidence" in clean
-            else [],
-            "now": _after(one, "confidence_perturbed"),
-            "views": _floats(share_of_views.reindex(one["sample"]).to_numpy()) if share_of_views is not None else [],
-        }
-        condition = Condition(attacked.view.name, None if attacked.eps is None else Fraction(attacked.eps))
-        outcome = self.results.outcome(model, condition)
-        asked = outcome[self.results.correct(model).reindex(outcome.index) != 0]
-        share = self.results.rate(model, 1 - asked)
-        words = f"{int((asked == 0).sum())} of {len(asked)} right samples broken"
-        if several > 1:
-            words += f" under at least one of {several} views"
-        return self._ordered(one, columns, Judged([], {}, share, words, len(asked), several, rows))
-
-    def _measured(self, model: str, attacked: Attacked, rows: pd.DataFrame, several: int) -> Judged | None:
-        """Rows of a task that judges by numbers; of several views the worst; None where nothing is measured."""
-        names = [name for name in NUMBERS if name in rows]
-        column = next((s.column for s in self.results.task.scores() if s.name == self.results.task.headline), "")
-        if not column or column not in rows:
-            column = next((name for name in ("amp", "rel_err") if name in rows), "")
-        moved = [name for name in ("norm_l2", "norm_linf") if name in rows]
-        if not column or (moved and not rows[moved].to_numpy(float).any()):  # it measures the network, perturbs nothing
-            return None
-        ok = rows["status"].to_numpy() == "ok"
-        one = rows.assign(_good=ok)
-        one = one.sort_values(column, ascending=False, kind="stable").drop_duplicates("sample")
-        norm = f"norm_{attacked.norm}"
-        columns: dict[str, list[Any]] = {
-            "state": np.where(one["_good"], HELD, OPEN).tolist(),
-            "norm": _floats(one[norm].to_numpy(float)) if norm in one else [],
-        }
-        columns |= {name: _floats(one[name].to_numpy(float)) for name in names}
-        values = rows.loc[ok, column].to_numpy(float)
-        mean = float(np.nanmean(values)) if len(values) and np.isfinite(values).any() else float("nan")
-        share = Estimate(mean, float("nan"), float("nan"), len(values))
-        words = f"mean {column} {short(mean)} over {len(one)} samples" if isfinite(mean) else "no valid verdict"
-        words += f" under {several} views each" if several > 1 else ""
-        found = Judged([], {}, share, words, len(one), several, rows, by=column)
-        return self._ordered(one, columns, found, (-one[column]).fillna(np.inf).tolist())
-
-    @staticmethod
-    def _ordered(
-        one: pd.DataFrame, columns: dict[str, list[Any]], found: Judged, by: Sequence[float | None] = ()
-    ) -> Judged:
-        """By these values, else by norm, equal ones (a budget spent whole) by margin; missing ones last."""
-        found.by = found.by or next((name for name in ("norm", "margin") if columns.get(name)), "")
-        by = by or columns.get(found.by) or columns["state"]
-        key = np.array([np.inf if value is None else value for value in by], dtype=float)
-        state = np.asarray(columns["state"])
-        margin = columns.get("margin") or [0.0] * len(key)
-        tie = np.array([np.inf if value is None else value for value in margin], dtype=float)
-        order = np.lexsort((tie, key, state == OPEN))  # norms are rounded: those of a whole budget are equal
-        samples = one["sample"].tolist()
-        found.samples = [samples[i] for i in order]
-        found.columns = {name: [values[i] for i in order] for name, values in columns.items() if len(values)}
-        return found
+        if view.attack.generates:
+            return generated_samples(rows)
+        return self.judgement.events(self.results, model, view, attacked.eps, attacked.norm, rows)
 
     # -- what the page holds ------------------------------------------------------------------------------------
 
@@ -203,9 +103,9 @@ class Samples:
         """Everything the per-sample view needs, for JSON: ids and classes once, then a list a column."""
         ids: dict[str, int] = {}
         cells: dict[str, Any] = {}
-        total = sum(len(each.samples) for each in self.judged.values())
-        most = max(1, MOST_ROWS // max(1, len(self.judged))) if total > MOST_ROWS else total
-        for (model, key), each in self.judged.items():
+        total = sum(len(each.samples) for each in self.events.values())
+        most = max(1, MOST_ROWS // max(1, len(self.events))) if total > MOST_ROWS else total
+        for (model, key), each in self.events.items():
             samples = each.samples[:most]
             cell: dict[str, Any] = {
                 "s": [ids.setdefault(name, len(ids)) for name in samples],
@@ -216,7 +116,7 @@ class Samples:
                 **{name: values[:most] for name, values in each.columns.items()},
             }
             cells[f"{model}|{key}"] = cell
-        sheets, clean = self._thumbnails(self.judged, most)
+        sheets, clean = self._thumbnails(self.events, most)
         for name, found in sheets.items():
             cells[name]["thumbs"] = found
         return {
@@ -225,14 +125,14 @@ class Samples:
             "attacks": {a.key: {"name": a.view.name, "eps": a.budget, "norm": a.norm} for a in self.attacks},
             "cells": cells,
             "clean": clean,
-            "verdicts": self.results.task.verdicts,
+            "verdicts": self.judgement.breaks,
         }
 
     def kept(self, model: str, attacked: Attacked) -> dict[str, NDArray[Any]]:
         """Perturbed inputs at hand, by sample: of several views the one that stands in the sample's row."""
         kind = "generate" if attacked.view.attack.generates else "attack"
         arrays = attacked.view.artefact(model, attacked.eps, kind=kind)
-        one = self.judged.get((model, attacked.key))
+        one = self.events.get((model, attacked.key))
         if arrays is None or one is None or "inputs" not in arrays:
             return {}
         wanted = self._views_shown(one) if "views" in arrays else {}
@@ -245,7 +145,7 @@ class Samples:
         }
 
     @staticmethod
-    def _views_shown(one: Judged) -> dict[str, int]:
+    def _views_shown(one: Events) -> dict[str, int]:
         """Sample to the view of its row."""
         rows = one.rows
         if "view" not in rows:
@@ -257,7 +157,7 @@ class Samples:
         return dict(zip(first["sample"], first["view"].astype(int), strict=True))
 
     def _thumbnails(
-        self, judged: Mapping[tuple[str, str], Judged], most: int
+        self, judged: Mapping[tuple[str, str], Events], most: int
     ) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """A sheet a cell of the matrix with the perturbed inputs that are at hand, and one of their clean inputs."""
         if not self.results.task.images:
@@ -294,33 +194,3 @@ def _fits(image: NDArray[Any], room: int) -> int:
     ratio = min(1.0, 40 / max(image.shape[1:]))
     pixels = image.shape[1] * image.shape[2] * ratio**2 * (len(image) if len(image) == 3 else 1)
     return max(4, int(room / (pixels * 4 / 3)))
-
-
-def _generated(rows: pd.DataFrame) -> Judged:
-    """Inputs that an attack made from nothing, one a class."""
-    good = rows["status"].to_numpy() == "ok"
-    won = rows["success"].fillna(False).astype(bool).to_numpy() & good
-    columns: dict[str, list[Any]] = {
-        "state": np.where(won, BROKEN, np.where(good, HELD, OPEN)).tolist(),
-        "label": _whole(rows, "label"),
-        "pred": _whole(rows, "pred"),
-        "now": _after(rows, "confidence"),
-    }
-    words = f"{int(won.sum())} of {len(rows)} made inputs are taken for their class"
-    share = stats.rate(np.where(good, won.astype(float), np.nan))
-    return Judged(rows["sample"].tolist(), columns, share, words, len(rows), 1, rows, made=True)
-
-
-def _after(rows: pd.DataFrame, name: str) -> list[Any]:
-    """Confidence on the perturbed input; records of an older version have none."""
-    return _floats(rows[name].to_numpy(float)) if name in rows else []
-
-
-def _whole(rows: pd.DataFrame, name: str) -> list[Any]:
-    """Classes; of a task without classes the numbers themselves."""
-    found = _floats(rows[name].to_numpy(float)) if name in rows else []
-    return [value if value is None or value % 1 else int(value) for value in found]
-
-
-def _floats(values: NDArray[Any]) -> list[Any]:
-    return [float(f"{value:.4g}") if isfinite(value) else None for value in values]

@@ -12,15 +12,11 @@ import pandas as pd
 from benchmark.report.board import Leaderboard
 from benchmark.report.columns import shown_columns
 from benchmark.report.formats import own_n
-from benchmark.report.leaderboard import COUNTS
-from benchmark.report.probes import declared
+from benchmark.report.heads import FACTS
 from benchmark.report.results import Results
-from benchmark.report.scores import score_budgets, score_name
-from benchmark.spec.suite import show_eps
+from benchmark.report.text import short
 
 FIRST = "Headline"
-KINDS = {"asr_8bit": "attack success, 8 bits", "asr": "attack success", "queries": "queries", "median": "median"}
-DIGITS = 3
 
 
 @dataclass(frozen=True)
@@ -70,14 +66,6 @@ class Grid:
     rows: list[list[Cell]]
     groups: dict[str, bool] = field(default_factory=dict)
     filtered: str = ""
-
-
-def short(value: float) -> str:
-    """A number for reading: three decimals, or three significant digits where it is very large or small."""
-    if value != 0 and (abs(value) >= 10000 or abs(value) < 0.0005):
-        return f"{value:.3g}".replace("-", "−")
-    text = f"{value:.{DIGITS}f}"
-    return "0.000" if text == "-0.000" else text.replace("-", "−")
 
 
 def plain_cell(value: Any) -> Cell:
@@ -146,20 +134,15 @@ def board_grid(results: Results, lead: Leaderboard) -> Grid:
     bounds = {f"{name}_{side}" for name in board.columns for side in ("low", "high") if f"{name}_low" in board}
     rest = [str(name) for name in board.columns if name not in bounds and name not in first]
     rest = [name for name in rest if name == "model" or board[name].notna().any()]
-    known = _headings(results)
-    groups = {name: group for name in rest if (group := _group(results, name))}
+    known = lead.heads
+    groups = {name: known[name].group if name in known else FACTS for name in rest if name != "model"}
     order = [*first, *sorted(groups, key=lambda name: list(dict.fromkeys(groups.values())).index(groups[name]))]
-    heads = [
-        Head(
-            name,
-            known.get(name, ("", name.replace("_", " ")))[1],
-            known.get(name, ("", ""))[0],
-            groups.get(name, FIRST),
-            _numeric(board[name]),
-            title=name,
-        )
-        for name in order
-    ]
+    heads = []
+    for name in order:
+        said = known.get(name)
+        words, at = ("", "") if said is None else (said.words, said.at)
+        group = groups.get(name, FIRST)
+        heads.append(Head(name, at or name.replace("_", " "), words, group, _numeric(board[name]), title=name))
     cells = [_flag_cells(lead) if name == "flags" else _counted(lead, name) for name in order]
     shown = {FIRST: True} | dict.fromkeys(dict.fromkeys(groups.values()), False)
     return Grid(
@@ -172,63 +155,6 @@ def _counted(lead: Leaderboard, name: str) -> list[Cell]:
     found = interval_cells(lead.frame, name)
     told = [own_n(lead, row, name).strip(" ()") for _, row in lead.frame.iterrows()]
     return [replace(cell, chip=n) if n else cell for cell, n in zip(found, told, strict=True)]
-
-
-def _group(results: Results, name: str) -> str:
-    """Which group of columns one belongs to that is not shown at first."""
-    task, classes = results.task, results.plan["dataset"]["classes"]
-    budgets = [] if task.verdicts else score_budgets(results)
-    tests = {
-        "Digests": name.endswith("_digest"),
-        "Counts": name in COUNTS or name in ("n", "n_correct"),
-        "Denominators": name.startswith("n_"),
-        "Clean": name in {column.name for column in task.columns(classes)},
-        "Other budgets": name in {score_name(score, eps) for score in task.scores() for eps in budgets},
-        "Attack success after 8 bits": name.startswith("asr_8bit_"),
-        "Attack success": name.startswith("asr_"),
-        "Robust accuracy": name.startswith(f"{task.robust_name}_"),
-        "Norms": name.startswith("median_"),
-        "Queries": name.startswith("queries_"),
-        "Attacks' own": name in {each[0] for each in declared(results)},
-    }
-    return next((group for group, holds in tests.items() if holds), "Facts")
-
-
-def _headings(results: Results) -> dict[str, tuple[str, str]]:
-    """CSV column to what it measures and where."""
-    robust, found = results.task.robust_name, dict[str, tuple[str, str]]()
-    for name, view, eps, column in declared(results):
-        found[name] = (column.name.replace("_", " "), _at(view.name, eps))
-    for condition in results.conditions():
-        at = _at(condition.probe, condition.eps)
-        found[f"{robust}_{condition.suffix}"] = (_words(robust), at)
-        found |= {f"{kind}_{condition.suffix}": (words, at) for kind, words in KINDS.items()}
-        norm = results.threat(condition.probe).get("norm")
-        found[f"median_{norm}_{condition.suffix}"] = (f"median {norm}", condition.probe)
-    threat = results.suite.threat
-    if threat is not None:
-        found[f"{robust}_worst"] = (_words(robust), f"worst case, {threat.norm} {show_eps(threat.eps)}")
-    for score in results.task.scores():
-        found |= {
-            score_name(score, eps): (score.name.replace("_", " "), f"at {show_eps(eps)}")
-            for eps in score_budgets(results)
-        }
-    for column in results.task.columns(results.plan["dataset"]["classes"]):
-        kind, _, of = column.name.partition("_")
-        if kind in ("precision", "recall"):
-            found[column.name] = (kind, of.replace("_", " "))
-    found |= {"clean_acc": ("clean accuracy", "no attack")}
-    return found
-
-
-def _words(robust: str) -> str:
-    return robust.replace("_acc", " accuracy").replace("_", " ")
-
-
-def _at(probe: str, eps: Any) -> str:
-    from fractions import Fraction
-
-    return probe if eps is None else f"{probe} · {show_eps(Fraction(eps))}"
 
 
 def _flag_cells(lead: Leaderboard) -> list[Cell]:

@@ -1,0 +1,321 @@
+"""The rules by which an evaluation of right answers makes its own robustness claim doubtful, with their numbers.
+
+The design's truth 7; after AutoAttack's flags (Croce and Hein 2020) and Carlini et al. 2019 (arXiv:1902.06705),
+section 5. ``docs/evaluation.md`` states every rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import Any
+
+import pandas as pd
+
+from benchmark.attacks._library import LibraryAttack
+from benchmark.report.probes import ProbeView, views
+from benchmark.report.results import NORMS, Condition, Results
+from benchmark.report.settings import parameters
+from benchmark.spec.suite import AttackProbe, show_eps
+
+BLACK_BOX = ("score", "decision", "transfer")
+REPEATS = 1e-4  # relative change of a logit between two predictions that rounding does not explain
+BATCHES = 1e-3  # as REPEATS, for another batch, where a GPU may choose another algorithm
+TINY = 1.1754943508222875e-38  # smallest normal float32: a gradient below has underflown
+EFFORT = frozenset({"steps", "n_restarts", "restarts", "n_queries", "queries", "max_iterations", "max_iter"})
+EFFORT |= {"iterations", "num_iter_set", "binary_search_steps", "max_gradient_eval_steps"}
+LEVEL = 0.01
+ROUNDING = 1e-9  # of steps times their length
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One doubt about one model: a short name, and the finding in words."""
+
+    model: str
+    name: str
+    words: str
+
+
+def least(n: int) -> int:
+    """Samples from which on a finding counts: two, or 0.2 points of n if that is more."""
+    return max(2, -(-n // 500))
+
+
+def rate_flags(results: Results) -> tuple[Flag, ...]:
+    """Every flag of a suite's results, of a task with verdicts, model by model."""
+    found: list[Flag] = []
+    for model in results.models:
+        found += [*_of_the_model(results, model), *_black_box(results, model)]
+        found += [*_more_steps(results, model), *_unbounded(results, model), *_cannot_cross(results, model)]
+    return tuple(found)
+
+
+def _of_the_model(results: Results, model: str) -> Iterator[Flag]:
+    """Flags from the columns ``check_*`` of the clean predictions; records without them raise none."""
+    clean = results.clean(model)
+    n, enough = len(clean), least(len(clean))
+    if "check_gradient" in clean:
+        right = clean[clean["correct"].astype(bool)]
+        gradient = right["check_gradient"].astype(float)
+        dead = int((~(gradient >= TINY)).sum())  # NaN too
+        if dead >= enough:
+            words = (
+                f"the input gradient of the cross-entropy is zero, underflown or not finite for {dead} of"
+                f" {len(right)} right samples: attacks that follow it cannot move"
+            )
+            yield Flag(model, "zero-gradient", words)
+    if "check_repeat" in clean:
+        moved = clean["check_repeat"].astype(float)
+        changed = int((~(moved <= REPEATS)).sum())
+        if changed >= enough:
+            words = (
+                f"predicting the same input twice changes the logits of {changed} of {n} samples (by up to"
+                f" {moved.max():.2g} of the largest logit): attack it with averaged gradients, and repeat the verdicts"
+            )
+            yield Flag(model, "randomised", words)
+    yield from _of_the_calls(model, clean)
+    if "check_softmax" in clean and n and clean["check_softmax"].astype(bool).all():
+        words = f"the outputs of all {n} samples lie in [0, 1] and sum to 1: probabilities, where attacks expect logits"
+        yield Flag(model, "softmax-output", words)
+
+
+def _of_the_calls(model: str, clean: pd.DataFrame) -> Iterator[Flag]:
+    """Flags from what a call depends on besides the input, and what it leaves behind."""
+    if {"check_batch", "check_repeat"} <= set(clean):
+        repeats = clean[clean["check_repeat"].astype(float) <= REPEATS]  # of the others nothing can be told
+        moved = repeats["check_batch"].dropna().astype(float)
+        changed = int((moved > BATCHES).sum())
+        if changed and changed >= min(2, len(moved)):
+            raised = int((moved == float("inf")).sum())
+            how = f"raises for {raised}" if raised else f"changes logits by up to {moved.max():.2g} of the largest"
+            words = (
+                f"of {len(moved)} samples, {changed} depend on the batch: predicting them beside another one {how};"
+                " every verdict then depends on the batch size (statistics of the batch in eval mode?)"
+            )
+            yield Flag(model, "batch-dependent", words)
+    if "check_input" in clean and clean["check_input"].dropna().astype(bool).any():
+        words = "a prediction writes into the tensor that it is given (an in-place operation): Assay hands it a copy"
+        yield Flag(model, "changes-input", words)
+    if "check_state" in clean and clean["check_state"].dropna().astype(bool).any():
+        words = (
+            "a prediction changes parameters, buffers or attributes of the network: what it says of a sample may depend"
+            " on what it was asked before, and records of two runs may differ"
+        )
+        yield Flag(model, "stateful", words)
+
+
+def _of_knowledge(results: Results, norm: str, knowledge: Sequence[str]) -> list[AttackProbe]:
+    found = results.of_norm(norm)
+    return [
+        probe
+        for probe in found
+        if (results.threat(probe.name).get("knowledge") in knowledge) and not results.threat(probe.name).get("control")
+    ]
+
+
+def _budgets(results: Results, norm: str, probes: Sequence[AttackProbe]) -> list[Fraction]:
+    """Budgets at which these probes can be compared, rising: those of any, and the headline's."""
+    threat = results.suite.threat
+    found = {eps for probe in probes for eps in probe.budgets}
+    return sorted(found | ({threat.eps} if threat is not None and threat.norm == norm else set()))
+
+
+def _at(results: Results, probe: AttackProbe, eps: Fraction) -> Condition | None:
+    """The condition whose verdict a probe needs at a budget; None where it did not run there."""
+    if results.threat(probe.name).get("kind") == "minimal":
+        return Condition(probe.name, None)
+    return Condition(probe.name, eps) if eps in probe.budgets else None
+
+
+def _within(results: Results, probe: AttackProbe, eps: Fraction) -> bool:
+    """Whether a probe looked for perturbations of at most eps; one of minimal norm always does."""
+    return results.threat(probe.name).get("kind") == "minimal" or any(budget <= eps for budget in probe.budgets)
+
+
+def _black_box(results: Results, model: str) -> Iterator[Flag]:
+    """A black-box attack breaks what no white-box attack of that norm breaks at the same budget."""
+    worst: tuple[int, str] | None = None
+    for norm in NORMS:
+        white = _of_knowledge(results, norm, ("white-box",))
+        black = _of_knowledge(results, norm, BLACK_BOX)
+        for eps in _budgets(results, norm, [*white, *black]) if white and black else ():
+            found = _only_black(results, model, norm, eps, white, black)
+            if found is not None and (worst is None or found[0] > worst[0]):
+                worst = found
+    if worst is not None:
+        yield Flag(model, "black-box-stronger", worst[1])
+
+
+def _only_black(
+    results: Results,
+    model: str,
+    norm: str,
+    eps: Fraction,
+    white: Sequence[AttackProbe],
+    black: Sequence[AttackProbe],
+) -> tuple[int, str] | None:
+    """How many samples only black-box attacks break at a budget, and the finding in words; None where it is too few."""
+    open_, blind = ([(p, at) for p in probes if (at := _at(results, p, eps)) is not None] for probes in (white, black))
+    if not open_ or not blind:
+        return None
+    judged = set.intersection(*(results.valid(results.attack_rows(model, p.name), at) for p, at in open_))
+    # at whatever smaller budget: what was found there is a perturbation within this one, too
+    by_white, by_black = (
+        {
+            p.name: results.broken(results.attack_rows(model, p.name), eps, norm)
+            for p in probes
+            if _within(results, p, eps)
+        }
+        for probes in (white, black)
+    )
+    only = (set().union(*by_black.values()) - set().union(*by_white.values())) & judged
+    n = len(judged)
+    if len(only) < least(n):
+        return None
+    names = ", ".join(name for name, broken in by_black.items() if broken & only)
+    words = (
+        f"at {norm} {show_eps(eps)}, {len(only)} of {n} samples are broken by a black-box attack ({names}) and by no"
+        f" white-box one ({', '.join(by_white)}): the white-box attacks are not strong enough for this model"
+    )
+    return len(only), words
+
+
+def _cannot_cross(results: Results, model: str) -> Iterator[Flag]:
+    """Attacks whose steps together do not reach the border of the ball, at the budgets where that is so."""
+    for view in views(results):
+        if view.attack.threat.kind != "fixed" or view.attack.control or not len(results.attack_rows(model, view.name)):
+            continue
+        short = {eps: share for eps in view.probe.budgets if (share := _reach(view, eps)) is not None and share < 1}
+        if short:
+            eps, share = max(short.items())
+            more = f" (and at {len(short) - 1} smaller budgets)" if len(short) > 1 else ""
+            words = (
+                f"at {view.attack.threat.norm} {show_eps(eps)}{more}, the steps of {view.name} together cover"
+                f" {share:.2g} of the budget: what it leaves unbroken was never attacked at the border"
+            )
+            yield Flag(model, "cannot-cross", words)
+
+
+def _reach(view: ProbeView, eps: Fraction) -> float | None:
+    share = view.attack.reach(float(eps))
+    return None if share is None else share + ROUNDING
+
+
+def _more_steps(results: Results, model: str) -> Iterator[Flag]:
+    """More effort still breaks more: of one attack with two efforts, or with ten steps more on a few samples."""
+    yield from [*_two_efforts(results, model), *_ten_more(results, model)][:1]
+
+
+def _ten_more(results: Results, model: str) -> Iterator[Flag]:
+    """Ten more steps broke some of the unbroken samples on which they were tried (column ``more_steps``)."""
+    for view in views(results):
+        rows = results.attack_rows(model, view.name)
+        if "more_steps" not in rows:
+            continue
+        for eps in sorted(view.probe.budgets, reverse=True):
+            here = rows[rows["eps"] == str(eps)]
+            tried = here["more_steps"].astype(float).dropna()
+            gained, right = int(tried.sum()), here["sample"].isin(_right(results.clean(model)))
+            left = int((right & ~here["success"].astype(bool)).sum())
+            if gained and gained / len(tried) * left >= least(len(here)):
+                words = (
+                    f"at {view.attack.threat.norm} {show_eps(eps)}, ten more steps of {view.name} break {gained} of"
+                    f" {len(tried)} samples that it had left and on which they were tried: more of it breaks more"
+                )
+                yield Flag(model, "more-steps-gain", words)
+                return
+
+
+def _two_efforts(results: Results, model: str) -> Iterator[Flag]:
+    """Of one attack with two efforts, the longer still breaks more."""
+    for shorter, longer in _pairs(results):
+        norm = longer.attack.threat.norm
+        first, second = (results.attack_rows(model, view.name) for view in (shorter, longer))
+        budgets: list[Fraction | None] = [*_budgets(results, norm, [shorter.probe, longer.probe])] or [None]
+        for eps in reversed(budgets):
+            at = [Condition(v.name, None) if eps is None else _at(results, v.probe, eps) for v in (shorter, longer)]
+            if at[0] is None or at[1] is None:
+                continue
+            judged = results.valid(first, at[0]) & results.valid(second, at[1])
+            few = results.broken(first, eps, norm) & judged
+            many = results.broken(second, eps, norm) & judged
+            if _gains(len(many - few), len(few - many), len(judged)):
+                where = norm if eps is None else f"{norm} {show_eps(eps)}"
+                words = (
+                    f"at {where}, {longer.name} breaks {len(many)} and {shorter.name} {len(few)} of {len(judged)}"
+                    f" samples, and the two differ in effort only: more of it may break more still"
+                )
+                yield Flag(model, "more-steps-gain", words)
+                return
+
+
+def _gains(only_longer: int, only_shorter: int, n: int) -> bool:
+    """Whether the longer attack's gain is large enough, and more than luck (one-sided exact sign test)."""
+    from scipy.stats import binomtest
+
+    if only_longer - only_shorter < least(n):
+        return False
+    return bool(binomtest(only_longer, only_longer + only_shorter, 0.5, alternative="greater").pvalue < LEVEL)
+
+
+def _pairs(results: Results) -> Iterator[tuple[ProbeView, ProbeView]]:
+    """(shorter, longer) of the two longest probes that differ in effort alone."""
+    alike: dict[str, list[tuple[dict[str, float], ProbeView]]] = {}
+    for view in views(results):
+        settings = parameters(view.attack)
+        effort = {key: float(value) for key, value in settings.items() if key in EFFORT and _is_number(value)}
+        if isinstance(view.attack, LibraryAttack) and view.attack.usual():
+            settings |= view.attack.step_of(0.0)  # 2.5 / steps of the budget: it goes with the effort
+        rest = {key: value for key, value in settings.items() if key not in effort}
+        if view.attack.threat.norm in NORMS and not view.attack.control and view.attack.breaks:
+            alike.setdefault(f"{view.attack.name} {sorted(rest.items(), key=str)}", []).append((effort, view))
+    for group in alike.values():
+        group.sort(key=lambda pair: sorted(pair[0].items()))
+        for (less, shorter), (more, longer) in pairwise(group[-2:]):
+            if less != more and all(more[key] >= value for key, value in less.items()):
+                yield shorter, longer
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _unbounded(results: Results, model: str) -> Iterator[Flag]:
+    """White-box attacks without an effective budget, all together, leave right samples unbroken."""
+    judged: set[str] = set()
+    broken: set[str] = set()
+    names = []
+    for probe in results.suite.attacks:
+        threat, rows = results.threat(probe.name), results.attack_rows(model, probe.name)
+        at = unbounded(probe, threat)
+        if at is None:
+            continue
+        names.append(probe.name)
+        judged |= results.valid(rows, at)
+        broken |= results.broken(rows, at.eps, str(threat["norm"]))
+    right = _right(results.clean(model))
+    left = (judged & right) - broken
+    if left:
+        words = (
+            f"attacks without an effective budget ({', '.join(names)}) leave {len(left)} of {len(judged & right)} right"
+            " samples unbroken; every input can be broken, so they are stuck"
+        )
+        yield Flag(model, "unbounded-fails", words)
+
+
+def unbounded(probe: AttackProbe, threat: dict[str, Any]) -> Condition | None:
+    """Where a white-box probe has no effective budget: minimal norm, or linf with eps of 1 and more; else None."""
+    if threat.get("knowledge") != "white-box" or threat.get("control") or not threat.get("breaks", True):
+        return None
+    if threat.get("kind") == "minimal" and threat["norm"] in ("linf", "l2", "l1"):
+        return Condition(probe.name, None)
+    if threat.get("kind") == "fixed" and threat["norm"] == "linf" and probe.budgets and max(probe.budgets) >= 1:
+        return Condition(probe.name, max(probe.budgets))
+    return None
+
+
+def _right(clean: pd.DataFrame) -> set[str]:
+    return set(clean.index[clean["correct"].astype(bool)]) if len(clean) else set()
