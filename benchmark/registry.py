@@ -59,6 +59,7 @@ class Plugin(BaseModel):
         version: raise it by one whenever the implementation or a default changes what is computed.
         library: distribution that does the work; its version then enters the hash too.
         source: paper or library, shown by ``assay list``.
+        borrowed: True where defaults are a library's: they may change with its version, not with ours.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -67,6 +68,7 @@ class Plugin(BaseModel):
     version: ClassVar[int] = 1
     library: ClassVar[str] = ""
     source: ClassVar[str] = ""
+    borrowed: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -76,6 +78,14 @@ class Plugin(BaseModel):
     def params(self) -> dict[str, Any]:
         """Parameters that differ from the defaults, JSON-able: what was given, and what the hash holds."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+    def settings(self) -> dict[str, Any]:
+        """Every parameter with its value, defaults included."""
+        return self.model_dump(mode="json", exclude={"member"})
+
+    def as_recorded(self, params: Mapping[str, Any]) -> Self:
+        """The plugin as a record says that it ran, where defaults have changed since."""
+        return self
 
     def implementation(self) -> str:
         """Implementation version, with the library's version where a library does the work.

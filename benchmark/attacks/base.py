@@ -188,6 +188,10 @@ class Attack(Plugin):
         """
         return None
 
+    def effortless(self) -> dict[str, Any]:
+        """Its parameters, with those that go with its effort made alike: attacks that differ in effort alone agree."""
+        return self.settings()
+
     def longer(self, more: int) -> Self | None:
         """The attack with so many steps more, each as long; None where it has no number of steps, or no budget."""
         steps = getattr(self, "steps", None)

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.attacks._library import LibraryAttack
 from benchmark.attacks.base import Attack, attacks
 from benchmark.errors import AssayError, StoreError
 from benchmark.report import stats
@@ -180,7 +179,7 @@ def views(results: Results) -> tuple[ProbeView, ...]:
         try:
             attack = attacks.make(probe.use, {**probe.params, **stated})
             recorded = results.recorded(probe.name)
-            if isinstance(attack, LibraryAttack) and recorded is not None:
+            if recorded is not None:
                 attack = attack.as_recorded(recorded)
             found.append(ProbeView(results, probe, attack))
         except AssayError:

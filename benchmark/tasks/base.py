@@ -18,6 +18,7 @@ from benchmark.reported import Column, Extras, TaskResults, Words
 from benchmark.sentences import Account, ModelRecords, Sentence
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
     from benchmark.attacks.base import Attack, Perturbed
@@ -61,7 +62,8 @@ class Task(Plugin):
         images: True where the model's inputs are images in [0, 1]: attacks made for no task in particular then apply.
         verdicts: False where no sample is right or broken: the task judges by numbers (:meth:`scores`).
         headline: where there are no verdicts, the score that ranks, at the headline budget.
-        measured: columns of attack rows that a page shows of each sample, where there are no verdicts.
+        measured: columns of attack rows that a page shows of each sample, where there are no verdicts, and how they
+            are headed; the first is how far an attack came, where no score says it.
         words: how it is spoken of.
     """
 
@@ -70,7 +72,7 @@ class Task(Plugin):
     images: ClassVar[bool] = True
     verdicts: ClassVar[bool] = True
     headline: ClassVar[str] = ""
-    measured: ClassVar[tuple[str, ...]] = ()
+    measured: ClassVar[Mapping[str, str]] = {}
     words: ClassVar[Words] = Words()
 
     def present(self, batch: Batch) -> Batch:
@@ -107,6 +109,10 @@ class Task(Plugin):
 
     def asides(self, model: ModelRecords, probe: str = "", eps: Fraction | None = None) -> Iterator[Sentence]:
         """What it adds on a label to the accuracy on samples as they are, or to that under a probe at a budget."""
+        return iter(())
+
+    def doubts(self, clean: pd.DataFrame, enough: int) -> Iterator[tuple[str, str]]:
+        """(flag, words) of what in a model's clean rows makes a robustness claim doubtful, where so many say so."""
         return iter(())
 
     def takes(self, attack: type[Attack]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -54,7 +54,14 @@ class Reconstruction(Task):
     images: ClassVar[bool] = False
     verdicts: ClassVar[bool] = False
     headline: ClassVar[str] = "amp_ratio"
-    measured: ClassVar[tuple[str, ...]] = ("amp", "rel_err", "rel_err_before", "psnr", "ssim", "halluc")
+    measured: ClassVar[Mapping[str, str]] = {
+        "amp": "amplification",
+        "rel_err": "error",
+        "rel_err_before": "error before",
+        "psnr": "PSNR",
+        "ssim": "SSIM",
+        "halluc": "hallucination",
+    }
     words: ClassVar[Words] = MEASUREMENTS
 
     mask: MaskSpec = MaskSpec(kind="vd2d", fraction=0.54)
