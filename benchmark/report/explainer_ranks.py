@@ -24,7 +24,7 @@ from benchmark.report.explanations import (
     similarity,
 )
 from benchmark.report.results import Results
-from benchmark.report.worth import direction, family_of, verdict_on
+from benchmark.report.soundness import direction, family_of, verdict_on
 
 PASSING = ("sound", "depends on baseline")  # verdicts of metrics that put every control behind real explainers
 

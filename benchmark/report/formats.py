@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.report.board import Leaderboard, rows
-from benchmark.report.fold import settings_lines
 from benchmark.report.heads import SIDES, Head
+from benchmark.report.leaderboard import Leaderboard, rows
+from benchmark.report.settings_text import settings_lines
 from benchmark.report.tables import FLOAT_FORMAT, to_csv
 from benchmark.report.text import board_lines, cell_text, one_line, plain_text
 

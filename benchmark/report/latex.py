@@ -8,9 +8,9 @@ from unicodedata import normalize
 
 import pandas as pd
 
-from benchmark.report.board import Leaderboard, Note
-from benchmark.report.fold import fact_rows, part_cells
 from benchmark.report.formats import about, texts
+from benchmark.report.leaderboard import Leaderboard, Note
+from benchmark.report.settings_text import fact_rows, part_cells
 
 SPECIAL = {
     "\\": r"\textbackslash{}",

@@ -17,11 +17,11 @@ from benchmark.report.curves import curves
 from benchmark.report.explanations import explanations
 from benchmark.report.extras import extras
 from benchmark.report.joined import joined
-from benchmark.report.leaderboard import leaderboard
 from benchmark.report.markdown import markdown
 from benchmark.report.page.build import page
 from benchmark.report.results import Results
-from benchmark.report.worth import CONFOUNDED, direction, verdict_on
+from benchmark.report.rows import leaderboard
+from benchmark.report.soundness import CONFOUNDED, direction, verdict_on
 from benchmark.report.write import write_report
 from benchmark.spec.suite import SuiteSpec
 from benchmark.store.folder import Store

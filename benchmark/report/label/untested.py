@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from benchmark.attacks.base import attacks
 from benchmark.report.label.account import account_of
 from benchmark.report.label.tested import Tested
-from benchmark.report.worth import verdict_on
+from benchmark.report.soundness import verdict_on
 from benchmark.sentences import Hazard, Number, Sentence, Source, listed, plural
 
 SECTION = "untested"

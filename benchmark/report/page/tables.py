@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.report.board import Leaderboard
 from benchmark.report.columns import shown_columns
 from benchmark.report.formats import own_n
 from benchmark.report.heads import FACTS
+from benchmark.report.leaderboard import Leaderboard
 from benchmark.report.results import Results
 from benchmark.report.text import short
 

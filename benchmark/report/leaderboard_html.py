@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.report.board import Leaderboard
-from benchmark.report.fold import COLUMNS, fact_rows, part_cells
 from benchmark.report.formats import about, texts
+from benchmark.report.leaderboard import Leaderboard
+from benchmark.report.settings_text import COLUMNS, fact_rows, part_cells
 from benchmark.report.text import cell_text
 
 WIDE, HIGH = 96, 8  # of a bar, in pixels

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from benchmark.report.judgement.choice import judgement_of
-from benchmark.report.leaderboard import headline_column, pairs
 from benchmark.report.results import Results
+from benchmark.report.rows import headline_column, pairs
 from benchmark.report.stats import Pair
 from benchmark.sentences import listed
 
@@ -50,7 +50,7 @@ def groups(order: Sequence[str], tests: Sequence[Pair]) -> list[Group]:
     return found
 
 
-def place_words(results: Results, board: pd.DataFrame) -> list[str]:
+def standing_words(results: Results, board: pd.DataFrame) -> list[str]:
     """A sentence on the places that are decided, one on each group of those that are not, one on who has none.
 
     Args:

@@ -49,7 +49,7 @@ def confounded(suites: Iterable[SuiteSpec], networks: int) -> list[str]:
     return [CONFOUNDED] if several else []
 
 
-def worth(results: Results) -> list[str]:
+def soundness(results: Results) -> list[str]:
     """One line a verdict, best first: the suite's metrics that have it."""
     found: dict[str, list[str]] = {}
     for probe in results.suite.metrics:
