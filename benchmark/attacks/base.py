@@ -135,15 +135,15 @@ class Attack(Plugin):
 
     def at_view(self, view: int) -> Self:
         """The attack under one of its views, 0 to :meth:`views` - 1: a copy that knows it as ``_view``."""
-        found = self.model_copy()
-        found._view = view
-        return found
+        copy = self.model_copy()
+        copy._view = view
+        return copy
 
     def with_structures(self, structures: Structures) -> Self:
         """The attack for data whose structures are these: a copy, by which its inputs are also made again."""
-        found = self.model_copy()
-        found._structures = structures
-        return found
+        copy = self.model_copy()
+        copy._structures = structures
+        return copy
 
     @property
     def structures(self) -> Structures:

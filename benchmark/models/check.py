@@ -54,8 +54,8 @@ def check_entry(
     except AssayError as error:
         return [Result("builds and loads", "fail", str(error), "correct what the message names, then check again")]
     words = f"; {model.precision}" if model.precision else ""
-    found = f"{entry.spec.factory}, {parameters(model.network):,} parameters{words}"
-    results = [Result("builds and loads", "note" if words else "ok", found)]
+    finding = f"{entry.spec.factory}, {parameters(model.network):,} parameters{words}"
+    results = [Result("builds and loads", "note" if words else "ok", finding)]
     return [
         *results,
         check_weights(entry),
@@ -82,8 +82,8 @@ def check_model(
     inputs = torch.from_numpy(batch.inputs) if batch is not None else networks.example(entry.spec, 32)
     inputs = inputs.to(device)
     if (few := effort.affordable(model, inputs)) < len(inputs):
-        found = f"{few} of {len(inputs)} samples are tried: {effort.cost:.2g} s a forward of one"
-        results.append(Result("samples", "note", found, f"all would take more than {effort.budget:g} s: --budget"))
+        finding = f"{few} of {len(inputs)} samples are tried: {effort.cost:.2g} s a forward of one"
+        results.append(Result("samples", "note", finding, f"all would take more than {effort.budget:g} s: --budget"))
         inputs = inputs[:few]
         batch = batch and Batch(batch.ids[:few], batch.inputs[:few], batch.labels[:few])
     try:
@@ -336,9 +336,9 @@ def check_cost(model: Model, inputs: torch.Tensor) -> Result:
     synchronise(model)
     backward, n = time.perf_counter() - start, len(inputs)
     megabytes = sum(p.numel() * p.element_size() for p in model.parameters()) / 2**20
-    found = f"forward {forward / n * 1e3:.3g} ms, backward {backward / n * 1e3:.3g} ms a sample (batch of {n});"
+    finding = f"forward {forward / n * 1e3:.3g} ms, backward {backward / n * 1e3:.3g} ms a sample (batch of {n});"
     return Result(
-        "cost", "ok", f"{found} about {sum(sizes) / n / 2**20:.2g} MB a sample, {megabytes:.3g} MB of parameters"
+        "cost", "ok", f"{finding} about {sum(sizes) / n / 2**20:.2g} MB a sample, {megabytes:.3g} MB of parameters"
     )
 
 

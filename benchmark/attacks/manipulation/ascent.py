@@ -129,9 +129,9 @@ def frame(like: torch.Tensor) -> torch.Tensor:
     """Ones on the outermost eighth (at least one pixel) of images (N, C, H, W), zeros inside."""
     height, width = like.shape[2:]
     up, left = max(1, height // 8), max(1, width // 8)
-    found = torch.ones_like(like)
-    found[:, :, up : height - up, left : width - left] = 0
-    return found
+    border = torch.ones_like(like)
+    border[:, :, up : height - up, left : width - left] = 0
+    return border
 
 
 def _unit(values: torch.Tensor) -> torch.Tensor:

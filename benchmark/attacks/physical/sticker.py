@@ -255,5 +255,5 @@ def random_blocks(generator: Draws, blocks: int, shape: Sequence[int]) -> NDArra
     colours = palette(shape[1]).astype(np.float32)
     chosen = colours[generator.integers((blocks, blocks), 0, len(colours)).numpy()]
     rows, columns = (np.arange(side) * blocks // side for side in shape[2:])
-    found: NDArray[np.float32] = chosen[:, rows][:, :, columns].transpose(0, 3, 1, 2)
-    return found
+    stickers: NDArray[np.float32] = chosen[:, rows][:, :, columns].transpose(0, 3, 1, 2)
+    return stickers

@@ -79,7 +79,7 @@ class Classification(Task):
             labels = np.asarray(batch.labels, dtype=np.int64)
             at = torch.as_tensor(labels, device=logits.device)
             chosen = np.array([derive("in another batch", name) % 2 == 0 for name in batch.ids], dtype=bool)
-            found = checks(model, inputs, logits, at, chosen)
+            flags = checks(model, inputs, logits, at, chosen)
         pred, margin = _predictions(logits, at)
         return {
             "label": labels,
@@ -87,7 +87,7 @@ class Classification(Task):
             "correct": pred == labels,
             "margin_clean": margin,
             "confidence": logits.double().softmax(1).amax(1).cpu().numpy(),
-            **found,
+            **flags,
         }
 
     def _check_classes(self, logits: torch.Tensor, spec: EntrySpec | None, batch: Batch) -> None:
@@ -196,16 +196,16 @@ class Classification(Task):
         Raises:
             UnknownNameError: ``flips`` names a class that the dataset does not have.
         """
-        found = []
+        columns = []
         for name, column in zip(classes, _column_names(classes), strict=True):
             if name in self.flips:
                 k = list(classes).index(name)
-                found.append(Column(f"flips_from_{column}", "rate", _Flips(k, away=True), higher_is_better=False))
-                found.append(Column(f"flips_to_{column}", "rate", _Flips(k, away=False), higher_is_better=False))
+                columns.append(Column(f"flips_from_{column}", "rate", _Flips(k, away=True), higher_is_better=False))
+                columns.append(Column(f"flips_to_{column}", "rate", _Flips(k, away=False), higher_is_better=False))
         unknown = [name for name in self.flips if name not in classes]
         if unknown:
             raise UnknownNameError("class", unknown[0], classes, "task_params.flips, the dataset's classes")
-        return tuple(found)
+        return tuple(columns)
 
     def asides(self, model: ModelRecords, probe: str = "", eps: Fraction | None = None) -> Iterator[Sentence]:
         """Of classes whose errors are not alike: which are missed, and which are false alarms."""
