@@ -37,24 +37,24 @@ def code_of(module: str) -> dict[str, str]:
         ``"name==version"`` to the digest of RECORD, and ``"top/file"`` to sha256 of each file; of what these import,
         too. ``{"name": "absent"}`` for what is not there. Nothing for the standard library and for Assay's own code.
     """
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     top = module.partition(".")[0]
-    _add(top, found, {top})
-    return dict(sorted(found.items()))
+    _add(top, digests, {top})
+    return dict(sorted(digests.items()))
 
 
 def code_of_files(files: Iterable[Path]) -> dict[str, str]:
     """What these files import, as :func:`code_of` says it; but torch and numpy, which are under every number."""
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     for file in files:
         for name in sorted(imported(file)):
-            _add(name, found, set())
-    return dict(sorted(found.items()))
+            _add(name, digests, set())
+    return dict(sorted(digests.items()))
 
 
 def environment(files: Iterable[Path]) -> dict[str, str | None]:
     """Values of the environment variables that Python files read under a constant name."""
-    found: dict[str, str | None] = {}
+    variables: dict[str, str | None] = {}
     for file in files:
         with reading(file):
             source = file.read_bytes()
@@ -64,8 +64,8 @@ def environment(files: Iterable[Path]) -> dict[str, str | None]:
             continue
         for node in ast.walk(tree):
             for name in _variables(node):
-                found[name] = os.environ.get(name)
-    return dict(sorted(found.items()))
+                variables[name] = os.environ.get(name)
+    return dict(sorted(variables.items()))
 
 
 def _variables(node: ast.AST) -> Iterator[str]:
@@ -82,7 +82,7 @@ def _variables(node: ast.AST) -> Iterator[str]:
 
 def files_in(folder: Path, *, hidden: bool = False) -> list[Path]:
     """Every file below a folder, links followed, sorted; nothing that Python compiles, hidden ones if asked for."""
-    found, seen = [], set()
+    files, seen = [], set()
     for place, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
         if real in seen:
@@ -92,8 +92,8 @@ def files_in(folder: Path, *, hidden: bool = False) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in UNSEEN)
         apart = (".pyc",) if hidden else (".pyc", ".tmp")
         kept = [name for name in names if (hidden or not name.startswith(".")) and not name.endswith(apart)]
-        found += [Path(place) / name for name in kept]
-    return sorted(found)
+        files += [Path(place) / name for name in kept]
+    return sorted(files)
 
 
 def sha256_or_absent(file: Path) -> str:
@@ -101,9 +101,9 @@ def sha256_or_absent(file: Path) -> str:
     return file_sha256(file) if file.exists() else "absent"
 
 
-def absent(found: Mapping[str, str]) -> list[str]:
+def absent(digests: Mapping[str, str]) -> list[str]:
     """Names that :func:`code_of` could not find but that are loaded: code that ran found them in a place of its own."""
-    names = [name for name, content in found.items() if content == "absent" and "/" not in name]
+    names = [name for name, content in digests.items() if content == "absent" and "/" not in name]
     return [name for name in names if getattr(sys.modules.get(name), "__file__", None)]
 
 
@@ -120,13 +120,13 @@ def imported(file: Path) -> set[str]:
 
 def neighbours(file: Path, top: Path) -> list[Path]:
     """The file and what it reaches by relative imports below ``top``, sorted."""
-    found: set[Path] = set()
+    reached: set[Path] = set()
     todo = [file]
     while todo:
         here = todo.pop()
-        if here in found or not here.is_file():
+        if here in reached or not here.is_file():
             continue
-        found.add(here)
+        reached.add(here)
         with reading(here):
             source = here.read_bytes()
         try:
@@ -139,7 +139,7 @@ def neighbours(file: Path, top: Path) -> list[Path]:
                 base = base.joinpath(*(node.module or "").split(".")) if node.module else base
                 for place in (base, *(base / alias.name for alias in node.names)):
                     todo += [place.with_suffix(".py"), place / "__init__.py"]
-    return sorted(path for path in found if path.is_relative_to(top))
+    return sorted(path for path in reached if path.is_relative_to(top))
 
 
 def _names(node: ast.AST) -> Iterator[str]:
@@ -153,26 +153,26 @@ def _names(node: ast.AST) -> Iterator[str]:
             yield node.args[0].value.lstrip(".") or OURS
 
 
-def _add(top: str, found: dict[str, str], wanted: set[str]) -> None:
-    """Put a top-level module and what it imports into ``found``; ``wanted`` counts although it is under all numbers."""
+def _add(top: str, digests: dict[str, str], wanted: set[str]) -> None:
+    """Put a top-level module and what it imports into ``digests``; ``wanted`` counts though it is under all numbers."""
     if top in sys.stdlib_module_names or top == OURS or (top in GROUND and top not in wanted):
         return
     places = _locations(top)
     if not places:
-        found.setdefault(top, "absent")
+        digests.setdefault(top, "absent")
         return
     owner = _owner(top, places)
     if owner is not None:
-        found.update(owner)
+        digests.update(owner)
         return
     for place in places:
         files = files_in(place) if place.is_dir() else [place]
-        new = [file for file in files if f"{top}/{_below(file, place)}" not in found]
-        found.update({f"{top}/{_below(file, place)}": sha256_or_absent(file) for file in new})
+        new = [file for file in files if f"{top}/{_below(file, place)}" not in digests]
+        digests.update({f"{top}/{_below(file, place)}": sha256_or_absent(file) for file in new})
         for file in new:
             for name in sorted(imported(file)) if file.suffix == ".py" and file.exists() else ():
                 if name != top:
-                    _add(name, found, wanted)
+                    _add(name, digests, wanted)
 
 
 def _below(file: Path, place: Path) -> str:
@@ -190,7 +190,7 @@ def _locations(top: str) -> list[Path]:
         places = [Path(place) for place in spec.submodule_search_locations]
     else:
         places = [Path(spec.origin)] if spec.origin and spec.has_location else []
-    return list(dict.fromkeys(found for place in places if (found := _existing(place)) is not None))
+    return list(dict.fromkeys(existing for place in places if (existing := _existing(place)) is not None))
 
 
 _along: list[str] | None = None
@@ -214,11 +214,11 @@ def _spec(top: str) -> ModuleSpec | None:
         if looks is None:
             continue
         try:
-            found: ModuleSpec | None = looks(top, _along if finder is PathFinder else None)
+            spec: ModuleSpec | None = looks(top, _along if finder is PathFinder else None)
         except (ImportError, ValueError, AttributeError):
             continue
-        if found is not None:
-            return found
+        if spec is not None:
+            return spec
     return None
 
 
@@ -241,9 +241,9 @@ def _owner(top: str, places: list[Path]) -> dict[str, str] | None:
 def _distributions(top: str) -> tuple[str, ...]:
     """Names of the distributions that may hold a top-level module."""
     try:
-        found = importlib.metadata.distribution(top)
-        if any(file.parts[0] in (top, f"{top}.py") for file in found.files or ()):
-            return (found.metadata["Name"],)
+        distribution = importlib.metadata.distribution(top)
+        if any(file.parts[0] in (top, f"{top}.py") for file in distribution.files or ()):
+            return (distribution.metadata["Name"],)
     except importlib.metadata.PackageNotFoundError:
         pass
     return tuple(sorted(set(_all_distributions().get(top, []))))

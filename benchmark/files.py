@@ -60,7 +60,7 @@ def stamps(files: Iterable[Path]) -> list[Stamp]:
         DataError: a file that is not there, is a dangling link, or may not be looked at.
     """
     folders: dict[Path, str] = {}
-    found = []
+    items = []
     for file in files:
         if file.parent not in folders:
             folders[file.parent] = os.path.realpath(file.parent)
@@ -70,8 +70,8 @@ def stamps(files: Iterable[Path]) -> list[Stamp]:
         if 0 < left <= GRAIN:
             time.sleep(left)
         place = os.path.realpath(file) if file.is_symlink() else os.path.join(folders[file.parent], file.name)  # noqa: PTH118
-        found.append((place, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
-    return found
+        items.append((place, stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+    return items
 
 
 def stamp(file: Path) -> Stamp:

@@ -274,8 +274,8 @@ def skewed_t(values: Floats, t: float) -> tuple[float, float]:
 def _pseudo(values: Floats, groups: Groups) -> Floats:
     """(G,) Tukey's pseudo-values of the groups, moved so that their mean is that of all samples."""
     mean, without = groups.without_each(values)
-    found = mean + (len(groups) - 1) * (mean - without)
-    return np.asarray(found - found.mean() + mean, dtype=np.float64)
+    pseudo = mean + (len(groups) - 1) * (mean - without)
+    return np.asarray(pseudo - pseudo.mean() + mean, dtype=np.float64)
 
 
 def bootstrap_means(values: Floats, groups: Groups | None, seed: int) -> Floats:
@@ -363,15 +363,15 @@ def _bootstrap_medians(values: Floats, groups: Groups | None, seed: int) -> Floa
         return _resampled(values, np.median, generator)
     draws = generator.integers(0, len(groups), size=(RESAMPLES, len(groups)))
     order = np.argsort(values, kind="stable")
-    arranged, codes, found = values[order], groups.codes[order], []
+    arranged, codes, medians = values[order], groups.codes[order], []
     at_once = max(1, DRAWS_AT_ONCE // len(values))
     for part in np.array_split(draws, -(-RESAMPLES // at_once)):  # how often each group was drawn weighs its samples
         times = np.stack([np.bincount(row, minlength=len(groups)) for row in part])
         passed = np.cumsum(times[:, codes], axis=1)
         lower, upper = (passed[:, -1] - 1) // 2, passed[:, -1] // 2
         ends = [arranged[(passed > place[:, None]).argmax(axis=1)] for place in (lower, upper)]
-        found.append((ends[0] + ends[1]) / 2)
-    return np.concatenate(found)
+        medians.append((ends[0] + ends[1]) / 2)
+    return np.concatenate(medians)
 
 
 # -- curves --------------------------------------------------------------------------------------------------------
@@ -395,8 +395,8 @@ def auc_interval(values: Floats, positive: NDArray[np.bool_]) -> tuple[float, fl
     m, n = int(positive.sum()), int((~positive).sum())
     if not m or not n:
         return nan, nan, nan
-    found, against = values[positive], np.sort(values[~positive])
-    below = [np.searchsorted(against, found, side) for side in ("left", "right")]
+    positives, against = values[positive], np.sort(values[~positive])
+    below = [np.searchsorted(against, positives, side) for side in ("left", "right")]
     estimate = float((below[0].sum() + below[1].sum()) / (2 * m * n))
     if min(m, n) < 2:
         return estimate, nan, nan

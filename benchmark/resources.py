@@ -15,9 +15,9 @@ def folders(kind: Kind) -> list[Path]:
     """
     package = Path(__file__).resolve().parent
     candidates = [Path.cwd() / kind, package.parent / kind, package / "_shipped" / kind]
-    found: list[Path] = []
+    paths: list[Path] = []
     for candidate in candidates:
         folder = candidate.resolve()
-        if folder.is_dir() and folder not in found:
-            found.append(folder)
-    return found
+        if folder.is_dir() and folder not in paths:
+            paths.append(folder)
+    return paths

@@ -25,13 +25,13 @@ def sampling(probes: Sequence[ProbeResults]) -> Extras:
     figures: dict[str, Callable[[], Figure]] = {}
     for probe in probes:
         attack: Any = probe.attack
-        found = {model: _by_view(probe.rows(model)) for model in probe.models}
-        found = {model: psnr for model, psnr in found.items() if psnr.size}
-        if not found:
+        by_model = {model: _by_view(probe.rows(model)) for model in probe.models}
+        by_model = {model: psnr for model, psnr in by_model.items() if psnr.size}
+        if not by_model:
             continue
         order = np.argsort(attack.fractions)
         rows = []
-        for model, psnr in found.items():
+        for model, psnr in by_model.items():
             ordered = psnr[:, order]
             steps = np.diff(ordered, axis=1)
             row: dict[str, Any] = {"model": model}
@@ -47,7 +47,7 @@ def sampling(probes: Sequence[ProbeResults]) -> Extras:
             " the reference; dotted: the share in training. Networks made for one mask cannot take the test (see"
             " skipped)."
         )
-        figures[stem] = partial(_curve, found, attack, probe.reference)
+        figures[stem] = partial(_curve, by_model, attack, probe.reference)
     return Extras(tables=tables, captions=captions, figures=figures)
 
 
@@ -78,14 +78,14 @@ def _by_view(rows: pd.DataFrame) -> NDArray[np.float64]:
     return table.dropna().to_numpy(dtype=float)
 
 
-def _curve(found: dict[str, NDArray[np.float64]], attack: Any, against: str) -> Figure:
+def _curve(by_model: dict[str, NDArray[np.float64]], attack: Any, against: str) -> Figure:
     """A panel an entry; bands are the mean plus and minus two standard errors."""
     from benchmark.attacks._multiples import Labels, Line, multiples
 
     order = np.argsort(attack.fractions)
     shares = 100 * np.asarray(attack.fractions)[order]
     lines = {}
-    for model, psnr in found.items():
+    for model, psnr in by_model.items():
         mean, error = psnr[:, order].mean(0), psnr[:, order].std(0) / np.sqrt(len(psnr))
         lines[model] = [Line(shares, np.stack([mean, mean - 2 * error, mean + 2 * error], axis=1))]
     mark = (100 * attack.mask.fraction, "share in training")

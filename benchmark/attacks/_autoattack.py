@@ -77,14 +77,14 @@ def cascade(model: Model, inputs: torch.Tensor, labels: torch.Tensor, members: l
                 break
             at = active.cpu().numpy()
             with model.counter.counting() as used:
-                found = inputs[active]
+                candidates = inputs[active]
                 if member is not None:  # the first round finds the samples that are wrong already
                     member.set_device(inputs.device)
-                    found = member(inputs[active], labels[active]).detach()
+                    candidates = member(inputs[active], labels[active]).detach()
                 with torch.no_grad():
-                    broken = model(found).argmax(1) != labels[active]
+                    broken = model(candidates).argmax(1) != labels[active]
             forwards[at] += used.forwards / len(at)
             backwards[at] += used.backwards / len(at)
-            outputs[active[broken]] = found[broken]
+            outputs[active[broken]] = candidates[broken]
             active = active[~broken]
     return Perturbed(outputs, forwards=forwards, backwards=backwards)

@@ -137,9 +137,9 @@ def jpeg(image: torch.Tensor, quality: int) -> torch.Tensor:
     options = {} if len(pixels) == 1 else {"subsampling": 2}
     Image.fromarray(array).save(buffer, format="JPEG", quality=quality, **options)
     with Image.open(buffer) as read:
-        found = torch.from_numpy(np.array(read))
-    found = found[None] if found.ndim == 2 else found.permute(2, 0, 1)
-    return found.to(image) / 255
+        decoded = torch.from_numpy(np.array(read))
+    decoded = decoded[None] if decoded.ndim == 2 else decoded.permute(2, 0, 1)
+    return decoded.to(image) / 255
 
 
 class Fog(Family):

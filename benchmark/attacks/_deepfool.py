@@ -121,7 +121,7 @@ def search(
         AttackError: fewer than two logits.
     """
     net = Net(model, placement or Placement.of(inputs.device), basis)
-    found = SearchResult(
+    result = SearchResult(
         inputs.detach().clone(),
         torch.zeros(len(inputs), dtype=torch.bool, device=inputs.device),
         *np.zeros((2, len(inputs)), dtype=np.int64),
@@ -136,20 +136,20 @@ def search(
         first = active is None
         if active is None:
             active = _start(x, logits, candidates)
-        found.forwards[_host(active.at)] += 1
+        result.forwards[_host(active.at)] += 1
         going = logits.argmax(1) == labels[active.at]  # line 5
-        _finish(found, active, x, ~going)
+        _finish(result, active, x, ~going)
         if not bool(going.any()):
             break
         if graph is None:
             active, x, logits = active.part(going), x[going], logits[going]
             graph, going = net.graph(x), going[going]
-            found.forwards[_host(active.at)] += 1
+            result.forwards[_host(active.at)] += 1
         if first and keep:
-            nearest = _first(net, graph, x, active, active.gaps(logits), norm, found)
+            nearest = _first(net, graph, x, active, active.gaps(logits), norm, result)
         else:
             products = products or active.others.shape[1]
-            found.backwards[_host(active.at)] += products
+            result.backwards[_host(active.at)] += products
             gaps = active.gaps(logits)
             nearest = _nearest(graph, active, gaps, torch.zeros_like(gaps, dtype=torch.bool), products, norm, None)
         active.total += nearest.step(norm, stable)  # line 11, and the sum of line 15
@@ -159,10 +159,10 @@ def search(
         x = x.clamp_(0, 1) if clip else x
     else:
         assert active is not None
-        found.reached[active.at] = x
-        found.changed[active.at] = net.look(x).argmax(1) != labels[active.at]
-        found.forwards[_host(active.at)] += 1
-    return found
+        result.reached[active.at] = x
+        result.changed[active.at] = net.look(x).argmax(1) != labels[active.at]
+        result.forwards[_host(active.at)] += 1
+    return result
 
 
 def _host(at: torch.Tensor) -> NDArray[np.int64]:
@@ -181,11 +181,11 @@ def _start(x: torch.Tensor, logits: torch.Tensor, candidates: int) -> _Active:
     return _Active(torch.arange(len(x), device=x.device), x, torch.zeros_like(x), own, others, norms)
 
 
-def _finish(found: SearchResult, active: _Active, x: torch.Tensor, done: torch.Tensor) -> None:
+def _finish(result: SearchResult, active: _Active, x: torch.Tensor, done: torch.Tensor) -> None:
     """Keep the iterates of samples that are done."""
     if bool(done.any()):
-        found.reached[active.at[done]] = x[done]
-        found.changed[active.at[done]] = True
+        result.reached[active.at[done]] = x[done]
+        result.changed[active.at[done]] = True
 
 
 def _estimates(gaps: torch.Tensor, norms: torch.Tensor, done: torch.Tensor) -> torch.Tensor:
@@ -227,7 +227,7 @@ def _nearest(
 
 
 def _first(
-    net: Net, graph: Graph, x: torch.Tensor, active: _Active, gaps: torch.Tensor, norm: Norm, found: SearchResult
+    net: Net, graph: Graph, x: torch.Tensor, active: _Active, gaps: torch.Tensor, norm: Norm, result: SearchResult
 ) -> _Nearest:
     """The first step's nearest candidate, in rounds; each round is a forward of the samples that need it.
 
@@ -237,7 +237,7 @@ def _first(
     done = torch.zeros_like(gaps, dtype=torch.bool)
     tried = min(FIRST, candidates)
     best = _nearest(graph, active, gaps, done, tried, norm, None)
-    found.backwards[_host(active.at)] += tried
+    result.backwards[_host(active.at)] += tried
     live = torch.arange(len(gaps), device=gaps.device)
     while tried < candidates:
         could = _estimates(gaps[live], active.norms[live], done[live]).amin(1) < best.distance[live]
@@ -250,7 +250,7 @@ def _first(
         kept = _nearest(net.graph(x[live]), part, gaps[live], marks, size, norm, kept)
         active.norms[live], done[live] = part.norms, marks
         best.distance[live], best.slope[live], best.gradient[live] = kept.distance, kept.slope, kept.gradient
-        found.forwards[_host(part.at)] += 1
-        found.backwards[_host(part.at)] += size
+        result.forwards[_host(part.at)] += 1
+        result.backwards[_host(part.at)] += size
         tried += size
     return best

@@ -56,24 +56,24 @@ class Panel:
 
 def extras(probes: Sequence[ProbeResults]) -> Extras:
     """Table and figure ``details``, of each probe where there are several."""
-    found = Extras()
+    extra = Extras()
     for probe in probes:
         rows = [row for model in probe.models if (row := _row(probe, model))]
         if not rows:
             continue
         stem = f"details_{probe.name}" if len(probes) > 1 else "details"
-        found.tables[stem] = pd.DataFrame(rows)
-        found.captions[stem] = f"{TABLE} {PANEL}{_left_out(probe)}"
+        extra.tables[stem] = pd.DataFrame(rows)
+        extra.captions[stem] = f"{TABLE} {PANEL}{_left_out(probe)}"
         panel = choose(probe)
         if panel is not None:
-            found.figures[stem] = partial(draw, panel)
-    return found
+            extra.figures[stem] = partial(draw, panel)
+    return extra
 
 
 def _details(probe: ProbeResults) -> tuple[Detail, ...]:
     attack: Any = probe.attack
-    found: tuple[Detail, ...] = attack.details
-    return found
+    details: tuple[Detail, ...] = attack.details
+    return details
 
 
 def _row(probe: ProbeResults, model: str) -> dict[str, Any]:
@@ -82,11 +82,11 @@ def _row(probe: ProbeResults, model: str) -> dict[str, Any]:
     if not len(rows) or "contrast" not in rows:
         return {}
     rows = rows[rows["status"] == "ok"]
-    found: dict[str, Any] = {"model": model}
+    cells: dict[str, Any] = {"model": model}
     for view, detail in enumerate(_details(probe)):
         own = rows[rows["view"] == view] if "view" in rows else rows
-        found[detail.label.replace(" ", "_")] = float(own["contrast"].astype(float).mean())
-    return found | {name: float(rows[name].astype(float).mean()) for name in ("local_ssim", "contrast_absent")}
+        cells[detail.label.replace(" ", "_")] = float(own["contrast"].astype(float).mean())
+    return cells | {name: float(rows[name].astype(float).mean()) for name in ("local_ssim", "contrast_absent")}
 
 
 # -- the panel ---------------------------------------------------------------------------------------------
@@ -127,12 +127,12 @@ def _left_out(probe: ProbeResults) -> str:
 def _telling(details: Sequence[Detail]) -> list[int]:
     """The details that tell most: text, suits, the smallest lesion faint and strong, the largest strong."""
     lesions = [i for i, detail in enumerate(details) if detail.kind == "lesion"]
-    found = [next((i for i, detail in enumerate(details) if detail.kind == kind), None) for kind in ("text", "suits")]
+    indices = [next((i for i, detail in enumerate(details) if detail.kind == kind), None) for kind in ("text", "suits")]
     if lesions:
-        found.append(min(lesions, key=lambda i: (details[i].size, details[i].contrast)))
-        found.append(min(lesions, key=lambda i: (details[i].size, -details[i].contrast)))
-        found.append(min(lesions, key=lambda i: (-details[i].size, -details[i].contrast)))
-    return list(dict.fromkeys(i for i in found if i is not None))[:ROWS]
+        indices.append(min(lesions, key=lambda i: (details[i].size, details[i].contrast)))
+        indices.append(min(lesions, key=lambda i: (details[i].size, -details[i].contrast)))
+        indices.append(min(lesions, key=lambda i: (-details[i].size, -details[i].contrast)))
+    return list(dict.fromkeys(i for i in indices if i is not None))[:ROWS]
 
 
 def _panel(
@@ -199,12 +199,12 @@ def _near(panel: Panel) -> list[tuple[slice, slice]]:
     """A square around each detail, as large for all as the largest needs; it lies inside the image."""
     size = panel.originals[0].shape
     side = min(*size, max(max(box[2:]) for box in panel.boxes) + 2)
-    found = []
+    near = []
     for top, left, height, width in panel.boxes:
         corner = (top + (height - side) // 2, left + (width - side) // 2)
         starts = [int(np.clip(at, 0, n - side)) for at, n in zip(corner, size, strict=True)]
-        found.append((slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)))
-    return found
+        near.append((slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)))
+    return near
 
 
 def _inside(box: tuple[int, int, int, int], square: tuple[slice, slice]) -> tuple[int, int, int, int]:

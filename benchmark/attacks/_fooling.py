@@ -101,8 +101,8 @@ def evolve(
         with torch.no_grad():
             logits = model(mutants.flatten(0, 1))
         calls[active.cpu()] += offspring
-        found = confidences(logits, targets[active].repeat_interleave(offspring)).view(len(active), offspring)
-        value, which = found.max(1)
+        scores = confidences(logits, targets[active].repeat_interleave(offspring)).view(len(active), offspring)
+        value, which = scores.max(1)
         better = value > highest[active]
         elite[active[better]] = mutants[better, which[better]]
         highest[active[better]] = value[better]

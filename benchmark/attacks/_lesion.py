@@ -28,7 +28,7 @@ def move_contrast(attack: Lesion, model: Model, packed: torch.Tensor, change: ND
         return -value if hide else value
 
     most = radius(base, eps)
-    found = ascend(
+    result = ascend(
         model,
         base,
         shown,
@@ -40,9 +40,9 @@ def move_contrast(attack: Lesion, model: Model, packed: torch.Tensor, change: ND
         moment="sample",
         name=attack.name,
     )
-    candidates = torch.stack([found.e, found.last])
+    candidates = torch.stack([result.e, result.last])
     with torch.no_grad():  # the method itself decides
         values = torch.stack([shown(model(base.with_y(base.y + e).pack())) for e in candidates])
-    best = torch.where(per_sample(values[1] > values[0], found.e), found.last, found.e)
+    best = torch.where(per_sample(values[1] > values[0], result.e), result.last, result.e)
     reference = base.pack() if hide else None
     return Perturbed(base.with_y(base.y + best).pack(), {"change": change}, reference=reference)

@@ -83,7 +83,7 @@ class Source:
             if isinstance(item, ast.FunctionDef) and item.name == "__init__":
                 return item
         bases = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id in self.classes]
-        return next((found for base in bases if (found := self._constructor(base)) is not None), None)
+        return next((constructor for base in bases if (constructor := self._constructor(base)) is not None), None)
 
 
 def _arguments(args: ast.arguments) -> dict[str, Any]:
@@ -214,13 +214,13 @@ class LibraryAttack(Attack, Family):
     def as_recorded(self, params: Mapping[str, Any]) -> Self:
         """The attack as a record says that it ran: without a step in it, the library's own default held."""
         order = {key: params[key] for key in self.keywords() if key in params}  # as the suite gave them
-        found = type(self)(member=self.member, **{"norm": self.norm, "kind": self.kind, **order, **params})
+        attack = type(self)(member=self.member, **{"norm": self.norm, "kind": self.kind, **order, **params})
         default = (self.signature() or {}).get(self.step_key())
         said = set(params) & {self.step_key(), *self.step_of(1.0), "abs_stepsize"}
         if self.step_key() and not said and isinstance(default, int | float):
-            assert found.__pydantic_extra__ is not None
-            found.__pydantic_extra__[self.step_key()] = float(default)
-        return found
+            assert attack.__pydantic_extra__ is not None
+            attack.__pydantic_extra__[self.step_key()] = float(default)
+        return attack
 
     def longer(self, more: int) -> Self | None:
         """See :meth:`Attack.longer`."""
@@ -251,8 +251,8 @@ class LibraryAttack(Attack, Family):
 
     def signature(self) -> dict[str, Any] | None:
         """Parameters that may be given, with their defaults; None where the source does not tell."""
-        found = self.read().parameters(self.member)
-        return None if found is None else {k: v for k, v in found.items() if k not in self.hidden}
+        parameters = self.read().parameters(self.member)
+        return None if parameters is None else {k: v for k, v in parameters.items() if k not in self.hidden}
 
     def known(self) -> Known | None:
         """The table's row of this member."""

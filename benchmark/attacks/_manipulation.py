@@ -112,9 +112,9 @@ def frame(like: torch.Tensor) -> torch.Tensor:
     """Ones on the outermost eighth (at least one pixel) of images (N, C, H, W), zeros inside."""
     height, width = like.shape[2:]
     up, left = max(1, height // 8), max(1, width // 8)
-    found = torch.ones_like(like)
-    found[:, :, up : height - up, left : width - left] = 0
-    return found
+    border = torch.ones_like(like)
+    border[:, :, up : height - up, left : width - left] = 0
+    return border
 
 
 def _unit(values: torch.Tensor) -> torch.Tensor:
@@ -224,8 +224,8 @@ def _direction(
     """
     x = x.detach().requires_grad_()
     moving = objective(explained(copied, x, classes, attack.method, attack.points, graph=True)).sum()
-    found = torch.autograd.grad(moving, x, allow_unused=True)[0] if moving.requires_grad else None
-    gradient = torch.zeros_like(x) if found is None else found
+    slope = torch.autograd.grad(moving, x, allow_unused=True)[0] if moving.requires_grad else None
+    gradient = torch.zeros_like(x) if slope is None else slope
     if check:
         _check(attack, gradient)
     if attack.gamma:

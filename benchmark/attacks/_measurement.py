@@ -100,9 +100,9 @@ class Adam:
         self.first = 0.1 * gradient if self.first is None else 0.9 * self.first + 0.1 * gradient
         self.second = 0.01 * size if self.second is None else 0.99 * self.second + 0.01 * size
         first, second = self.first / (1 - 0.9**self.t), self.second / (1 - 0.99**self.t)
-        found = first / second.sqrt().clamp(min=1e-30)
+        way = first / second.sqrt().clamp(min=1e-30)
         moved = (gradient != 0).flatten(1).sum(1).clamp(min=1).sqrt()
-        return found if self.moment == "sample" else found / per_sample(moved, gradient)
+        return way if self.moment == "sample" else way / per_sample(moved, gradient)
 
 
 def ascend(
@@ -171,8 +171,8 @@ def gradient_of(values: torch.Tensor, at: torch.Tensor, name: str) -> torch.Tens
             f"attack {name!r}: the reconstruction has no gradient with respect to its measurement; it would look robust"
             " where nothing was tried: do not detach or run under no_grad in forward, or give it warm() and unrolled()"
         )
-    (found,) = torch.autograd.grad(values.sum(), at, allow_unused=True)
-    return torch.zeros_like(at) if found is None else found
+    (gradient,) = torch.autograd.grad(values.sum(), at, allow_unused=True)
+    return torch.zeros_like(at) if gradient is None else gradient
 
 
 def check_gradient(first: torch.Tensor, name: str) -> None:
@@ -205,8 +205,8 @@ def worst_case(
     health = {key: torch.zeros(len(packed), device=packed.device) for key in ("gradient", "gain", "start")}
     for s in range(attack.starts):
         if s == 0 and larger is not None:
-            found = unpack(torch.as_tensor(larger, device=packed.device, dtype=packed.dtype))
-            start = project(measured.sampled(found.y - measured.y), most)
+            previous = unpack(torch.as_tensor(larger, device=packed.device, dtype=packed.dtype))
+            start = project(measured.sampled(previous.y - measured.y), most)
         else:
             start = random_direction(measured, generator) * most
         ascent = ascend(
@@ -245,16 +245,16 @@ def _judge(model: Model, measured: Measurement, e: torch.Tensor, truth: torch.Te
 
 
 def transferred(
-    model: Model, packed: torch.Tensor, truth: torch.Tensor, eps: float, found: Mapping[str, NDArray[Any]]
+    model: Model, packed: torch.Tensor, truth: torch.Tensor, eps: float, others: Mapping[str, NDArray[Any]]
 ) -> Perturbed:
     """See :class:`benchmark.attacks.measurement.MeasurementTransfer`."""
     measured = unpack(packed)
     most = radius(measured, eps)
     best, value = torch.zeros_like(measured.y), torch.full((len(packed),), -math.inf, device=packed.device)
     won = torch.zeros(len(packed), device=packed.device)
-    sources = [role for role in found if role.startswith("found:")]
+    sources = [role for role in others if role.startswith("found:")]
     for i, role in enumerate(sources):
-        other = unpack(torch.as_tensor(found[role], device=packed.device, dtype=packed.dtype))
+        other = unpack(torch.as_tensor(others[role], device=packed.device, dtype=packed.dtype))
         e = project(measured.sampled(other.y - measured.y), most)
         judged = _judge(model, measured, e, truth)
         better = judged > value

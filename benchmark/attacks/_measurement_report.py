@@ -17,22 +17,22 @@ def health(probes: Sequence[ProbeResults]) -> Extras:
     for probe in probes:
         for eps in probe.budgets:
             for model in probe.models:
-                found = probe.rows(model, eps)
-                if not len(found) or "param_gain" not in found:
+                attacked = probe.rows(model, eps)
+                if not len(attacked) or "param_gain" not in attacked:
                     continue
                 rows.append(
                     {
                         "model": model,
                         "probe": probe.name,
                         "eps": show_eps(Fraction(eps)) if eps else "",
-                        "steps": int(found["param_steps"].iloc[0]),
-                        "starts": int(found["param_starts"].iloc[0]),
-                        "forwards": float(found["forwards"].mean()),
-                        "backwards": float(found["backwards"].mean()),
-                        "first_gradient": float(found["param_gradient"].median()),
-                        "late_gain": float(found["param_gain"].median()),
-                        "used_budget": float(found["param_used"].median()),
-                        "won_by_first_start": float((found["param_start"] == 0).mean()),
+                        "steps": int(attacked["param_steps"].iloc[0]),
+                        "starts": int(attacked["param_starts"].iloc[0]),
+                        "forwards": float(attacked["forwards"].mean()),
+                        "backwards": float(attacked["backwards"].mean()),
+                        "first_gradient": float(attacked["param_gradient"].median()),
+                        "late_gain": float(attacked["param_gain"].median()),
+                        "used_budget": float(attacked["param_used"].median()),
+                        "won_by_first_start": float((attacked["param_start"] == 0).mean()),
                     }
                 )
     if not rows:

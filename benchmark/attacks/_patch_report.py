@@ -19,16 +19,16 @@ SHOWN = 6  # judged inputs beside each patch
 
 def gallery(probes: Sequence[ProbeResults]) -> Extras:
     """A picture a probe: each model's patch, and some held-out inputs that carry it."""
-    found = Extras()
+    extra = Extras()
     for probe in probes:
         stem = f"patch_{probe.name.replace('-', '_')}"
-        found.captions[stem] = (
+        extra.captions[stem] = (
             f"`{probe.name}`: the patch that was fitted to each model, and held-out samples with it; red: it fools."
         )
         shown = {model: probe.artefact(model) for model in probe.models}
         if any(arrays is not None for arrays in shown.values()):
-            found.figures[stem] = partial(draw, probe, {m: arrays for m, arrays in shown.items() if arrays is not None})
-    return found
+            extra.figures[stem] = partial(draw, probe, {m: arrays for m, arrays in shown.items() if arrays is not None})
+    return extra
 
 
 def draw(probe: ProbeResults, shown: dict[str, Any]) -> Figure:
@@ -46,13 +46,13 @@ def draw(probe: ProbeResults, shown: dict[str, Any]) -> Figure:
         judged = probe.rows(model)
         views = kept["views"] if "views" in kept else [0] * len(kept["samples"])
         keys = zip(judged["sample"], judged["view"] if "view" in judged else [0] * len(judged), strict=True)
-        found = dict(zip(keys, zip(judged["pred"], judged["label"], strict=True), strict=True))
+        verdicts = dict(zip(keys, zip(judged["pred"], judged["label"], strict=True), strict=True))
         spread = dict.fromkeys(int(i) for i in np.linspace(0, len(views) - 1, SHOWN))  # samples and places differ
         for panel in row[1 + len(spread) :]:
             panel.set_visible(False)
         for panel, i in zip(row[1:], spread, strict=False):
             _image(panel, kept["inputs"][i])
-            pred, label = (int(value) for value in found[str(kept["samples"][i]), int(views[i])])
+            pred, label = (int(value) for value in verdicts[str(kept["samples"][i]), int(views[i])])
             name = probe.classes[pred] if pred < len(probe.classes) else str(pred)
             panel.set_title(name[:18], fontsize=7, color="black" if pred == label else "firebrick")
         for panel in row:

@@ -51,9 +51,9 @@ def views_of(unit: NDArray[np.float64], distance: NDArray[Any], angle: NDArray[A
     """
     low, high = np.array(list(BOUNDS.values())).T
     drawn = low + np.asarray(unit, np.float64)[:, : len(BOUNDS)] * (high - low)
-    found: dict[str, NDArray[Any]] = {"distance": np.asarray(distance, float), "angle": np.asarray(angle, float)}
-    found |= {name: drawn[:, i] for i, name in enumerate(BOUNDS)}
-    return found | {"noise_seed": (np.asarray(unit)[:, -1] * 2**31).astype(np.int64)}
+    views: dict[str, NDArray[Any]] = {"distance": np.asarray(distance, float), "angle": np.asarray(angle, float)}
+    views |= {name: drawn[:, i] for i, name in enumerate(BOUNDS)}
+    return views | {"noise_seed": (np.asarray(unit)[:, -1] * 2**31).astype(np.int64)}
 
 
 def corners(distance: float, angle: float) -> NDArray[np.float64]:
@@ -97,13 +97,13 @@ def seen(images: torch.Tensor, views: Views, fill: torch.Tensor | None = None, m
     warped = warp_perspective(images - fill, matrix, (height, width), align_corners=True) + fill
     if min(side for _, side in boxes) >= max(height, width):
         return photographed(warped, views, range(len(images)))
-    found = []
+    shots = []
     for i, (_, side) in enumerate(boxes):
         small = (min(side, height), min(side, width))
         taken = F.interpolate(warped[i : i + 1], small, mode="bilinear", antialias=True, align_corners=False)
         taken = photographed(taken, views, [i])
-        found.append(F.interpolate(taken, (height, width), mode="bilinear", antialias=True, align_corners=False))
-    return torch.cat(found).clamp(0, 1)
+        shots.append(F.interpolate(taken, (height, width), mode="bilinear", antialias=True, align_corners=False))
+    return torch.cat(shots).clamp(0, 1)
 
 
 def photographed(images: torch.Tensor, views: Views, at: Any) -> torch.Tensor:

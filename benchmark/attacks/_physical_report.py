@@ -22,16 +22,16 @@ RIGHT, WRONG, UNCOUNTED = "#2a9d3a", "#d62828", "#999999"
 
 def by_distance_and_angle(probes: Sequence[ProbeResults]) -> Extras:
     """One table a probe (a row a model, distance and angle), and pictures of one photo where inputs were kept."""
-    found = Extras()
+    extra = Extras()
     for probe in probes:
         stem = f"physical_{probe.name.replace('-', '_')}"
         parts = [table(model, probe.rows(model), probe) for model in probe.models]
         parts = [part for part in parts if len(part)]
         if not parts:
             continue
-        found.tables[stem] = pd.concat(parts, ignore_index=True)
-        found.shown[stem] = by_angle(found.tables[stem])
-        found.captions[stem] = (
+        extra.tables[stem] = pd.concat(parts, ignore_index=True)
+        extra.shown[stem] = by_angle(extra.tables[stem])
+        extra.captions[stem] = (
             f"Simulated views of `{probe.name}` on held-out photos: share fooled by distance (metres, down) and angle"
             " (degrees, across), of the views whose clean counterpart is right; the CSV file has n, the share read as"
             " the target, and Wilson intervals over photos. In the picture, one"
@@ -39,8 +39,8 @@ def by_distance_and_angle(probes: Sequence[ProbeResults]) -> Extras:
         )
         shown = [model for model in probe.models if probe.artefact(model) is not None]
         if shown:
-            found.figures[stem] = partial(pictures, probe, shown)
-    return found
+            extra.figures[stem] = partial(pictures, probe, shown)
+    return extra
 
 
 def table(model: str, rows: pd.DataFrame, probe: ProbeResults) -> pd.DataFrame:
@@ -51,7 +51,7 @@ def table(model: str, rows: pd.DataFrame, probe: ProbeResults) -> pd.DataFrame:
     values = {"fooled": fooled(rows)} if len(rows) else {}
     if target is not None and len(rows):
         values["fooled_target"] = ReadAs(target)(rows)
-    found = []
+    lines = []
     cells = rows.groupby(["param_distance", "param_angle"]).indices if len(rows) else {}
     for place, at in cells.items():
         distance, angle = cast("tuple[float, float]", place)
@@ -63,8 +63,8 @@ def table(model: str, rows: pd.DataFrame, probe: ProbeResults) -> pd.DataFrame:
             bounds = rate_interval(inside, photos)
             line |= {"n": len(inside), name: float(inside.mean()) if len(inside) else np.nan}
             line |= {f"{name}_low": bounds.low, f"{name}_high": bounds.high}
-        found.append(line)
-    return pd.DataFrame(found)
+        lines.append(line)
+    return pd.DataFrame(lines)
 
 
 def by_angle(table: pd.DataFrame) -> pd.DataFrame:
@@ -108,7 +108,7 @@ def one_photo(probe: ProbeResults, model: str) -> dict[tuple[float, float], tupl
     names, counts = np.unique(kept["samples"], return_counts=True)
     sample = names[counts.argmax()]
     of_view = rows["view"].to_numpy(dtype=int) if "view" in rows else np.zeros(len(rows), int)
-    found: dict[tuple[float, float], tuple[Any, int, str]] = {}
+    tiles: dict[tuple[float, float], tuple[Any, int, str]] = {}
     for at in np.flatnonzero(kept["samples"] == sample)[::-1]:  # the first draw is kept last, and stays
         row = rows[(rows["sample"] == sample) & (of_view == views[at])]
         if not len(row):
@@ -116,8 +116,8 @@ def one_photo(probe: ProbeResults, model: str) -> dict[tuple[float, float], tupl
         first = row.iloc[0]
         colour = (WRONG if first["success"] else RIGHT) if counted(row)[0] else UNCOUNTED
         place = (float(first["param_distance"]), float(first["param_angle"]))
-        found[place] = (kept["inputs"][at], int(first["pred"]), colour)
-    return found
+        tiles[place] = (kept["inputs"][at], int(first["pred"]), colour)
+    return tiles
 
 
 def _cell(axes: Axes, shown: tuple[Any, int, str] | None, classes: Sequence[str]) -> None:

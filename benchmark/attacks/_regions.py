@@ -24,9 +24,9 @@ def region_mask(region: Region, share: float, height: int, width: int) -> NDArra
     sides = [max(1, round(share * side)) for side in (height, width)]
     if region == "centre":
         starts = [(side - length) // 2 for side, length in zip((height, width), sides, strict=True)]
-        found = np.zeros((height, width), bool)
-        found[starts[0] : starts[0] + sides[0], starts[1] : starts[1] + sides[1]] = True
-        return found
+        mask = np.zeros((height, width), bool)
+        mask[starts[0] : starts[0] + sides[0], starts[1] : starts[1] + sides[1]] = True
+        return mask
     rows, columns = (
         np.minimum(np.arange(side), np.arange(side)[::-1]) < length
         for side, length in zip((height, width), sides, strict=True)

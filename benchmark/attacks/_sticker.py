@@ -53,15 +53,15 @@ def mask_of_file(file: Path) -> tuple[Rectangle, ...]:
     if not white.any():
         raise DataError(f"the sticker mask {file} has no white pixel; white is where the sticker goes")
     height, width = white.shape
-    found, open_runs = [], dict[tuple[int, int], int]()
+    rectangles, open_runs = [], dict[tuple[int, int], int]()
     for row in range(height + 1):  # runs of white that stay the same from row to row form one rectangle
         edges = np.flatnonzero(np.diff(np.pad(white[row], 1).astype(int))) if row < height else np.zeros(0, int)
         runs = {(int(a), int(b)) for a, b in edges.reshape(-1, 2)}
         for run in [run for run in open_runs if run not in runs]:
-            found.append((open_runs.pop(run) / height, run[0] / width, row / height, run[1] / width))
+            rectangles.append((open_runs.pop(run) / height, run[0] / width, row / height, run[1] / width))
         for run in runs:
             open_runs.setdefault(run, row)
-    return tuple(sorted(found))
+    return tuple(sorted(rectangles))
 
 
 def sticker_mask(mask: str | Sequence[Rectangle], height: int, width: int) -> NDArray[np.bool_]:
@@ -75,13 +75,13 @@ def sticker_mask(mask: str | Sequence[Rectangle], height: int, width: int) -> ND
         AttackError: no pixel lies in the mask.
     """
     rows, columns = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
-    found = np.zeros((height, width), bool)
+    cover = np.zeros((height, width), bool)
     for top, left, bottom, right in MASKS[mask] if isinstance(mask, str) else mask:
         inside = ((rows >= top) & (rows < bottom))[:, None] & ((columns >= left) & (columns < right))[None]
-        found |= inside
-    if not found.any():
+        cover |= inside
+    if not cover.any():
         raise AttackError(f"the sticker mask {mask!r} holds no pixel of a {height}x{width} image; use a larger mask")
-    return found
+    return cover
 
 
 def _palette() -> NDArray[np.float64]:

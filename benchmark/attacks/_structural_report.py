@@ -59,8 +59,8 @@ def short(table: pd.DataFrame) -> pd.DataFrame:
     """A row a family, a column a model: clean > average > worst of random > worst of grid; ``–``: not run."""
     rows: dict[str, dict[str, str]] = {}
     for _, row in largest(table).iterrows():
-        found = [row.get(kind, np.nan) for kind in ("clean", *KINDS)]
-        text = " > ".join("–" if pd.isna(value) else f"{value:.2f}" for value in found)
+        values = [row.get(kind, np.nan) for kind in ("clean", *KINDS)]
+        text = " > ".join("–" if pd.isna(value) else f"{value:.2f}" for value in values)
         rows.setdefault(row["family"], {"family": row["family"], "severity": row["severity"]})[row["model"]] = text
     return pd.DataFrame(list(rows.values()))
 
@@ -78,8 +78,8 @@ def draw(table: pd.DataFrame) -> Figure:
         axes = figure.add_subplot(1, len(models), i + 1)
         for _, row in last[last["model"] == model].iterrows():
             y = families.index(row["family"])
-            found = [row[kind] for kind in marks if kind in row and np.isfinite(row[kind])]
-            axes.plot([min(found), max(found)], [y, y], color="0.8", zorder=0)
+            values = [row[kind] for kind in marks if kind in row and np.isfinite(row[kind])]
+            axes.plot([min(values), max(values)], [y, y], color="0.8", zorder=0)
             for kind, (marker, colour) in marks.items():
                 if kind in row and np.isfinite(row[kind]):
                     axes.plot(row[kind], y, marker, color=colour, markersize=10 if marker == "|" else 5)

@@ -139,6 +139,6 @@ def stochastic(
         size = step * eps * (1 - 0.9 * i / max(1, len(steps) - 1))
         way = gradient.sign() if norm == "linf" else gradient / gradient.norm().clamp(min=1e-12)
         v = project(v.detach() + size * way, eps, norm)
-    found = predictions(model, inputs, v, LARGEST_BLOCK)
-    won = found != clean if target is None else found == target
+    classes = predictions(model, inputs, v, LARGEST_BLOCK)
+    won = classes != clean if target is None else classes == target
     return v, float(won.float().mean())

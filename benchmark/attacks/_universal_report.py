@@ -22,14 +22,14 @@ TOP = 3
 
 def report(probes: Sequence[ProbeResults]) -> Extras:
     """What the probes of one attack class add to a report."""
-    found = Extras()
+    extra = Extras()
     for probe in probes:
         for eps in probe.budgets:
-            _transfer(probe, eps, found)
-    _learning(probes, found)
-    _dominant(probes, found)
-    _gallery(probes, found)
-    return found
+            _transfer(probe, eps, extra)
+    _learning(probes, extra)
+    _dominant(probes, extra)
+    _gallery(probes, extra)
+    return extra
 
 
 def stem(kind: str, probe: ProbeResults | None, eps: str | None) -> str:
@@ -46,7 +46,7 @@ def fooling(rows: pd.DataFrame) -> tuple[float, int]:
     return float((good["pred"].to_numpy() != good["pred_clean"].to_numpy()).mean()), len(good)
 
 
-def _transfer(probe: ProbeResults, eps: str | None, found: Extras) -> None:
+def _transfer(probe: ProbeResults, eps: str | None, extra: Extras) -> None:
     sources = list(probe.sources())
     if len(sources) < 2:
         return
@@ -55,14 +55,14 @@ def _transfer(probe: ProbeResults, eps: str | None, found: Extras) -> None:
         rates = {model: fooling(probe.rows(model, eps, source=source))[0] for model in probe.models}
         rows.append({"computed_on": source, **rates})
     table, name = pd.DataFrame(rows), stem("transfer", probe, eps)
-    found.tables[name] = table
-    found.captions[name] = (
+    extra.tables[name] = table
+    extra.captions[name] = (
         "Fooling rate on held-out samples of a perturbation computed on the row's model and judged on the column's."
     )
-    found.figures[name] = lambda: draw_matrix(table)
+    extra.figures[name] = lambda: draw_matrix(table)
 
 
-def _dominant(probes: Sequence[ProbeResults], found: Extras) -> None:
+def _dominant(probes: Sequence[ProbeResults], extra: Extras) -> None:
     rows = []
     for probe, model in product(probes, probes[0].models):
         for eps in probe.budgets:
@@ -77,8 +77,8 @@ def _dominant(probes: Sequence[ProbeResults], found: Extras) -> None:
             )
     if rows:
         name = f"dominant_labels_{probes[0].attack.use}"
-        found.tables[name] = pd.DataFrame(rows)
-        found.captions[name] = (
+        extra.tables[name] = pd.DataFrame(rows)
+        extra.captions[name] = (
             "Where the fooled held-out samples go: the most frequent new predictions, with their share of all fooled."
         )
 
@@ -87,7 +87,7 @@ def _label(probe: ProbeResults, k: int) -> str:
     return str(probe.classes[k]) if 0 <= k < len(probe.classes) else str(k)
 
 
-def _learning(probes: Sequence[ProbeResults], found: Extras) -> None:
+def _learning(probes: Sequence[ProbeResults], extra: Extras) -> None:
     """Probes that differ in ``fit_samples`` only make a curve."""
     alike: dict[tuple[Any, str | None], list[ProbeResults]] = {}
     for probe in probes:
@@ -109,15 +109,15 @@ def _learning(probes: Sequence[ProbeResults], found: Extras) -> None:
             for probe in sorted(group, key=lambda each: each.fit_samples or 0)
         ]
         table, name = pd.DataFrame(rows), stem("learning_curve", group[0], eps)
-        found.tables[name] = table
-        found.captions[name] = (
+        extra.tables[name] = table
+        extra.captions[name] = (
             "Fooling rate against the number of images that the perturbation was computed on: on those images"
             " (dashed) and on held-out ones."
         )
-        found.figures[name] = lambda table=table: draw_curves(table)  # type: ignore[misc]
+        extra.figures[name] = lambda table=table: draw_curves(table)  # type: ignore[misc]
 
 
-def _gallery(probes: Sequence[ProbeResults], found: Extras) -> None:
+def _gallery(probes: Sequence[ProbeResults], extra: Extras) -> None:
     """Every model's perturbation at each probe's largest budget, where the artefacts are at hand."""
     shown: dict[tuple[str, str], Any] = {}
     for probe, model in product(probes, probes[0].models):
@@ -125,9 +125,9 @@ def _gallery(probes: Sequence[ProbeResults], found: Extras) -> None:
         if arrays is not None:
             shown[stem(probe.name, None, probe.budgets[-1]), model] = arrays["delta"]
     name = f"perturbations_{probes[0].attack.use}"
-    found.captions[name] = "The perturbations: grey is 0, black and white are the ends of each one's own range."
+    extra.captions[name] = "The perturbations: grey is 0, black and white are the ends of each one's own range."
     if shown:
-        found.figures[name] = lambda: draw_perturbations(shown)
+        extra.figures[name] = lambda: draw_perturbations(shown)
 
 
 def draw_matrix(table: pd.DataFrame) -> Figure:

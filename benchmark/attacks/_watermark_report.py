@@ -22,15 +22,15 @@ EXAMPLES = 8
 
 def report(probes: Sequence[ProbeResults]) -> Extras:
     """A table of every pair of a mark and its control, and a picture of pasted samples where they were kept."""
-    found = Extras()
+    extra = Extras()
     marks = [probe for probe in probes if not probe.attack.elsewhere]  # type: ignore[attr-defined]
     for mark in marks:
         stem = "clever_hans" if len(marks) == 1 else f"clever_hans_{mark.name.replace('-', '_')}"
         control = control_of(mark, probes)
         rows = [row(mark, control, model) for model in mark.models]
-        found.tables[stem] = pd.DataFrame(rows)
+        extra.tables[stem] = pd.DataFrame(rows)
         target = mark.attack.target  # type: ignore[attr-defined]
-        found.captions[stem] = (
+        extra.captions[stem] = (
             f"Does the mark decide? `flip_rate`: right samples of other classes without the mark that are taken for"
             f" class {mark.classes[target]} once it is pasted; `control_rate`: with the same patch in another corner;"
             " `difference`: of the two on the same samples (Newcombe's paired interval). `auc`: how well SpRAy's"
@@ -41,13 +41,13 @@ def report(probes: Sequence[ProbeResults]) -> Extras:
         kept = {m: {p.name: pasted for p in (mark, control) if p and (pasted := p.artefact(m))} for m in mark.models}
         shown = {model: arrays for model, arrays in kept.items() if arrays}
         picture = f"pasted_{mark.name.replace('-', '_')}"
-        found.captions[picture] = (
+        extra.captions[picture] = (
             "The same samples with the mark and with the control patch; below each what every model reads, bold where"
             f" it is {mark.classes[target]}. Samples that the mark flips in some model come first."
         )
         if shown:
-            found.figures[picture] = partial(draw, mark, control, shown)
-    return found
+            extra.figures[picture] = partial(draw, mark, control, shown)
+    return extra
 
 
 def control_of(mark: ProbeResults, probes: Sequence[ProbeResults]) -> ProbeResults | None:
@@ -68,10 +68,10 @@ def row(mark: ProbeResults, control: ProbeResults | None, model: str) -> dict[st
         "difference": blank if control is None else mark.minus("flip_rate", control, model),
         **detection(mark, model),
     }
-    found: dict[str, Any] = {"model": model, "n": counted(mark, model)}
+    cells: dict[str, Any] = {"model": model, "n": counted(mark, model)}
     for name, (value, low, high) in estimates.items():
-        found |= {name: value, f"{name}_low": low, f"{name}_high": high}
-    return found
+        cells |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    return cells
 
 
 def counted(mark: ProbeResults, model: str) -> int:
@@ -90,12 +90,12 @@ def detection(mark: ProbeResults, model: str) -> dict[str, tuple[float, float, f
         return {}
     scores = scores[scores["own_carries"].notna()]
     scores = scores[scores["metric"] == scores["metric"].iloc[0]]
-    found = {}
+    cells = {}
     for explainer, rows in scores.groupby("explainer", sort=False):
         inside = rows[rows["own_target"] == mark.attack.target]  # type: ignore[attr-defined]
         values, carries = inside["value"].to_numpy(dtype=float), inside["own_carries"].to_numpy(dtype=float) == 1
-        found[f"auc_{explainer}"] = auc_interval(values, carries)
-    return found
+        cells[f"auc_{explainer}"] = auc_interval(values, carries)
+    return cells
 
 
 def draw(mark: ProbeResults, control: ProbeResults | None, kept: dict[str, dict[str, Any]]) -> Figure:

@@ -115,8 +115,8 @@ class Values:
 
     def __call__(self, rows: pd.DataFrame) -> NDArray[np.float64]:
         """(N,) float64."""
-        found: NDArray[np.float64] = rows[self.column].to_numpy(dtype=np.float64)
-        return found
+        values: NDArray[np.float64] = rows[self.column].to_numpy(dtype=np.float64)
+        return values
 
 
 class ProbeResults(Protocol):
@@ -258,15 +258,15 @@ class Attack(Plugin):
 
     def at_view(self, view: int) -> Self:
         """The attack under one of its views, 0 to :meth:`views` - 1: a copy that knows it as ``_view``."""
-        found = self.model_copy()
-        found._view = view
-        return found
+        copy = self.model_copy()
+        copy._view = view
+        return copy
 
     def with_structures(self, structures: Structures) -> Self:
         """The attack for data whose structures are these: a copy, by which its inputs are also made again."""
-        found = self.model_copy()
-        found._structures = structures
-        return found
+        copy = self.model_copy()
+        copy._structures = structures
+        return copy
 
     @property
     def structures(self) -> Structures:

@@ -108,15 +108,15 @@ class DeepFool(Attack):
             norm=self.norm,
             placement=Placement.of(inputs.device, self.search),
         )
-        found = find(inputs, labels, clip=not paper, stable=0.0 if paper else STABLE)
-        outputs, params = found.reached, {}
+        result = find(inputs, labels, clip=not paper, stable=0.0 if paper else STABLE)
+        outputs, params = result.reached, {}
         if paper:
-            fooled = found.changed.cpu().numpy().astype(np.float64)
-            params = relative_norms(inputs, found.reached, "_unclipped") | {"fooled_unclipped": fooled}
+            fooled = result.changed.cpu().numpy().astype(np.float64)
+            params = relative_norms(inputs, result.reached, "_unclipped") | {"fooled_unclipped": fooled}
             left = ((outputs < 0) | (outputs > 1)).flatten(1).any(1)
             if bool(left.any()):
                 inside = find(inputs[left], labels[left], clip=True, stable=STABLE)
                 outputs = outputs.index_put((left,), inside.reached)
-                for calls, more in ((found.forwards, inside.forwards), (found.backwards, inside.backwards)):
+                for calls, more in ((result.forwards, inside.forwards), (result.backwards, inside.backwards)):
                     calls[left.cpu().numpy()] += more
-        return Perturbed(outputs, relative_norms(inputs, outputs) | params, found.forwards, found.backwards)
+        return Perturbed(outputs, relative_norms(inputs, outputs) | params, result.forwards, result.backwards)

@@ -68,11 +68,11 @@ class FgsmMinimal(Attack):
         inputs, labels = inputs[right], labels[right]
         parts = zip(torch.split(inputs, BATCH), torch.split(labels, BATCH), strict=True)
         signs = torch.cat([sign(model, x, y) for x, y in parts])
-        found: dict[str, float] = {}
+        fitted: dict[str, float] = {}
         for suffix, clipped in (("", False), ("_clipped", True)):
             broken = _breaks(model, inputs, labels, signs, clipped)
-            found |= {f"{name}{suffix}": value for name, value in smallest(broken, self.share, clipped).items()}
-        return {name: np.asarray(value, dtype=np.float64) for name, value in found.items()}
+            fitted |= {f"{name}{suffix}": value for name, value in smallest(broken, self.share, clipped).items()}
+        return {name: np.asarray(value, dtype=np.float64) for name, value in fitted.items()}
 
     def run(
         self,

@@ -56,7 +56,7 @@ class Fooling(Attack):
 
     def columns(self) -> tuple[Column, ...]:
         """Shares of classes at 99 and 90 %, evaluations a class, natural images above the same confidence."""
-        found = [
+        own = [
             Column(
                 f"fooling_{level * 100:.0f}",
                 "rate",
@@ -69,21 +69,21 @@ class Fooling(Attack):
         ]
         calls = Column("evaluations", "median", _evaluations, True, "generate")
         natural = [Column(f"natural_{level * 100:.0f}", "rate", _Natural(level), True, "clean") for level in LEVELS]
-        return (*found, calls, *natural)
+        return (*own, calls, *natural)
 
     @classmethod
     def extras(cls, probes: Sequence[ProbeResults]) -> Extras:
         """A gallery of the images, with their confidence."""
         from benchmark.attacks._fooling_report import gallery
 
-        found = Extras()
+        extra = Extras()
         for probe in probes:
             shown = {model: probe.artefact(model, kind="generate") for model in probe.models}
             name = f"gallery_{probe.name}"
-            found.captions[name] = "One image a class and model; above each the confidence that the verifier found."
+            extra.captions[name] = "One image a class and model; above each the confidence that the verifier found."
             if any(arrays is not None for arrays in shown.values()):
-                found.figures[name] = lambda probe=probe, shown=shown: gallery(probe, shown)  # type: ignore[misc]
-        return found
+                extra.figures[name] = lambda probe=probe, shown=shown: gallery(probe, shown)  # type: ignore[misc]
+        return extra
 
     def run(
         self,
@@ -208,9 +208,9 @@ class FoolingNoise(Fooling):
         for _ in range(self.draws):
             images = generator.uniform(shape).to(targets.device)
             with torch.no_grad():
-                found = confidences(model(images), targets)
-            better = torch.ones_like(found, dtype=torch.bool) if highest is None else found > highest
+                softmax = confidences(model(images), targets)
+            better = torch.ones_like(softmax, dtype=torch.bool) if highest is None else softmax > highest
             best[better] = images[better]
-            highest = found if highest is None else torch.where(better, found, highest)
+            highest = softmax if highest is None else torch.where(better, softmax, highest)
         calls = np.full(len(targets), self.draws, dtype=np.int64)
         return Perturbed(best, forwards=calls, backwards=np.zeros_like(calls))

@@ -57,18 +57,18 @@ FOOLED = "views read wrong with the sticker, of those read right without it"
 
 def physical_columns(target: int | None, *, fits: bool) -> tuple[Column, ...]:
     """Leaderboard columns of a sticker or patch: area, success on held-out views, beside it the training success."""
-    found = [
+    columns = [
         Column("sticker_area", "mean", lambda rows: rows["param_area"].to_numpy(dtype=float), False),
         Column("views_right", "mean", lambda rows: counted(rows).astype(float)),
         Column("fooled", "mean", fooled, False, glance=FOOLED),
     ]
     if target is not None:
-        found.append(Column("fooled_target", "mean", ReadAs(target), False))
+        columns.append(Column("fooled_target", "mean", ReadAs(target), False))
     if fits:
-        found.append(Column("train_success", "mean", fooled, False, "fit"))
+        columns.append(Column("train_success", "mean", fooled, False, "fit"))
         if target is not None:
-            found.append(Column("train_target", "mean", ReadAs(target), False, "fit"))
-    return tuple(found)
+            columns.append(Column("train_target", "mean", ReadAs(target), False, "fit"))
+    return tuple(columns)
 
 
 class Sticker(Attack):
@@ -277,5 +277,5 @@ def random_blocks(generator: Draws, blocks: int, shape: Sequence[int]) -> NDArra
     colours = palette(shape[1]).astype(np.float32)
     chosen = colours[generator.integers((blocks, blocks), 0, len(colours)).numpy()]
     rows, columns = (np.arange(side) * blocks // side for side in shape[2:])
-    found: NDArray[np.float32] = chosen[:, rows][:, :, columns].transpose(0, 3, 1, 2)
-    return found
+    stickers: NDArray[np.float32] = chosen[:, rows][:, :, columns].transpose(0, 3, 1, 2)
+    return stickers

@@ -114,12 +114,12 @@ class MaskRegion(Regional):
         """``down`` and ``right``, where it is moved."""
         if not self.elsewhere:
             return {}
-        found = []
+        shifts = []
         for side in shape:
             least = max(1, round(self.share * side)) * (1 if self.region == "centre" else 2)
             least = min(least, side // 2)
-            found.append(generator.integers((), least, side - least + 1).numpy())
-        return {"down": found[0], "right": found[1]}
+            shifts.append(generator.integers((), least, side - least + 1).numpy())
+        return {"down": shifts[0], "right": shifts[1]}
 
     def masks(self, shape: tuple[int, int], params: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
         """The region, or the region moved."""

@@ -108,8 +108,8 @@ class StructureConflict(Exchange):
         """A class other than the label, each as likely."""
         classes = self.structures.classes
         steps = generator.integers((), 1, classes).numpy()
-        found: NDArray[np.int64] = (labels + steps) % classes
-        return found
+        other: NDArray[np.int64] = (labels + steps) % classes
+        return other
 
     def admissible(self, params: Mapping[str, NDArray[Any]], eps: float | None) -> NDArray[np.bool_]:
         """(N,) True where both are classes, and not the same."""
@@ -204,12 +204,12 @@ class StructureDeepFool(Attack):
         from benchmark.attacks.verify import norms
 
         basis = torch.as_tensor(self.structures.basis(self.structure), dtype=inputs.dtype, device=inputs.device)
-        found = search(
+        result = search(
             model, inputs, labels.long(), steps=self.steps, candidates=0, overshoot=self.overshoot,
             clip=False, stable=0.0, basis=basis,
         )  # fmt: skip
-        inside = ((found.reached >= 0) & (found.reached <= 1)).flatten(1).all(1)
-        outputs = torch.where(inside.view(-1, 1, 1, 1), found.reached, inputs)
-        changed = found.changed.cpu().numpy().astype(np.float64)
-        params = {"structure_l2": norms(inputs, found.reached)["l2"], "changed": changed}
-        return Perturbed(outputs, params, found.forwards, found.backwards)
+        inside = ((result.reached >= 0) & (result.reached <= 1)).flatten(1).all(1)
+        outputs = torch.where(inside.view(-1, 1, 1, 1), result.reached, inputs)
+        changed = result.changed.cpu().numpy().astype(np.float64)
+        params = {"structure_l2": norms(inputs, result.reached)["l2"], "changed": changed}
+        return Perturbed(outputs, params, result.forwards, result.backwards)

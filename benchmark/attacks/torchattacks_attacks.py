@@ -200,10 +200,10 @@ class _Queries:
 
     def __call__(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """In the place of the library's ``attack_single_run``."""
-        queries, found = self.single_run(x, y)
+        queries, adversarial = self.single_run(x, y)
         self.made[self.active] += queries.cpu().numpy().astype(np.int64) + 1
-        self.active = self.active[self._right(found, y)]
-        return queries, found
+        self.active = self.active[self._right(adversarial, y)]
+        return queries, adversarial
 
     def _right(self, inputs: torch.Tensor, labels: torch.Tensor) -> NDArray[np.bool_]:
         """(N,) whether the prediction is right; the call is not counted as the attack's."""

@@ -180,7 +180,7 @@ class UniversalDeepFool(Fitted):
             return logits
 
         def crossing(point: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
-            found = search(
+            result = search(
                 shown,
                 point,
                 label,
@@ -191,7 +191,7 @@ class UniversalDeepFool(Fitted):
                 norm=self.norm,
                 clip=False,  # what leaves [0, 1] has no gradient: a step is made of pixels that are seen
             )
-            return found.reached - point
+            return result.reached - point
 
         return sequential(
             model, inputs, crossing, eps=eps, norm=self.norm, passes=self.passes, delta=self.delta, order=order

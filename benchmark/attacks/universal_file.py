@@ -57,10 +57,10 @@ class UniversalFile(Added, Family):
             raise SpecError(
                 f"attack 'universal:file': {file} does not exist or is no file; expected a .npz with `delta`"
             )
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
-        if data.get("sha256", found) != found:
-            raise SpecError(f"attack 'universal:file': the sha256 of {file} is {found}, expected {data['sha256']}")
-        return {**data, "member": "file", "file": file.resolve(), "sha256": found}
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        if data.get("sha256", digest) != digest:
+            raise SpecError(f"attack 'universal:file': the sha256 of {file} is {digest}, expected {data['sha256']}")
+        return {**data, "member": "file", "file": file.resolve(), "sha256": digest}
 
     @model_validator(mode="after")
     def _holds_delta(self) -> Self:

@@ -40,13 +40,13 @@ def norms(clean: torch.Tensor, perturbed: torch.Tensor) -> dict[str, Floats]:
     """
     d = (perturbed.detach().double() - clean.detach().double()).flatten(1)
     absolute = d.abs()
-    found = {
+    sizes = {
         "l0": (absolute != 0).sum(1).double(),  # NaN differs too
         "l1": absolute.sum(1),
         "l2": d.square().sum(1).sqrt(),
         "linf": absolute.amax(1) if d.shape[1] else absolute.sum(1),
     }
-    return {name: value.cpu().numpy() for name, value in found.items()}
+    return {name: value.cpu().numpy() for name, value in sizes.items()}
 
 
 def allowed(eps: float, norm: Norm, numel: int) -> float:
@@ -131,16 +131,16 @@ def judge(
         AttackError: a fixed-budget attack without a budget, or a replay that is missing.
     """
     threat = attack.threat
-    found = norms(inputs, perturbed.inputs)
+    sizes = norms(inputs, perturbed.inputs)
     good = in_range(perturbed.inputs)
     if threat.norm == "none":
         good &= replays(attack, inputs, perturbed, eps)
     elif threat.kind == "fixed":
         if eps is None:
             raise AttackError(f"attack {attack.name!r} has a fixed budget: it cannot be verified without eps")
-        good &= within_budget(found[threat.norm], eps, threat.norm, inputs[0].numel() if len(inputs) else 0)
+        good &= within_budget(sizes[threat.norm], eps, threat.norm, inputs[0].numel() if len(inputs) else 0)
     status = np.where(finite(perturbed.inputs), np.where(good, "ok", "out_of_budget"), "nan")
-    return status, found
+    return status, sizes
 
 
 def scalar_params(perturbed: Perturbed, n: int) -> dict[str, Floats]:

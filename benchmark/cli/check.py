@@ -165,9 +165,9 @@ def dataset_of(entry: Entry, suite: str) -> DatasetSpec | None:
         return DatasetSpec(use=entry.spec.dataset)
     for name in find_suites():
         try:
-            found = load_suite(name).dataset
+            dataset = load_suite(name).dataset
         except UsageError:
             continue  # another suite's fault is not this entry's
-        if entry.spec.dataset and found.label == entry.spec.dataset:
-            return found
+        if entry.spec.dataset and dataset.label == entry.spec.dataset:
+            return dataset
     return None

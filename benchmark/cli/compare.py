@@ -33,18 +33,18 @@ def _compare_files(old: Path, new: Path) -> None:
     from benchmark.cli.tables import print_tables
     from benchmark.report.moved import ORDER, moved
 
-    found = moved(old, new)
+    moves = moved(old, new)
     console = table_console()
-    if found.moves:
-        rows = [[move.model, move.column, move.old, move.new, move.how] for move in found.moves]
+    if moves.moves:
+        rows = [[move.model, move.column, move.old, move.new, move.how] for move in moves.moves]
         heads = ["model", "column", "old", "new", "moved"]
         print_tables(console, f"{old} against {new}", heads, rows, keys=2, left=(2, 3, 4))
-    counted = [(how, sum(move.how == how for move in found.moves)) for how in ORDER]
+    counted = [(how, sum(move.how == how for move in moves.moves)) for how in ORDER]
     told = [f"{count} {how}" for how, count in counted if count]
-    typer.echo(", ".join([*told, f"{found.same} the same"]))
-    for line in found.lines:
+    typer.echo(", ".join([*told, f"{moves.same} the same"]))
+    for line in moves.lines:
         typer.echo(f"{line[0].upper()}{line[1:]}.")
-    if found.moves:
+    if moves.moves:
         typer.echo(
             "Beyond: the two 95 % intervals do not overlap. What is within may still be real: pairs of samples tell"
         )
@@ -69,9 +69,9 @@ def _compare_models(suite: str, a: str, b: str, include: list[Path], out: Path) 
         raise UsageError(f"compare {suite} {a} {b}: a model against itself; name two")
     include_files(include)
     results = Results(Store(results_folder(suite, out)))
-    found = compare_models(results, a, b)
+    comparison = compare_models(results, a, b)
     heads, rows = ["", a, b, "difference [95 %]", "p", "n", "only 1st", "only 2nd", "in words"], []
-    for row in found:
+    for row in comparison:
         numbers = ["–"] * 4
         if not isnan(row.difference):
             bounds = "" if isnan(row.low) else f" [{row.low:+.3f}, {row.high:+.3f}]"
@@ -87,8 +87,8 @@ def _compare_models(suite: str, a: str, b: str, include: list[Path], out: Path) 
     )
     typer.echo("Norms (of samples that both lose) and metrics: mean difference, Wilcoxon's signed-rank test.")
     typer.echo("p values are not corrected for the number of rows.")
-    if any(isnan(row.low) and not isnan(row.difference) for row in found):
+    if any(isnan(row.low) and not isnan(row.difference) for row in comparison):
         typer.echo("No interval: one sample or group, a mean of fewer than six, or values that are all the same.")
-    compared = {row.quantity.partition(" · ")[2] for row in found}
+    compared = {row.quantity.partition(" · ")[2] for row in comparison}
     if any(name in compared and family_of(results.suite, name) == "faithfulness" for name in results.plan["metrics"]):
         typer.echo(CONFOUNDED)

@@ -79,15 +79,15 @@ def blocks(
     """The columns of each table of :func:`fitted`."""
     wide = [_wide(heads[k], [row[k] for row in rows], k in loose) for k in range(len(heads))]
     room = width - EDGE - sum(wide[:keys])
-    found: list[list[int]] = [[]]
+    groups: list[list[int]] = [[]]
     used = 0
     for k in range(keys, len(heads)):
-        if found[-1] and used + wide[k] > room:
-            found.append([])
+        if groups[-1] and used + wide[k] > room:
+            groups.append([])
             used = 0
-        found[-1].append(k)
+        groups[-1].append(k)
         used += wide[k]
-    return [[*range(keys), *block] for block in found]
+    return [[*range(keys), *block] for block in groups]
 
 
 def height(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> int:
@@ -120,9 +120,9 @@ def say_lines(lines: list[str]) -> None:
         typer.echo(f"  … and {len(lines) - MOST_LINES} more")
 
 
-def say_rehash(found: Rehash | None) -> None:
+def say_rehash(rehash: Rehash | None) -> None:
     """What reading everything anew found; nothing where it was not asked for."""
-    if found is not None:
-        first, *rest = found.lines()
+    if rehash is not None:
+        first, *rest = rehash.lines()
         typer.echo(first)
         say_lines(rest)

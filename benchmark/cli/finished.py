@@ -67,10 +67,10 @@ class Finished:
 
 def remembered_run(asked: Asked) -> Finished | None:
     """What the command said, where nothing has changed since; None where something may have."""
-    found = recall("finished", _place(asked))
-    if found is None or found.get("key") != _key(asked):
+    memo = recall("finished", _place(asked))
+    if memo is None or memo.get("key") != _key(asked):
         return None
-    return Finished([Said(**each) for each in found["suites"]], found["combined"])
+    return Finished([Said(**each) for each in memo["suites"]], memo["combined"])
 
 
 def remember_run(asked: Asked, finished: Finished) -> None:
@@ -139,14 +139,14 @@ def _of_suite(suite: SuiteSpec, options: Options, entries: Sequence[PlannedEntry
 
 def _files(folder: Path) -> list[list[Any]]:
     """Every file in a results folder, with its size and times."""
-    found = []
+    files = []
     for place, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):
             if name not in PASSING and not name.endswith(".tmp"):
                 file = Path(place) / name
-                found.append([str(file), *_stat(file)])
-    return found
+                files.append([str(file), *_stat(file)])
+    return files
 
 
 def _stat(file: Path) -> tuple[int, int, int, int]:

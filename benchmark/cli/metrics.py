@@ -48,9 +48,9 @@ def _list() -> None:
     from benchmark.meta.page import own
     from benchmark.meta.verdicts import verdict
 
-    found = own()
-    width = max(len(metric.name) for metric in found)
-    for metric in found:
+    plugins = own()
+    width = max(len(metric.name) for metric in plugins)
+    for metric in plugins:
         said = verdict(metric)
         better = (
             "-" if said == "descriptive only" else {True: "higher", False: "lower", None: "-"}[metric.higher_is_better]
@@ -73,13 +73,13 @@ def _measure(only: list[str], perturbations: int, draws: int, samples: int, work
     effort = Effort(samples, perturbations, draws)
     asked = [*names, *([TRUTH] if TRUTH not in names and TRUTH in known else [])]
     measured = run(asked, effort, workers, lambda text: typer.echo(f"  {text}"))
-    found = make_table(measured, names)
+    measures = make_table(measured, names)
     for fault in measured["faults"].drop_duplicates("metric").to_dict("records") if len(measured["faults"]) else ():
         typer.echo(f"  failed: {fault['metric']} on {fault['model']}: {fault['reason']}", err=True)
     file = table or TABLE
     if file == TABLE and len(verdicts()):
-        found = updated(found, verdicts(), whole=not only, perturbed=draws > 0)
+        measures = updated(measures, verdicts(), whole=not only, perturbed=draws > 0)
     write_atomic(
-        file, found.sort_values(["family", "metric"]).to_csv(float_format="%.4g", lineterminator="\n").encode()
+        file, measures.sort_values(["family", "metric"]).to_csv(float_format="%.4g", lineterminator="\n").encode()
     )
     typer.echo(f"wrote {file}")

@@ -68,13 +68,13 @@ def parse_kwargs(pairs: list[str]) -> dict[str, Any]:
     """
     from benchmark.errors import UsageError
 
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not (key.isidentifier() and equals):
             raise UsageError(f"--kwargs {pair}: expected KEY=VALUE, such as --kwargs num_classes=10")
         try:
-            found[key] = tomllib.loads(f"value = {value}")["value"]
+            values[key] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
-            found[key] = value
-    return found
+            values[key] = value
+    return values

@@ -67,8 +67,8 @@ def _report_one(
     from benchmark.report.versions import outdated
     from benchmark.report.write import write_report
 
-    written = results, board, explained, found = write_report(folder, where)
-    print_report(results, board, explained, found, part=part)
+    written = results, board, explained, extra = write_report(folder, where)
+    print_report(results, board, explained, extra, part=part)
     for each in outdated(results.plan):
         if not each.own:  # the others stand under the table
             typer.echo(each.words)
@@ -141,6 +141,6 @@ def combine(folders: list[Path]) -> None:
     from benchmark.cli.tables import print_combined
     from benchmark.report.combined import write_combined
 
-    found = write_combined(folders) if folders[0].is_dir() else None
-    if found is not None:
-        print_combined(found)
+    combined = write_combined(folders) if folders[0].is_dir() else None
+    if combined is not None:
+        print_combined(combined)

@@ -80,14 +80,14 @@ def run(
     with rehashing() if rehash else nullcontext() as looked:
         whole = resolve_all(suite, options)
         planned = [planned_entries(spec, own, watcher) for spec, own in whole]  # a wrong name in a part is said first
-        asked = [(spec, own, found) for (spec, own), found in zip(whole, planned, strict=True)]
+        asked = [(spec, own, members) for (spec, own), members in zip(whole, planned, strict=True)]
         if not (dry_run or rehash) and (known := remembered_run(asked)) is not None:
             for text in known.lines():
                 typer.echo(text, nl=False)
             return
         ran = [
-            _run_one(spec, own, found, watcher, (dry_run, estimate), part=i > 0)
-            for i, (spec, own, found) in enumerate(asked)
+            _run_one(spec, own, members, watcher, (dry_run, estimate), part=i > 0)
+            for i, (spec, own, members) in enumerate(asked)
         ]
     say_rehash(looked)
     if dry_run:
@@ -186,12 +186,12 @@ def _say_end(prepared: Prepared, data: Mapping[str, Path], start: str, part: boo
     counts = prepared.ledger.counts()
     left = prepared.ledger.left
     try:
-        results, board, explained, found = write_report(prepared.store.folder, data_paths(prepared.plan.suite, data))
+        results, board, explained, extra = write_report(prepared.store.folder, data_paths(prepared.plan.suite, data))
     except NoRecordsError as error:
         typer.echo(f"assay: {error}", err=True)
         return False, None
     with heard() as report:
-        print_report(results, board, explained, found, part=part)
+        print_report(results, board, explained, extra, part=part)
     typer.echo(
         f"computed {counts['done']}, known {counts['known']}, failed {counts['failed']}, skipped {counts['skipped']}"
         + (f", not started {left}" if left else "")

@@ -40,7 +40,7 @@ def spray(
 
     include_files(include)
     folder = results_folder(suite, out)
-    found = spray_of(
+    chart = spray_of(
         Results(Store(folder)),
         model,
         explainer,
@@ -49,8 +49,8 @@ def spray(
         pool=pool,
         where=where_of(suite, [folder], parse_pairs(data, "--data")),
     )
-    file = picture or folder / "figures" / f"spray_{model}_{found.explainer}_{found.number}.png"
-    write_atomic(file, as_png(found.draw(), found.words))
-    for line in found.lines:
+    file = picture or folder / "figures" / f"spray_{model}_{chart.explainer}_{chart.number}.png"
+    write_atomic(file, as_png(chart.draw(), chart.words))
+    for line in chart.lines:
         typer.echo(line)
     typer.echo(f"picture: {file}")

@@ -31,7 +31,7 @@ MOST_METRICS = 10  # that stand side by side in a terminal
 
 
 def print_report(
-    results: Results, board: pd.DataFrame, explained: pd.DataFrame, found: Extras, *, part: bool = False
+    results: Results, board: pd.DataFrame, explained: pd.DataFrame, extra: Extras, *, part: bool = False
 ) -> None:
     """Print the leaderboard, one row a quantity and one column a model, then the attacks' tables, the explanations.
 
@@ -52,8 +52,8 @@ def print_report(
     beside = published(results, board)
     if len(beside):
         _print_published(console, beside)
-    for stem, whole in found.tables.items():
-        _print_own(console, stem, found.shown.get(stem, whole))
+    for stem, whole in extra.tables.items():
+        _print_own(console, stem, extra.shown.get(stem, whole))
     if len(explained):
         _print_explanations(console, results, explained)
         _print_ranks(console, results)
@@ -157,10 +157,10 @@ def _print_drift(console: Console, attacked: pd.DataFrame) -> None:
     print_tables(console, TITLE, heads, rows, keys=4, left=range(len(SHOWN)))
 
 
-def print_combined(found: Combined) -> None:
+def print_combined(combined: Combined) -> None:
     """Robustness beside explanation quality, a row a quantity and a column a model; of many models a row a model."""
-    console, heads, several = table_console(), main_columns(found), found.table["suite"].nunique() > 1
-    lines = [row for _, row in found.table.iterrows()]
+    console, heads, several = table_console(), main_columns(combined), combined.table["suite"].nunique() > 1
+    lines = [row for _, row in combined.table.iterrows()]
     if len(lines) > MANY:
         rows = [[number(row[name]) for name in heads] for row in lines]
         print_tables(console, COMBINED, [head.replace("_", " ") for head in heads.values()], rows)
@@ -169,5 +169,5 @@ def print_combined(found: Combined) -> None:
         rows = [[heads[name].replace("_", " "), *[cell(row, name) for row in lines]] for name in names]
         models = [f"{row['model']}\n{row['suite']}" if several else str(row["model"]) for row in lines]
         print_tables(console, COMBINED, ["", *models], rows)
-    for line in (*words(found), *found.remarks):
+    for line in (*words(combined), *combined.remarks):
         console.print(f"  {line}", markup=False)

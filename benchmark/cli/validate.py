@@ -27,13 +27,13 @@ def validate(
         raise NoRecordsError(f"no plan.json in {', '.join(str(path) for path in paths)} or in a folder there")
     bad = 0
     for folder in folders:
-        found = validate_folder(folder, entries)
-        n = len(found.faults)
+        outcome = validate_folder(folder, entries)
+        n = len(outcome.faults)
         said = f"{n} fault{'s' * (n > 1)}" if n else "good"
-        typer.echo(f"{folder}: {found.records} records of {found.cells} cells: {said}")
-        say_lines([f"fault: {fault}" for fault in found.faults])
-        say_lines([f"note: {note}" for note in found.notes])
-        bad += bool(found.faults)
+        typer.echo(f"{folder}: {outcome.records} records of {outcome.cells} cells: {said}")
+        say_lines([f"fault: {fault}" for fault in outcome.faults])
+        say_lines([f"note: {note}" for note in outcome.notes])
+        bad += bool(outcome.faults)
     if bad:
         raise typer.Exit(1)
 

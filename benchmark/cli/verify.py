@@ -59,9 +59,9 @@ def verify(
     with rehashing() as looked:
         for folder, own in _asked(suite, [results_folder(suite, out), *parts_folders(suite, out)], options):
             name = suite if suite.endswith(".toml") else folder.name
-            found = verify_suite(resolve(name, own), own, watcher_for(), sample, drawn)
-            _say(folder.name, found, drawn)
-            good &= found.good
+            verified = verify_suite(resolve(name, own), own, watcher_for(), sample, drawn)
+            _say(folder.name, verified, drawn)
+            good &= verified.good
     say_rehash(looked)
     if not good:
         raise typer.Exit(1)
@@ -86,16 +86,18 @@ def _asked(suite: str, folders: list[Path], options: Options) -> Iterator[tuple[
             yield folder, replace(options, models=there, limit=plan["dataset"]["n"])
 
 
-def _say(name: str, found: Verified, seed: int) -> None:
-    counts = {word: sum(each.verdict == word for each in found.compared) for word in ("same", "close", "differs")}
+def _say(name: str, verified: Verified, seed: int) -> None:
+    counts = {word: sum(each.verdict == word for each in verified.compared) for word in ("same", "close", "differs")}
     typer.echo(
-        f"{name}: {found.drawn} of {found.done} records drawn (--seed {seed}); with those that they need"
-        f" {len(found.compared)} cells computed again: {counts['same']} the same, {counts['close']} within rounding,"
+        f"{name}: {verified.drawn} of {verified.done} records drawn (--seed {seed}); with those that they need"
+        f" {len(verified.compared)} cells computed again: {counts['same']} the same, {counts['close']} within rounding,"
         f" {counts['differs']} not reproduced"
     )
-    say_lines([f"not reproduced: {e.label} ({e.hash}): {e.words}" for e in found.compared if e.verdict == "differs"])
-    say_lines([f"within rounding: {e.label}: {e.words}" for e in found.compared if e.verdict == "close"])
-    say_lines([f"cannot be computed here ({n} cells): {reason}" for reason, n in found.changed.items()])
-    typer.echo(f"  {found.verdicts:,} kept perturbed inputs judged again: {len(found.refuted)} verdicts not confirmed")
-    say_lines([f"not confirmed: {words}" for words in found.refuted])
-    say_lines([f"not judged ({n} cells): {reason}" for reason, n in found.without_verdict.items()])
+    say_lines([f"not reproduced: {e.label} ({e.hash}): {e.words}" for e in verified.compared if e.verdict == "differs"])
+    say_lines([f"within rounding: {e.label}: {e.words}" for e in verified.compared if e.verdict == "close"])
+    say_lines([f"cannot be computed here ({n} cells): {reason}" for reason, n in verified.changed.items()])
+    typer.echo(
+        f"  {verified.verdicts:,} kept perturbed inputs judged again: {len(verified.refuted)} verdicts not confirmed"
+    )
+    say_lines([f"not confirmed: {words}" for words in verified.refuted])
+    say_lines([f"not judged ({n} cells): {reason}" for reason, n in verified.without_verdict.items()])

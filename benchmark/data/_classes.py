@@ -118,20 +118,20 @@ def class_indices(classes: Sequence[str], known: ClassList, what: str) -> list[i
         DataError: names that are not in the list, or that several of its classes have; two names of one class.
     """
     exact, loose = _ways_to(known.known_as, str), _ways_to(known.known_as, same_name)
-    found = [exact.get(name) or loose.get(same_name(name), frozenset()) for name in classes]
-    while sure := {next(iter(indices)) for indices in found if len(indices) == 1}:  # the other of two alike
-        narrowed = [indices if len(indices) == 1 else indices - sure for indices in found]
-        if narrowed == found:
+    candidates = [exact.get(name) or loose.get(same_name(name), frozenset()) for name in classes]
+    while sure := {next(iter(indices)) for indices in candidates if len(indices) == 1}:  # the other of two alike
+        narrowed = [indices if len(indices) == 1 else indices - sure for indices in candidates]
+        if narrowed == candidates:
             break
-        found = narrowed
-    unknown = [name for name, indices in zip(classes, found, strict=True) if len(indices) != 1]
+        candidates = narrowed
+    unknown = [name for name, indices in zip(classes, candidates, strict=True) if len(indices) != 1]
     if unknown:
         raise DataError(
             f"{what}: {shown(unknown, 5)} {'is' if len(unknown) == 1 else 'are'} not in the list of classes"
             f" {known.source} ({len(known.names)} classes, such as {' or '.join(known.known_as[0][:2])!r}), or several"
             " of its classes are called so; rename the classes, or name another list in [dataset] classes"
         )
-    indices = [next(iter(each)) for each in found]
+    indices = [next(iter(each)) for each in candidates]
     twice = [i for i, n in Counter(indices).items() if n > 1]
     if twice:
         same = [name for name, index in zip(classes, indices, strict=True) if index == twice[0]]
@@ -141,15 +141,15 @@ def class_indices(classes: Sequence[str], known: ClassList, what: str) -> list[i
 
 def _ways_to(known_as: Sequence[Sequence[str]], key: Callable[[str], str]) -> dict[str, frozenset[int]]:
     """Each way to write a class to those that are written so; a class's own name is its own alone."""
-    found: dict[str, set[int]] = {}
+    sets: dict[str, set[int]] = {}
     for index, ways in enumerate(known_as):
         for way in ways:
-            found.setdefault(key(way), set()).add(index)
+            sets.setdefault(key(way), set()).add(index)
     own = Counter(key(ways[0]) for ways in known_as)
     for index, ways in enumerate(known_as):
         if own[key(ways[0])] == 1:
-            found[key(ways[0])] = {index}
-    return {way: frozenset(indices) for way, indices in found.items()}
+            sets[key(ways[0])] = {index}
+    return {way: frozenset(indices) for way, indices in sets.items()}
 
 
 def in_order(names: Iterable[str], order: Order | None, what: str) -> list[str]:

@@ -57,8 +57,8 @@ def _estimate(kspace: NDArray[np.complex64]) -> NDArray[np.complex64]:
     blind = ~(np.isfinite(norm) & (norm > 0))
     maps[:, blind] = 1 / np.sqrt(len(maps))
     norm[blind] = 1
-    found: NDArray[np.complex64] = (maps / norm).astype(np.complex64)
-    return found
+    coil_maps: NDArray[np.complex64] = (maps / norm).astype(np.complex64)
+    return coil_maps
 
 
 def place_kspace(

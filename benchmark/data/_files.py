@@ -135,10 +135,10 @@ def split_files(dataset: Dataset, split: Split, folder: str, own: str, suffixes:
         return [f for f in inside if f.name.lower().endswith(tuple(suffixes)) and not is_debris(f)]
 
     inside = path / folder.replace("{split}", split)
-    if path.is_dir() and (found := files_in(inside)):
-        return found
-    found = [path] if path.is_file() else files_in(path)
-    if not found:
+    if path.is_dir() and (files := files_in(inside)):
+        return files
+    files = [path] if path.is_file() else files_in(path)
+    if not files:
         folders = ", ".join(sorted(f.name for f in path.iterdir() if f.is_dir())[:8])
         raise DataError(
             f"dataset {dataset.name!r}, split {split!r}: expected files {', '.join(suffixes)} in {inside} or in {path},"
@@ -146,7 +146,7 @@ def split_files(dataset: Dataset, split: Split, folder: str, own: str, suffixes:
             f" parameter folder{fitting(path, dataset.use)}"
         )
     check_split(dataset, split, own)
-    return found
+    return files
 
 
 def beside(files: Sequence[Path], path: Path) -> tuple[str, ...]:

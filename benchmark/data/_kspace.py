@@ -43,8 +43,8 @@ def lower(image: NDArray[Any], size: tuple[int, int], name: str = "image") -> Co
         DataError: ``size`` is larger than the image.
     """
     height, width = image.shape[-2:]
-    found: Complex = ifft(centre_crop(fft(image), size, name)) * np.sqrt(size[0] * size[1] / (height * width))
-    return found
+    smaller: Complex = ifft(centre_crop(fft(image), size, name)) * np.sqrt(size[0] * size[1] / (height * width))
+    return smaller
 
 
 def square_size(size: tuple[int, int], pixel: tuple[float, float], rounding: float = 0.0) -> tuple[int, int]:
@@ -88,16 +88,16 @@ def smooth_field(rng: np.random.Generator, rows: Array, columns: Array, order: i
     coefficients = rng.standard_normal((order, order))
     coefficients[0, 0] = 0
     down, across = (np.cos(np.pi / 2 * np.arange(order)[:, None] * (axis + 1)) for axis in (rows, columns))
-    found: Array = down.T @ (size / (order - 1) * coefficients) @ across
-    return found
+    field: Array = down.T @ (size / (order - 1) * coefficients) @ across
+    return field
 
 
 def with_phase(magnitude: NDArray[Any], rng: np.random.Generator) -> Complex:
     """A magnitude image (H, W) with a smooth random phase, as coil, field and echo time give one."""
     rows, columns = (pixel_axis(n, n) for n in magnitude.shape)
     phase = smooth_field(rng, rows, columns, 3, 0.5) + rng.uniform(-0.8, 0.8)
-    found: Complex = magnitude * np.exp(1j * phase)
-    return found
+    phased: Complex = magnitude * np.exp(1j * phase)
+    return phased
 
 
 def grid_size(grid: Grid, name: str, own: tuple[int, int] | None = None) -> tuple[int, int]:

@@ -31,16 +31,18 @@ def class_labels(values: NDArray[Any], what: str) -> NDArray[np.int64]:
         raise DataError(f"{what}: {_many(values)}")
     kind = values.dtype.kind
     if kind in "biu" and not (kind == "u" and values.size and int(values.max()) > LARGEST):
-        found = values.astype(np.int64)
+        numbers = values.astype(np.int64)
     else:
-        found = np.fromiter((_whole(value, i, what) for i, value in enumerate(values.tolist())), np.int64, len(values))
-    below = np.flatnonzero(found < 0)
+        numbers = np.fromiter(
+            (_whole(value, i, what) for i, value in enumerate(values.tolist())), np.int64, len(values)
+        )
+    below = np.flatnonzero(numbers < 0)
     if len(below):
         raise DataError(
-            f"{what}: expected class indices from 0, got {found[below[0]]} at sample {below[0]}; number the classes"
+            f"{what}: expected class indices from 0, got {numbers[below[0]]} at sample {below[0]}; number the classes"
             " from 0, and remove samples without a class"
         )
-    return found
+    return numbers
 
 
 def _many(values: NDArray[Any]) -> str:
@@ -95,14 +97,14 @@ def whole_texts(texts: Sequence[str], names: Sequence[str], what: str) -> list[s
     """
     numbers = [text for text in texts if _is_number(text)]
     all_numbers = len(numbers) == len(texts) and not all(text.isdecimal() for text in texts)
-    found = []
+    whole = []
     for text, name in zip(texts, names, strict=True):
         if not text:
             raise DataError(f"{what}: no class for {name!r}; write one, or remove the row")
         if all_numbers and not (float(text).is_integer() and float(text) >= 0):
             raise DataError(f"{what}: expected classes (whole numbers from 0, or names), got {text!r} for {name!r}")
-        found.append(str(int(float(text))) if all_numbers else text)
-    return found
+        whole.append(str(int(float(text))) if all_numbers else text)
+    return whole
 
 
 def _is_number(text: str) -> bool:

@@ -42,5 +42,7 @@ def count(n: int, one: str, many: str = "") -> str:
 
 def kinds(files: Iterable[Path]) -> str:
     """Endings of files, the commonest first: ``".txt (3), .heic (1)"``."""
-    found = Counter(file.suffix.lower() or "no ending" for file in files)
-    return ", ".join(f"{suffix} ({n})" for suffix, n in sorted(found.items(), key=lambda item: (-item[1], item[0]))[:6])
+    endings = Counter(file.suffix.lower() or "no ending" for file in files)
+    return ", ".join(
+        f"{suffix} ({n})" for suffix, n in sorted(endings.items(), key=lambda item: (-item[1], item[0]))[:6]
+    )

@@ -130,12 +130,12 @@ class Magnitudes(Dataset):
     def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
         """Magnitude images (H, W), with square pixels."""
         files = {self._stem(file): file for file in self._all_files(split)}
-        found: list[NDArray[Any]] = []
+        arrays: list[NDArray[Any]] = []
         for name in ids:
             file = files.get(name) or files[name.rpartition("-")[0]]
             stack = self.stack(file)
-            found.append(square_pixels(stack.picture(name), stack.pixel))
-        return found
+            arrays.append(square_pixels(stack.picture(name), stack.pixel))
+        return arrays
 
     def place(self, raw: NDArray[Any], grid: Grid, name: str) -> NDArray[np.float32]:
         """The image with its phase, (2, H, W), at the grid's resolution by cropping its k-space; max|truth| = 1.
@@ -183,5 +183,5 @@ def check_magnitude(picture: NDArray[np.float32], name: str) -> None:
 def square_pixels(picture: NDArray[np.float32], pixel: tuple[float, float]) -> NDArray[np.float64]:
     """The image (H, W) with the pixel's longer side along both axes, by cropping k-space; not negative."""
     size = square_size((picture.shape[0], picture.shape[1]), pixel)
-    found = picture.astype(np.float64) if size == picture.shape else lower(picture, size).real
-    return np.maximum(found, 0)
+    square = picture.astype(np.float64) if size == picture.shape else lower(picture, size).real
+    return np.maximum(square, 0)

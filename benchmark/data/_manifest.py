@@ -140,7 +140,7 @@ def has_files(table: Table, what: str) -> bool:
 
 def near_columns(columns: Sequence[str], wanted: Collection[str]) -> dict[str, str]:
     """Columns that look like a wanted one under another spelling, and which: ``{"Patient_ID": "patient"}``."""
-    found = {}
+    near = {}
     for column in columns:
         if column in wanted:
             continue
@@ -150,9 +150,9 @@ def near_columns(columns: Sequence[str], wanted: Collection[str]) -> dict[str, s
             endings = {stem, f"{stem}s", *(f"{stem}{gap}{end}" for end in ENDINGS for gap in ("_", ""))}
             typo = len(plain) > 3 and difflib.SequenceMatcher(None, plain, stem).ratio() >= 0.85
             if plain in endings or typo:
-                found[column] = name
+                near[column] = name
                 break
-    return found
+    return near
 
 
 def refuse_near(table: Table, wanted: Mapping[str, str], what: str) -> None:
@@ -193,17 +193,17 @@ def by_file(table: Table, column: str, used: Sequence[str], what: str) -> dict[s
     Raises:
         DataError: a row without a path, or two rows of one file that say different things.
     """
-    found: dict[str, Row] = {}
+    rows: dict[str, Row] = {}
     for row, line in zip(table.rows, table.lines, strict=True):
         name = plain_path(row[column])
         if not name:
             raise DataError(f"{what}: {table.file}, line {line}: no value in the column {column!r}; correct the line")
-        if name in found and any(found[name].get(key) != row.get(key) for key in used):
+        if name in rows and any(rows[name].get(key) != row.get(key) for key in used):
             raise DataError(
                 f"{what}: {table.file}, line {line}: a second row for {name!r} says something else; keep one of them"
             )
-        found.setdefault(name, row)
-    return found
+        rows.setdefault(name, row)
+    return rows
 
 
 def missing_files(names: Sequence[str], root: Path) -> str:

@@ -210,5 +210,5 @@ def _texture(rng: np.random.Generator, n: int, centre: float, width: float) -> C
     spectrum = np.zeros((n, n), np.complex128)
     where = (k[first : first + kept]) % n
     spectrum[np.ix_(where, where)] = coefficients[first : first + kept, first : first + kept]
-    found: Complex = np.fft.ifft2(spectrum, norm="forward")
-    return found
+    texture: Complex = np.fft.ifft2(spectrum, norm="forward")
+    return texture

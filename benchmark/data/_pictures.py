@@ -116,10 +116,10 @@ def pixels_of(image: Pictures.Image) -> NDArray[Any]:
 def orientation_of(image: Pictures.Image) -> int:
     """The tag as it still has to be applied, 1 to 8; 1 (as stored) where there is none or it is nonsense."""
     try:
-        found = image.getexif().get(ORIENTATION, 1)
+        orientation = image.getexif().get(ORIENTATION, 1)
     except Exception:  # damaged EXIF: the picture itself may be whole
         return 1
-    return int(found) if isinstance(found, int) and 1 <= found <= 8 else 1
+    return int(orientation) if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
 
 
 def _turns_itself(image: Pictures.Image) -> bool:

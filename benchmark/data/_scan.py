@@ -58,11 +58,11 @@ def scan(files: Mapping[str, tuple[Path, str]], masks: Mapping[str, Path]) -> Sc
     keep = True
     for name, (path, label) in files.items():
         data, fault = _bytes(path)
-        found = header(data) if data is not None else None
+        facts = header(data) if data is not None else None
         line = f"\n{name}\t{label}\t{UNREADABLE if data is None else hashlib.sha256(data).hexdigest()}"
-        lines.append(line + ("\tturned" if found and found.turned else ""))
-        if found is not None:
-            heads[name] = found
+        lines.append(line + ("\tturned" if facts and facts.turned else ""))
+        if facts is not None:
+            heads[name] = facts
         else:
             faults.append(f"{name} ({fault or 'no image that can be opened'})")
             keep = keep and (data is not None or not path.exists())
@@ -152,9 +152,9 @@ class _Masks:
 
     def notes(self) -> list[str]:
         """What must be said of the masks."""
-        found = [
+        sentences = [
             (self.between, "with more than 1 % of its pixels between black and white (cut at half)"),
             (self.other_size, "of another size than its image, whose chunk fails"),
             (self.unreadable, "that cannot be read, whose chunk fails"),
         ]
-        return [f"{count(len(names), 'mask')} {what}: {shown(names)}" for names, what in found if names]
+        return [f"{count(len(names), 'mask')} {what}: {shown(names)}" for names, what in sentences if names]

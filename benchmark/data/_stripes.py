@@ -26,12 +26,12 @@ def stripes() -> NDArray[np.bool_]:
 
 def shades() -> NDArray[np.bool_]:
     """(4, 16, 16): corner of each class (top left, top right, bottom left, bottom right)."""
-    found = np.zeros((4, SIZE, SIZE), bool)
+    masks = np.zeros((4, SIZE, SIZE), bool)
     for k in range(4):
         rows = slice(0, CORNER) if k < 2 else slice(SIZE - CORNER, SIZE)
         columns = slice(0, CORNER) if k % 2 == 0 else slice(SIZE - CORNER, SIZE)
-        found[k, rows, columns] = True
-    return found
+        masks[k, rows, columns] = True
+    return masks
 
 
 def drawn(seed: int, split: str, number: int) -> tuple[NDArray[np.int64], int, float, int]:

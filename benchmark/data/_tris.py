@@ -78,14 +78,14 @@ class Recipe:
 
     def put(self, *parts: tuple[NDArray[np.float64], tuple[int, int], int]) -> NDArray[np.float64]:
         """(size, size): tetrominoes (in blocks) at (top, left) with a sign: 1, with soft edges where large."""
-        found = np.zeros((self.size, self.size))
+        canvas = np.zeros((self.size, self.size))
         for shape, (top, left), sign in parts:
             block = np.kron(shape, np.ones((self.scale, self.scale)))
-            found[top : top + len(block), left : left + block.shape[1]] += sign * block
+            canvas[top : top + len(block), left : left + block.shape[1]] += sign * block
         if self.scale > SMOOTHED:
             matrix = smoothing(self.size, EDGE_SIGMA)
-            found = matrix @ found @ matrix.T
-        return found
+            canvas = matrix @ canvas @ matrix.T
+        return canvas
 
     def signal(self, number: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """(size, size), the tetrominoes of a sample; its class is ``number % 2``."""
@@ -124,8 +124,8 @@ class Recipe:
     def background(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """(size, size), of expected Frobenius norm 1 (squared)."""
         noise = rng.standard_normal((self.size, self.size))
-        found: NDArray[np.float64] = self.along @ noise @ self.along.T / np.trace(self.covariance)
-        return found
+        smooth: NDArray[np.float64] = self.along @ noise @ self.along.T / np.trace(self.covariance)
+        return smooth
 
     def suppressors(self, informative: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
         """(size, size), True outside ``informative`` where the background tells that of an informative pixel.

@@ -203,7 +203,7 @@ class Dataset(Plugin):
         where = index.positions(ids)
         with reading(f"dataset {self.name!r}"):
             raw = self.read(split, ids)
-            found = self.read_masks(split, ids) if masks and index.masks else None
+            evidence = self.read_masks(split, ids) if masks and index.masks else None
             false = self.read_artefacts(split, ids) if masks and index.artefacts else None
         self._unchanged({file: self._stamps[file] for file in self.sources(split, ids) if file in self._stamps})
         images = [self.place(image, grid, name) for image, name in zip(raw, ids, strict=True)]
@@ -218,7 +218,7 @@ class Dataset(Plugin):
             ids=tuple(ids),
             inputs=np.stack(images) if images else np.zeros((0, 1, 1, 1), np.float32),
             labels=index.labels[where],
-            masks=None if found is None else self._on_grid(found, raw, ids, images, grid),
+            masks=None if evidence is None else self._on_grid(evidence, raw, ids, images, grid),
             artefacts=None if false is None else self._on_grid(false, raw, ids, images, grid),
         )
 

@@ -125,7 +125,7 @@ class FastMri(Dataset):
         from benchmark.mri.arrays import fft, ifft
 
         files = {file.stem: file for file in self._all_files(split)}
-        found: list[NDArray[Any]] = []
+        arrays: list[NDArray[Any]] = []
         for name in ids:
             stem, _, number = name.rpartition("-")
             with _opened(files[stem]) as h5:
@@ -133,8 +133,8 @@ class FastMri(Dataset):
                 kspace = centre_crop(kspace, _square(h5, (kspace.shape[-2], kspace.shape[-1])))
                 size = _picture_size(h5, (kspace.shape[-2], kspace.shape[-1]))
             kspace = kspace[None] if kspace.ndim == 2 else kspace
-            found.append(fft(centre_crop(ifft(kspace), size)))
-        return found
+            arrays.append(fft(centre_crop(ifft(kspace), size)))
+        return arrays
 
     def place(self, raw: NDArray[Any], grid: Grid, name: str) -> NDArray[np.float32]:
         """The image of the central k-space: (2, H, W), or (4 c, H, W) with coils; max|truth| = 1.
@@ -242,8 +242,8 @@ def _picture_size(h5: Any, size: tuple[int, int]) -> tuple[int, int]:
 
 def _header_size(h5: Any) -> tuple[int, int] | None:
     """The size of the reconstruction space in the ISMRMRD header, where there is one."""
-    found = _header(h5, [f"reconSpace/{{*}}matrixSize/{{*}}{axis}" for axis in "xy"])
-    return (int(found[0]), int(found[1])) if found else None
+    sides = _header(h5, [f"reconSpace/{{*}}matrixSize/{{*}}{axis}" for axis in "xy"])
+    return (int(sides[0]), int(sides[1])) if sides else None
 
 
 def _square(h5: Any, size: tuple[int, int]) -> tuple[int, int]:
@@ -265,7 +265,7 @@ def _header(h5: Any, paths: Sequence[str]) -> list[float] | None:
         return None
     try:
         root = ElementTree.fromstring(h5["ismrmrd_header"][()])
-        found = [float(root.findtext(f".//{{*}}{path}") or "nan") for path in paths]
+        numbers = [float(root.findtext(f".//{{*}}{path}") or "nan") for path in paths]
     except (ElementTree.ParseError, TypeError, ValueError):
         return None
-    return found if all(value > 0 for value in found) else None
+    return numbers if all(value > 0 for value in numbers) else None

@@ -91,12 +91,12 @@ class Folder(Dataset):
         column = self._group_column()
         groups, alone = self._groups(files, rows, column) if column else (None, "")
         have = {name: mask for name in files if (mask := self._mask_file(rows, name)) is not None}
-        found = scan(files, have if len(have) == len(files) else {})
+        contents = scan(files, have if len(have) == len(files) else {})
         content = hashlib.sha256("\n".join(classes).encode())
-        content.update(found.images)
+        content.update(contents.images)
         if groups:
             content.update("\n".join(["groups", *groups]).encode())
-        content.update(found.masks)
+        content.update(contents.masks)
         where = {label: i for i, label in enumerate(classes)}
         return Index(
             ids=tuple(files),
@@ -105,10 +105,10 @@ class Folder(Dataset):
             digest=content.hexdigest(),
             groups=groups,
             masks=bool(have) and len(have) == len(files),
-            notes=(*self._notes(split), *self._manifest_notes(files, have, alone), *found.notes),
-            shapes=found.shapes,
-            keep=found.keep,
-            peak=found.peak,
+            notes=(*self._notes(split), *self._manifest_notes(files, have, alone), *contents.notes),
+            shapes=contents.shapes,
+            keep=contents.keep,
+            peak=contents.peak,
         )
 
     def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
@@ -149,10 +149,10 @@ class Folder(Dataset):
         """Sample names (path under the root) to (file, class), sorted by name."""
         if split not in self._listed_files:
             with reading(f"dataset {self.use!r}", todo="correct it, or `path` and --data NAME=PATH"):
-                found = self._split_files(split)
-                if not found:
+                listed = self._split_files(split)
+                if not listed:
                     raise DataError(self._nothing(self._top(), split))
-            self._listed_files[split] = dict(sorted(found.items()))
+            self._listed_files[split] = dict(sorted(listed.items()))
         return self._listed_files[split]
 
     def _split_files(self, split: Split) -> dict[str, tuple[Path, str]]:

@@ -88,8 +88,8 @@ class FolderWithMasks(Folder):
     def _class_names(self, split: Split) -> list[str]:
         if not self._flat():
             return super()._class_names(split)
-        found = set(self._labels().values())
-        return sorted(found, key=int) if all(name.isdecimal() for name in found) else sorted(found)
+        names = set(self._labels().values())
+        return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
 
     def _class_folders(self, split: Split) -> list[Path]:
         return [] if self._flat() else super()._class_folders(split)
@@ -165,7 +165,7 @@ class FolderWithMasks(Folder):
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     """Images in a folder and all that lie in it, by their path without suffix."""
-    found = {printable(path.relative_to(folder).with_suffix("").as_posix()): path for path in images_in(folder)}
+    paths = {printable(path.relative_to(folder).with_suffix("").as_posix()): path for path in images_in(folder)}
     for inner in class_folders(folder):
-        found |= {f"{printable(inner.name)}/{stem}": path for stem, path in _by_stem(inner).items()}
-    return found
+        paths |= {f"{printable(inner.name)}/{stem}": path for stem, path in _by_stem(inner).items()}
+    return paths

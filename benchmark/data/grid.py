@@ -90,11 +90,11 @@ def _numbers(image: NDArray[Any], name: str) -> NDArray[Any]:
         return image
     if image.dtype.kind == "O":
         try:
-            found = np.array(image.tolist())
+            numbers = np.array(image.tolist())
         except ValueError:
-            found = image
-        if found.dtype.kind in "biuf" and found.shape == image.shape:
-            return found
+            numbers = image
+        if numbers.dtype.kind in "biuf" and numbers.shape == image.shape:
+            return numbers
         bad = next((v for v in image.reshape(-1) if not isinstance(v, bool | int | float | np.number)), image.flat[0])
         raise DataError(f"{name}: expected an image of numbers, got an object {bad!r} in it; store numbers of one type")
     first = image.reshape(-1).tolist()[0]

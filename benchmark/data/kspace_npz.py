@@ -88,14 +88,14 @@ class KspaceNpz(Dataset):
 
         samples = self._samples(split)
         centred = self._is_centred(split)
-        found = []
+        arrays = []
         for i in self.index(split).positions(ids):
             kspace = samples[i]
             if not centred or self.swap:
                 image = ifft(kspace) if centred else np.fft.ifft2(kspace, norm="ortho")
                 kspace = fft(np.fft.fftshift(image, axes=(-2, -1)) if self.swap else image)
-            found.append(centre_crop(kspace, square_size((kspace.shape[-2], kspace.shape[-1]), self.pixel)))
-        return found
+            arrays.append(centre_crop(kspace, square_size((kspace.shape[-2], kspace.shape[-1]), self.pixel)))
+        return arrays
 
     def place(self, raw: NDArray[Any], grid: Grid, name: str) -> NDArray[np.float32]:
         """The image of the central k-space: (2, H, W), or (4 c, H, W) with coils; max|truth| = 1.

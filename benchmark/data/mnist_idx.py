@@ -121,12 +121,12 @@ class MnistIdx(Dataset):
         if split not in PREFIXES:
             raise DataError(f"dataset 'mnist-idx' has the splits 'train' and 'test', not {split!r}")
         pattern = f"*{PREFIXES[split]}*{kind}*idx*"
-        found = sorted(f for f in root.glob(pattern) if f.is_file() and not is_debris(f))
-        if not found:
+        files = sorted(f for f in root.glob(pattern) if f.is_file() and not is_debris(f))
+        if not files:
             raise DataError(
                 f"dataset 'mnist-idx', split {split!r}: no file {pattern} in {root}{fitting(root, self.use)}"
             )
-        raw = {f.name.removesuffix(".gz") for f in found}
+        raw = {f.name.removesuffix(".gz") for f in files}
         if len(raw) > 1:
             raise DataError(f"dataset 'mnist-idx': several files fit {pattern} in {root}: {', '.join(sorted(raw))}")
-        return found[0]
+        return files[0]

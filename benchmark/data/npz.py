@@ -156,8 +156,8 @@ class Npz(Dataset):
         """Names of the classes: those that the file lists, else those that its labels are."""
         if self.classes in npz_keys(self):
             return as_texts(npz_array(self, self.classes))
-        found = {text for split in self._splits() for text in as_texts(self._get(split, self.y))}
-        return sorted(found)
+        names = {text for split in self._splits() for text in as_texts(self._get(split, self.y))}
+        return sorted(names)
 
     def _classes(self, numbers: NDArray[Any]) -> tuple[tuple[str, ...], bool]:
         """Class names, and whether the file names them; none of a regression."""
@@ -172,8 +172,8 @@ class Npz(Dataset):
                     f" {int(numbers.max())}; name every class, in the order of the labels"
                 )
             return tuple(names), True
-        found = [self._numbers(split, self._get(split, self.y)) for split in self._splits()]
-        largest = max((int(labels.max(initial=0)) for labels in found), default=0)
+        arrays = [self._numbers(split, self._get(split, self.y)) for split in self._splits()]
+        largest = max((int(labels.max(initial=0)) for labels in arrays), default=0)
         return tuple(str(i) for i in range(largest + 1)), False
 
     def _brightest(self, images: NDArray[Any]) -> float:

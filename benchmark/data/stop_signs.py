@@ -59,18 +59,18 @@ class StopSigns(Dataset):
     def build_index(self, split: Split) -> Index:
         """Names of the half, label 14, and the digest over the files' bytes."""
         files = self._half(split)
-        found = scan({printable(file.name): (file, "") for file in files}, {})
+        contents = scan({printable(file.name): (file, "") for file in files}, {})
         content = hashlib.sha256("\n".join(CLASSES).encode())
-        content.update(found.images.replace(b"\t\t", b"\t"))  # there is no class between name and content
+        content.update(contents.images.replace(b"\t\t", b"\t"))  # there is no class between name and content
         return Index(
             ids=tuple(printable(file.name) for file in files),
             labels=np.full(len(files), STOP, np.int64),
             classes=CLASSES,
             digest=content.hexdigest(),
-            notes=(*beside(self._files(), self._files()[0].parent), *found.notes),
-            shapes=found.shapes,
-            keep=found.keep,
-            peak=found.peak,
+            notes=(*beside(self._files(), self._files()[0].parent), *contents.notes),
+            shapes=contents.shapes,
+            keep=contents.keep,
+            peak=contents.peak,
         )
 
     def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:

@@ -57,5 +57,5 @@ class Structures:
         # a - b of any two classes: all of class 0 against all of the others, and within a class by way of another
         first, others = flat[0], flat[1:].reshape(-1, flat.shape[2])
         _, values, rows = np.linalg.svd(np.concatenate([first - others[0], others - first[0]]), full_matrices=False)
-        found: NDArray[np.float64] = rows[values > RANK * values[0]]
-        return found
+        directions: NDArray[np.float64] = rows[values > RANK * values[0]]
+        return directions

@@ -162,8 +162,8 @@ class TorchvisionSet(_Dataset, Family):
         return getattr(torchvision.datasets, self.member)
 
     def _split_argument(self) -> str | None:
-        found = [name for name in ("train", "split") if name in self._parameters() and name not in self.kwargs]
-        return found[0] if found else None
+        keys = [name for name in ("train", "split") if name in self._parameters() and name not in self.kwargs]
+        return keys[0] if keys else None
 
     def _open(self, split: Split) -> Any:
         """The torchvision dataset of a split; downloads it where it is not there."""

@@ -136,12 +136,12 @@ class Watermarked(Dataset):
 
     def read_artefacts(self, split: Split, ids: Sequence[str]) -> list[NDArray[np.bool_]]:
         """(H, W) each: True in the square of a marked sample, nowhere in others."""
-        marked, found = self.marked(split), []
+        marked, artefacts = self.marked(split), []
         for name, image in zip(ids, self.other.read(split, ids), strict=True):
             height, width = image.shape[:2]
             mask = where(self.corner, self.size, height, width)
-            found.append(mask if name in marked else np.zeros_like(mask))
-        return found
+            artefacts.append(mask if name in marked else np.zeros_like(mask))
+        return artefacts
 
     def _plant(self, image: NDArray[Any]) -> NDArray[Any]:
         """A marked copy; integers get the value on the scale of their type."""

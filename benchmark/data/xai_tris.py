@@ -92,12 +92,12 @@ class XaiTris(Dataset):
         """(size, size), True at suppressors; nowhere with a white background."""
         made = self.recipe()
         known: dict[bytes, NDArray[np.bool_]] = {}
-        found = []
+        artefacts = []
         for mask in self.read_masks(split, ids):
             key = mask.tobytes()
             known[key] = known[key] if key in known else made.suppressors(mask, self.suppressor)
-            found.append(known[key])
-        return found
+            artefacts.append(known[key])
+        return artefacts
 
     def facts(self) -> dict[str, str]:
         """Scenario and background."""

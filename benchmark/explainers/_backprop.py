@@ -80,8 +80,8 @@ class _Replaced(TorchFunctionMode):
         inplace = func in (torch.relu_, F.relu_, torch.Tensor.relu_) or (
             func is F.relu and bool(kwargs.get("inplace", args[1] if len(args) > 1 else False))
         )
-        found = _Ruled.apply(x.clone() if inplace else x, self.rule)
-        return x.copy_(found) if inplace else found
+        result = _Ruled.apply(x.clone() if inplace else x, self.rule)
+        return x.copy_(result) if inplace else result
 
 
 @dataclass(frozen=True)
@@ -142,9 +142,9 @@ def modified_gradient(model: Model, inputs: torch.Tensor, targets: torch.Tensor,
     if verdict.reason:
         raise RefusedError(verdict.reason)
     with _Replaced(rule) as replaced, eager_mode():
-        found = target_gradient(model, inputs, targets)
+        gradient = target_gradient(model, inputs, targets)
     if replaced.count != verdict.relus:
         raise RefusedError(
             f"{name}: {replaced.count} ReLUs ran under its rule, {verdict.relus} should; leave {name} out"
         )
-    return found
+    return gradient

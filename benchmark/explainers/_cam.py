@@ -33,10 +33,10 @@ def checked(model: Model, prepared_shape: Sequence[int]) -> Spatial | str:
 def no_layer(model: Model, entry: Any, name: str) -> str | None:
     """A reason for ``skip``; None where the shape of the network's input is not known."""
     black = network_input(model, entry)
-    found = None if black is None else checked(model, black.shape[1:])
-    if not isinstance(found, str):
+    spatial = None if black is None else checked(model, black.shape[1:])
+    if not isinstance(spatial, str):
         return None
-    return f"{name} {found}" if found == NO_LAYER else f"{name}: {found}"
+    return f"{name} {spatial}" if spatial == NO_LAYER else f"{name}: {spatial}"
 
 
 def spatial_layer(model: Model, inputs: torch.Tensor, name: str) -> Spatial:
@@ -45,12 +45,12 @@ def spatial_layer(model: Model, inputs: torch.Tensor, name: str) -> Spatial:
     Raises:
         RefusedError: the network has none, or does not say how it lies; ``name`` is the explainer's.
     """
-    found = checked(model, model.prepared(inputs[:1]).shape[1:])
-    if found == NO_LAYER:
-        raise RefusedError(f"{name} {found}; name one as `gradcam_layer` in entry.toml, or leave {name} out")
-    if isinstance(found, str):
-        raise RefusedError(f"{name}: {found}")
-    return found
+    spatial = checked(model, model.prepared(inputs[:1]).shape[1:])
+    if spatial == NO_LAYER:
+        raise RefusedError(f"{name} {spatial}; name one as `gradcam_layer` in entry.toml, or leave {name} out")
+    if isinstance(spatial, str):
+        raise RefusedError(f"{name}: {spatial}")
+    return spatial
 
 
 def activations_and_gradients(

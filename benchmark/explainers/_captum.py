@@ -89,7 +89,7 @@ def deeplift(
         with captum_quiet(), eager_mode():
             # one path to every module: a one-logit Model holds its network twice, and captum would hook it twice
             chain = nn.Sequential(model.geometry, model.normalise, model.core)
-            found = DeepLift(chain).attribute(x, baselines=reference, target=targets)
+            relevance = DeepLift(chain).attribute(x, baselines=reference, target=targets)
     except (RuntimeError, AssertionError) as error:
         raise RefusedError(f"deeplift: captum refuses this network: {str(error)[:300]}; {advice}") from error
     finally:
@@ -99,7 +99,7 @@ def deeplift(
                     vars(module).pop(key, None)
     model.counter.forwards += 2 * len(inputs)
     model.counter.backwards += 2 * len(inputs)
-    attributions: torch.Tensor = found.detach()
+    attributions: torch.Tensor = relevance.detach()
     with torch.no_grad():
         change = model(inputs).double() - model(reference).double()
     wanted = change.gather(1, targets.view(-1, 1))[:, 0]

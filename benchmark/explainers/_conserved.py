@@ -63,7 +63,7 @@ def unmerged(network: nn.Module, prepared: torch.Tensor) -> str | None:
     before = dict(zip(leaves[1:], leaves, strict=False))
     names = {module: name for name, module in network.named_modules()}
     last: dict[nn.Module, torch.Tensor] = {}
-    found: list[str] = []
+    layers: list[str] = []
 
     def look(norm: nn.Module, given: tuple[Any, ...]) -> None:
         layer = before.get(norm)
@@ -73,7 +73,7 @@ def unmerged(network: nn.Module, prepared: torch.Tensor) -> str | None:
             reason = f"is registered right after {named(names[layer], layer)} but called in another order"
         else:
             return
-        found.append(f"{named(names[norm], norm)} {reason}")
+        layers.append(f"{named(names[norm], norm)} {reason}")
 
     handles = [norm.register_forward_pre_hook(look) for norm in names if isinstance(norm, types.BatchNorm)]
     if not handles:
@@ -89,7 +89,7 @@ def unmerged(network: nn.Module, prepared: torch.Tensor) -> str | None:
     finally:
         for handle in handles:
             handle.remove()
-    return found[0] if found else None
+    return layers[0] if layers else None
 
 
 def _plain(module: nn.Module) -> bool:
@@ -304,9 +304,9 @@ def leak(passages: Iterable[Passage], start: torch.Tensor, end: torch.Tensor) ->
     return None
 
 
-def _differ(found: torch.Tensor, wanted: torch.Tensor, size: torch.Tensor) -> bool:
+def _differ(actual: torch.Tensor, wanted: torch.Tensor, size: torch.Tensor) -> bool:
     """True where two sums of a sample differ by more than the tolerance of its relevance (also where one is NaN)."""
-    return not bool(((found - wanted).abs() <= TOLERANCE * (size + TINY)).all())
+    return not bool(((actual - wanted).abs() <= TOLERANCE * (size + TINY)).all())
 
 
 def _between(seen: list[Passage], start: torch.Tensor) -> str:

@@ -112,8 +112,8 @@ class _Axes(TorchFunctionMode):
                 called.attended = True
         if isinstance(result, torch.Tensor) and result.dim() > 1:
             result._assay_axes = self._axes(name, args, given, result)  # type: ignore[attr-defined]
-            if found := self.pooled(result):
-                self.seen.read.append(found)
+            if axes := self.pooled(result):
+                self.seen.read.append(axes)
         return result
 
     def _attends(self, name: str, given: list[torch.Tensor]) -> bool:
@@ -235,9 +235,9 @@ def find(model: Model, prepared: torch.Tensor) -> Spatial | str:
     if model.gradcam_layer:
         return _named(model, prepared, seen)
     for called in candidates(seen, len(prepared)):
-        found = _spatial(model, prepared, seen, called)
-        if found != ONE_PLACE:
-            return found
+        spatial = _spatial(model, prepared, seen, called)
+        if spatial != ONE_PLACE:
+            return spatial
     if seen.inside:
         return (
             "no layer behind the network's attention has a map larger than 1x1, and what lies before attention is no"
@@ -267,10 +267,10 @@ def _named(model: Model, prepared: torch.Tensor, seen: Seen) -> Spatial | str:
             f"layer {name!r} must give one spatial map (N, K, h, w); it was called {times} times with"
             f" outputs of shape {shape}; name another as `gradcam_layer` in entry.toml"
         )
-    found = _spatial(model, prepared, seen, called)
-    if found == ONE_PLACE:
+    spatial = _spatial(model, prepared, seen, called)
+    if spatial == ONE_PLACE:
         return f"layer {name!r} gives a map of 1x1; name an earlier one as `gradcam_layer` in entry.toml"
-    return found
+    return spatial
 
 
 def _spatial(model: Model, prepared: torch.Tensor, seen: Seen, called: Called) -> Spatial | str:
@@ -294,10 +294,10 @@ def _spatial(model: Model, prepared: torch.Tensor, seen: Seen, called: Called) -
     grid = _grid(layout, called.shape, seen.grids)
     if grid is None:
         return f"{where}: its tokens are no grid that a convolution of the network made, nor a square"
-    found = Spatial(called.name, model.network.get_submodule(called.name), layout, grid)
+    spatial = Spatial(called.name, model.network.get_submodule(called.name), layout, grid)
     assert looked.output is not None
-    maps = found.maps(looked.output).flatten(2)
-    return ONE_PLACE if torch.equal(maps, maps[:, :, :1].expand_as(maps)) else found
+    maps = spatial.maps(looked.output).flatten(2)
+    return ONE_PLACE if torch.equal(maps, maps[:, :, :1].expand_as(maps)) else spatial
 
 
 def _grid(layout: str, shape: tuple[int, ...], known: list[tuple[int, int]]) -> tuple[int, int] | None:

@@ -88,8 +88,8 @@ class Cells:
         rise = logits[:, 2:] - logits[:, :1]
         # the last cell's value is what the others leave of the sum
         free, last = z[..., :-1] - z[..., -1:], z[..., -1] * whole[:, None]
-        found = least_squares(free, rise - last, torch.ones_like(rise), 1e-9)
-        return torch.cat([found, (whole - found.sum(1))[:, None]], 1)
+        weights = least_squares(free, rise - last, torch.ones_like(rise), 1e-9)
+        return torch.cat([weights, (whole - weights.sum(1))[:, None]], 1)
 
     def lime(
         self, model: Model, targets: torch.Tensor, generator: Draws, perturbations: int, width: float, ridge: float
@@ -109,5 +109,5 @@ def least_squares(x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor, ridge
     weighted = x * weights[..., None]
     squares = weighted.transpose(1, 2) @ x
     squares = squares + ridge * torch.eye(x.shape[2], dtype=x.dtype, device=x.device)
-    found: torch.Tensor = torch.linalg.solve(squares, (weighted * y[..., None]).sum(1))
-    return found
+    solution: torch.Tensor = torch.linalg.solve(squares, (weighted * y[..., None]).sum(1))
+    return solution

@@ -32,8 +32,8 @@ class Saliency(Explainer):
 
         from benchmark.explainers._captum import leaf
 
-        found: torch.Tensor = attr.Saliency(model).attribute(leaf(inputs), target=targets, abs=False)
-        return found.detach()
+        attributions: torch.Tensor = attr.Saliency(model).attribute(leaf(inputs), target=targets, abs=False)
+        return attributions.detach()
 
 
 @explainers.register("input-x-gradient")
@@ -49,8 +49,8 @@ class InputXGradient(Explainer):
 
         from benchmark.explainers._captum import leaf
 
-        found: torch.Tensor = attr.InputXGradient(model).attribute(leaf(inputs), target=targets)
-        return found.detach()
+        attributions: torch.Tensor = attr.InputXGradient(model).attribute(leaf(inputs), target=targets)
+        return attributions.detach()
 
 
 @explainers.register("integrated-gradients")
@@ -75,14 +75,14 @@ class IntegratedGradients(Explainer):
         from benchmark.explainers._captum import captum_quiet, leaf, rows_per_forward
 
         with captum_quiet():
-            found: torch.Tensor = attr.IntegratedGradients(model).attribute(
+            attributions: torch.Tensor = attr.IntegratedGradients(model).attribute(
                 leaf(inputs),
                 baselines=self.baseline,
                 target=targets,
                 n_steps=self.steps,
                 internal_batch_size=max(len(inputs), rows_per_forward(inputs)),
             )
-        return found.detach().to(inputs.dtype)
+        return attributions.detach().to(inputs.dtype)
 
 
 @explainers.register("occlusion")
@@ -115,7 +115,7 @@ class Occlusion(Explainer):
         window = min(self.window or max(1, min(height, width) // 4), height, width)
         stride = min(self.stride or max(1, window // 2), window)
         with torch.no_grad():
-            found: torch.Tensor = attr.Occlusion(model).attribute(
+            attributions: torch.Tensor = attr.Occlusion(model).attribute(
                 inputs.detach(),
                 sliding_window_shapes=(channels, window, window),
                 strides=(channels, stride, stride),
@@ -123,7 +123,7 @@ class Occlusion(Explainer):
                 target=targets,
                 perturbations_per_eval=max(1, rows_per_forward(inputs) // len(inputs)),
             )
-        return found.to(inputs.dtype)
+        return attributions.to(inputs.dtype)
 
 
 @explainers.register("deeplift")
@@ -195,5 +195,5 @@ class DeepLiftShap(Explainer):
 
         from benchmark.explainers._captum import deeplift
 
-        found = [deeplift(model, inputs, targets, baseline, self.tolerance) for baseline in self.baselines]
-        return torch.stack(found).mean(0)
+        attributions = [deeplift(model, inputs, targets, baseline, self.tolerance) for baseline in self.baselines]
+        return torch.stack(attributions).mean(0)

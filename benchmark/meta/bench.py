@@ -116,8 +116,8 @@ class Bench:
             return method(name).explain(model, inputs, labels, generator=self.draws(name))
         if name not in self._attributions:
             self._attributions[name] = method(name).explain(self.model, inputs, labels, generator=self.draws(name))
-        found: torch.Tensor = self._attributions[name]
-        return found
+        attributions: torch.Tensor = self._attributions[name]
+        return attributions
 
     def score(
         self,
@@ -141,8 +141,8 @@ class Bench:
             explainer=method(name),
             generator=self.draws(f"{metric.name}:{name}:{label}"),
         )
-        found = metric.score(explained)
-        values: Any = found["value"] if isinstance(found, Mapping) else found
+        scores = metric.score(explained)
+        values: Any = scores["value"] if isinstance(scores, Mapping) else scores
         return np.asarray(values, dtype=np.float64)
 
 
@@ -150,12 +150,12 @@ def distinct(bench: Bench) -> list[str]:
     """The real explainers without those that are one method with an earlier one here (mean |rho| above 0.99)."""
     from benchmark.metrics.functional import spearman
 
-    found: list[str] = []
+    names: list[str] = []
     for name in REAL:
         own = bench.explain(name)
-        if all(float(spearman(own, bench.explain(other)).nanmean().abs()) <= ALIKE for other in found):
-            found.append(name)
-    return found
+        if all(float(spearman(own, bench.explain(other)).nanmean().abs()) <= ALIKE for other in names):
+            names.append(name)
+    return names
 
 
 def method(name: str) -> Explainer:

@@ -56,9 +56,9 @@ class Kind:
     resampled: bool = False
 
 
-def held(found: Sequence[Any], truth: float) -> bool | None:
+def held(interval: Sequence[Any], truth: float) -> bool | None:
     """Whether (low, high, ...) hold the truth; None where there is no interval."""
-    low, high = found[0], found[1]
+    low, high = interval[0], interval[1]
     return None if isnan(low) or isnan(high) else bool(low <= truth <= high)
 
 
@@ -218,9 +218,9 @@ def coverage(kind: Kind, n: int, draws: int) -> float:
     random = np.random.default_rng(derive("coverage", kind.name, kind.data, n))
     if kind.resampled and n >= MANY:
         draws = min(draws, BOOTSTRAPPED)
-    found = [kind.draw(random, n) for _ in range(draws)]
-    known = [each for each in found if each is not None]
-    return float(np.mean(known)) if 2 * len(known) > len(found) else float("nan")
+    samples = [kind.draw(random, n) for _ in range(draws)]
+    known = [each for each in samples if each is not None]
+    return float(np.mean(known)) if 2 * len(known) > len(samples) else float("nan")
 
 
 def table(every: Sequence[Kind], head: str, draws: int = DRAWS) -> list[str]:

@@ -47,8 +47,8 @@ class Effort:
 
 def measurable() -> list[str]:
     """Registered metrics that the bench can measure: no families of a library, none that sees all samples at once."""
-    found = metrics.classes().items()
-    return [name for name, cls in found if not issubclass(cls, Family) and not cls.joint and not cls.needs_artefacts]
+    classes = metrics.classes().items()
+    return [name for name, cls in classes if not issubclass(cls, Family) and not cls.joint and not cls.needs_artefacts]
 
 
 def measure(names: Sequence[str], effort: Effort, workers: int, said: Said) -> dict[str, pd.DataFrame]:
@@ -61,7 +61,7 @@ def measure(names: Sequence[str], effort: Effort, workers: int, said: Said) -> d
     """
     from pebble import ProcessPool
 
-    found: dict[str, Rows] = {"scores": [], "consistency": [], "faults": []}
+    tables: dict[str, Rows] = {"scores": [], "consistency": [], "faults": []}
     jobs = list(benches(effort.n))
     with ProcessPool(max_workers=workers) as pool:
         futures = [
@@ -70,9 +70,9 @@ def measure(names: Sequence[str], effort: Effort, workers: int, said: Said) -> d
         ]
         for done, (_, bench, future) in enumerate(futures, 1):
             for part, rows in future.result().items():
-                found[part] += rows
+                tables[part] += rows
             said(f"{bench.name}, seed {bench.seed}: {done} of {len(jobs)}")
-    return {part: pd.DataFrame(rows) for part, rows in found.items()}
+    return {part: pd.DataFrame(rows) for part, rows in tables.items()}
 
 
 def measure_bench(half: str, name: str, seed: int, names: Sequence[str], effort: Effort) -> dict[str, Rows]:
@@ -82,7 +82,7 @@ def measure_bench(half: str, name: str, seed: int, names: Sequence[str], effort:
     torch.set_num_threads(1)
     bench = Bench(name, seed, effort.n)
     first = _first_seed(half, name) == seed  # perturbations are costly: one seed a model
-    found: dict[str, Rows] = {"scores": [], "consistency": [], "faults": []}
+    tables: dict[str, Rows] = {"scores": [], "consistency": [], "faults": []}
     where = {"half": half, "model": name, "seed": seed}
     apart = set(distinct(bench)) | set(CONTROLS)
     for metric in variants(names):
@@ -90,12 +90,12 @@ def measure_bench(half: str, name: str, seed: int, names: Sequence[str], effort:
             continue
         try:
             scores = [where | row for row in _scores(bench, metric)]
-            found["scores"] += [row | {"distinct": row["explainer"] in apart} for row in scores]
+            tables["scores"] += [row | {"distinct": row["explainer"] in apart} for row in scores]
             if first and effort.draws and metric.higher_is_better is not None:
-                found["consistency"] += [where | row for row in _consistency(bench, metric, effort)]
+                tables["consistency"] += [where | row for row in _consistency(bench, metric, effort)]
         except (AssayError, RuntimeError, ValueError, AssertionError, TypeError, IndexError, KeyError) as error:
-            found["faults"].append(where | {"metric": label(metric), "reason": f"{type(error).__name__}: {error}"})
-    return found
+            tables["faults"].append(where | {"metric": label(metric), "reason": f"{type(error).__name__}: {error}"})
+    return tables
 
 
 def variants(names: Sequence[str]) -> list[Metric]:

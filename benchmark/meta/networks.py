@@ -108,15 +108,15 @@ def brief(use: str, finding: Finding) -> str:
     return f"{finding.status}: {text.split(';')[0]}"
 
 
-def table(found: dict[str, dict[str, str]]) -> str:
+def table(results: dict[str, dict[str, str]]) -> str:
     """Markdown: a row an explainer, a column a network (those of one column together), reasons below.
 
     Args:
-        found: network to explainer to what :func:`brief` says.
+        results: network to explainer to what :func:`brief` says.
     """
     same: dict[tuple[str, ...], list[str]] = {}
-    uses = list(next(iter(found.values())))
-    for name, column in found.items():
+    uses = list(next(iter(results.values())))
+    for name, column in results.items():
         same.setdefault(tuple(column[use] for use in uses), []).append(name)
     reasons: list[str] = []
     rows = []
@@ -144,21 +144,21 @@ def _heads(names: Sequence[str]) -> str:
 
 def collect(progress: Callable[[str], None] = lambda _: None) -> dict[str, dict[str, str]]:
     """Every explainer on every network of :data:`NETWORKS` and every shipped entry; some minutes."""
-    found = {}
+    results = {}
     for name in NETWORKS:
-        found[name] = {use: brief(use, finding) for use, finding in findings(reference(name))}
+        results[name] = {use: brief(use, finding) for use, finding in findings(reference(name))}
         progress(name)
     for entry in shipped():
         model = build_model(entry)
-        found[entry.name] = {use: brief(use, finding) for use, finding in findings(model, entry.spec)}
+        results[entry.name] = {use: brief(use, finding) for use, finding in findings(model, entry.spec)}
         progress(entry.name)
-    return found
+    return results
 
 
-def write_page(file: Path, found: dict[str, dict[str, str]]) -> None:
+def write_page(file: Path, results: dict[str, dict[str, str]]) -> None:
     """Put the table between its marks.
 
     Raises:
         UsageError: the file is missing, or has no marks.
     """
-    write_between(file, BEGIN, END, f"\n\n{table(found)}\n", "the table goes")
+    write_between(file, BEGIN, END, f"\n\n{table(results)}\n", "the table goes")

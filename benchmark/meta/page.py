@@ -47,7 +47,7 @@ def write_page(file: Path) -> None:
 
 def generated() -> str:
     """The tables, from the registry and the measured verdicts."""
-    found = own()
+    plugins = own()
     parts = [
         "## The metrics\n",
         _table(
@@ -63,7 +63,7 @@ def generated() -> str:
                     _parameters(metric),
                     _first_line(metric),
                 ]
-                for metric in found
+                for metric in plugins
             ]
             + [
                 [f"`{name}:<Name>`", "–", "–", "", "", "", "–", " ".join((cls.__doc__ or "").split("\n\n")[0].split())]
@@ -74,7 +74,7 @@ def generated() -> str:
         "\n## What Quantus does, and the verdict\n",
         _table(
             ["use", "Quantus 0.6", "verdict"],
-            [[f"`{metric.name}`", metric.quantus or "the same", verdict(metric)] for metric in found],
+            [[f"`{metric.name}`", metric.quantus or "the same", verdict(metric)] for metric in plugins],
         ),
     ]
     measured = verdicts()

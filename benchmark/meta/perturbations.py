@@ -26,10 +26,10 @@ def noisy_model(model: Model, strength: str, seed: int) -> Model:
     """A copy whose parameters are multiplied by normal factors around 1; the model itself is left alone."""
     import torch
 
-    found = copy.deepcopy(model)
+    noisy = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(derive("weights", seed) & 0x7FFFFFFF)
     with torch.no_grad():
-        for parameter in found.network.parameters():
+        for parameter in noisy.network.parameters():
             factor = 1 + WEIGHT_NOISE[strength] * torch.randn(parameter.shape, generator=generator)
             parameter.mul_(factor.to(parameter))
-    return found
+    return noisy

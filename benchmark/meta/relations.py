@@ -116,13 +116,13 @@ def examined(explainer: Explainer, of: Case, entry: Any = None) -> Finding:
         reason = explainer.skip(of.model, entry, None)
         if reason:
             return Finding("refused", reason)
-        found = explainer.explain(of.model, of.inputs, of.targets, generator=of.draws)
+        attributions = explainer.explain(of.model, of.inputs, of.targets, generator=of.draws)
     except NotApplicableError as refusal:
         return Finding("refused", str(refusal))
-    if found.shape != of.inputs.shape or not bool(found.isfinite().all()):
-        return Finding("wrong", f"shape {tuple(found.shape)}, finite: {bool(found.isfinite().all())}")
+    if attributions.shape != of.inputs.shape or not bool(attributions.isfinite().all()):
+        return Finding("wrong", f"shape {tuple(attributions.shape)}, finite: {bool(attributions.isfinite().all())}")
     words, relation = RELATIONS.get(explainer.use) or _rules(explainer)
-    got, wanted = (values.double() for values in relation(explainer, of, found))
+    got, wanted = (values.double() for values in relation(explainer, of, attributions))
     error = float((got - wanted).norm() / wanted.norm().clamp_min(1e-12))
     return Finding("right" if error <= TOLERANCE else "wrong", f"{words} ({error:.0e})")
 
@@ -146,22 +146,22 @@ def _noisy(explainer: Any, of: Case) -> torch.Tensor:
     return _gradients(of, explainer, lambda draws: explainer.noise * draws.normal(of.inputs.shape[1:]))
 
 
-def _smoothtaylor(explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _smoothtaylor(explainer: Any, of: Case, attributions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     draws = of.draws
     roots = [explainer.noise * draws.normal(of.inputs.shape[1:]) for _ in range(explainer.samples)]
-    return found, torch.stack([-away * of.gradient(of.inputs + away) for away in roots]).mean(0)
+    return attributions, torch.stack([-away * of.gradient(of.inputs + away) for away in roots]).mean(0)
 
 
-def _gradient_shap(explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _gradient_shap(explainer: Any, of: Case, attributions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     draws, total = of.draws, torch.zeros_like(of.inputs)
     for _ in range(explainer.samples):
         draws.integers((1,), 0, len(explainer.baselines))
         along = draws.uniform((1,)).view(-1, 1, 1, 1)
         total += of.inputs * of.gradient(along * of.inputs)  # from black, without noise: the defaults
-    return found, total / explainer.samples
+    return attributions, total / explainer.samples
 
 
-def _integrated(explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _integrated(explainer: Any, of: Case, attributions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     from numpy.polynomial.legendre import leggauss
 
     nodes, weights = leggauss(explainer.steps)
@@ -170,7 +170,7 @@ def _integrated(explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Te
     parts = [
         w / 2 * of.gradient(start + (a + 1) / 2 * path) for a, w in zip(nodes.tolist(), weights.tolist(), strict=True)
     ]
-    return found, path * torch.stack(parts).sum(0)
+    return attributions, path * torch.stack(parts).sum(0)
 
 
 def _plain_rule(explainer: Any, of: Case, _found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -180,7 +180,7 @@ def _plain_rule(explainer: Any, of: Case, _found: torch.Tensor) -> tuple[torch.T
     return _backprop.modified_gradient(of.model, of.inputs, of.targets, rule, name), of.gradient(of.inputs)
 
 
-def _map(explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _map(explainer: Any, of: Case, attributions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """From the layer's own output and gradient, whatever its layout."""
     layer = spatial_layer(of.model, of.inputs, explainer.name)
     kept: list[torch.Tensor] = []
@@ -207,41 +207,41 @@ def _map(explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Tensor, t
     rectified = at.clamp_min(0) if getattr(explainer, "relu", True) else at
     wide = F.interpolate(rectified, size=of.inputs.shape[2:], mode="bilinear", align_corners=False)
     wanted = wide.expand(of.inputs.shape)
-    return found, wanted * of.explain("guided-backprop") if explainer.use == "guided-gradcam" else wanted
+    return attributions, wanted * of.explain("guided-backprop") if explainer.use == "guided-gradcam" else wanted
 
 
 def _occlusion(_explainer: Any, of: Case, _found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Quarters that do not overlap: each has the logit's drop without it."""
     side = min(of.inputs.shape[2:]) // 2
-    found = of.explain("occlusion", window=side, stride=side)
+    windows = of.explain("occlusion", window=side, stride=side)
     got, wanted = [], []
     for down in (0, side):
         for across in (0, side):
             without = of.inputs.clone()
             without[:, :, down : down + side, across : across + side] = 0
-            got.append(found[:, 0, down, across])
+            got.append(windows[:, 0, down, across])
             wanted.append(of.logit(of.inputs) - of.logit(without))
     return torch.stack(got), torch.stack(wanted)
 
 
-def _ablation(explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _ablation(explainer: Any, of: Case, attributions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     cells = Cells(of.inputs, explainer.grid, explainer.baseline)
     got, wanted = [], []
     for cell in range(cells.n):
         inside = (cells.of == cell).expand(of.inputs.shape)
-        got.append(_sums(found * inside))
+        got.append(_sums(attributions * inside))
         wanted.append(of.logit(of.inputs) - of.logit(of.inputs.masked_fill(inside, explainer.baseline)))
     return torch.stack(got), torch.stack(wanted)
 
 
-def _complete(explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _complete(explainer: Any, of: Case, attributions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The sum is the change of the logit from the baseline (from the mean over several)."""
     baselines = getattr(explainer, "baselines", None) or (explainer.baseline,)
     starts = torch.stack([of.logit(torch.full_like(of.inputs, value)) for value in baselines])
-    return _sums(found), of.logit(of.inputs) - starts.mean(0)
+    return _sums(attributions), of.logit(of.inputs) - starts.mean(0)
 
 
-def _lime(explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _lime(explainer: Any, of: Case, attributions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """scikit-learn's weighted ridge regression on the same subsets."""
     from sklearn.linear_model import Ridge
 
@@ -261,7 +261,7 @@ def _lime(explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Tensor, 
             shown.numpy(), values.numpy(), sample_weight=(-(distance**2) / explainer.width**2).exp().numpy()
         )
         slopes.append(torch.from_numpy(fit.coef_))
-    got = torch.stack([_sums(found * (cells.of == cell)) for cell in range(cells.n)], 1)
+    got = torch.stack([_sums(attributions * (cells.of == cell)) for cell in range(cells.n)], 1)
     return got, torch.stack(slopes)
 
 
@@ -277,11 +277,11 @@ def _conserved(explainer: Any, of: Case, _found: torch.Tensor) -> tuple[torch.Te
     return (_sums(done.relevance) + kept - _sums(done.start)) / scale + 1, torch.ones_like(scale)
 
 
-def _untrained(explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return found, target_gradient(untrained_copy(of.model, explainer.seed), of.inputs, of.targets)
+def _untrained(explainer: Any, of: Case, attributions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return attributions, target_gradient(untrained_copy(of.model, explainer.seed), of.inputs, of.targets)
 
 
-def _sobel(_explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _sobel(_explainer: Any, of: Case, attributions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """scipy's filter of the luminance."""
     from scipy.ndimage import sobel
 
@@ -293,7 +293,7 @@ def _sobel(_explainer: Any, of: Case, found: torch.Tensor) -> tuple[torch.Tensor
     edges = [
         torch.from_numpy(sobel(image, 0, mode="nearest") ** 2 + sobel(image, 1, mode="nearest") ** 2) for image in grey
     ]
-    return found.cpu(), torch.stack(edges).sqrt()[:, None].expand(of.inputs.shape)
+    return attributions.cpu(), torch.stack(edges).sqrt()[:, None].expand(of.inputs.shape)
 
 
 CAMS = ("gradcam", "gradcam-plus-plus", "layercam", "hirescam", "guided-gradcam")
@@ -327,7 +327,7 @@ RELATIONS: dict[str, Relation] = {
 def _rules(explainer: Explainer) -> Relation:
     if hasattr(explainer, "_rules"):
         return "relevance conserved, bias and stabiliser counted", _conserved
-    return "finite, of the input's shape", lambda _, __, found: (found, found)
+    return "finite, of the input's shape", lambda _, __, attributions: (attributions, attributions)
 
 
 __all__ = ["RELATIONS", "SMALL", "TOLERANCE", "Case", "Finding", "case", "examined", "small"]

@@ -98,7 +98,7 @@ def make_table(measured: dict[str, pd.DataFrame], names: Sequence[str]) -> pd.Da
 
 
 def _verdict(metric: Metric, own: pd.DataFrame) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    row: dict[str, Any] = {}
     if metric.higher_is_better is None or metric.family == "complexity":
         return {"verdict": "descriptive only"}
     base = own[own["fill"].isin(["", "black"])]
@@ -107,11 +107,11 @@ def _verdict(metric: Metric, own: pd.DataFrame) -> dict[str, Any]:
     for half in ("set", "check"):
         gaps = [control_gap(base[base["half"] == half], metric, control, held_by) for control in controls]
         passed[half] = all(gap > 0 or np.isnan(gap) for gap in gaps) and not all(np.isnan(gap) for gap in gaps)
-        found |= {f"{control}_{half}": gap for control, gap in zip(controls, gaps, strict=True)}
+        row |= {f"{control}_{half}": gap for control, gap in zip(controls, gaps, strict=True)}
     tau = fill_tau(own) if own["fill"].nunique() > 1 else np.nan
-    found["fill_tau"] = tau
-    found["verdict"] = _words(metric.family, passed, tau)
-    return found
+    row["fill_tau"] = tau
+    row["verdict"] = _words(metric.family, passed, tau)
+    return row
 
 
 def _words(family: str, passed: dict[str, bool], tau: float) -> str:
@@ -170,13 +170,13 @@ def fill_tau(own: pd.DataFrame) -> float:
     """
     from scipy.stats import kendalltau
 
-    found = []
+    taus = []
     real = own["explainer"].isin(list(REAL)) & own.get("distinct", True)
     for _, part in own[real].groupby(["model", "seed"], sort=False):
         means = part.groupby(["fill", "explainer"])["value"].mean().unstack("fill").dropna()
         pairs = combinations(means.columns, 2)
-        found += [float(kendalltau(means[a], means[b]).statistic) for a, b in pairs if len(means) > 2]
-    known = [value for value in found if not np.isnan(value)]
+        taus += [float(kendalltau(means[a], means[b]).statistic) for a, b in pairs if len(means) > 2]
+    known = [value for value in taus if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
 
 
@@ -186,7 +186,7 @@ def _agreement(scores: pd.DataFrame, metric: Metric, own: pd.DataFrame) -> float
 
     from benchmark.meta.measure import TRUTH
 
-    truth, found = scores[scores["metric"] == TRUTH], []
+    truth, rhos = scores[scores["metric"] == TRUTH], []
     better = 1.0 if metric.higher_is_better else -1.0
     base = own[own["fill"].isin(["", "black"])]
     for key, part in base.groupby(["model", "seed"], sort=False):
@@ -197,39 +197,39 @@ def _agreement(scores: pd.DataFrame, metric: Metric, own: pd.DataFrame) -> float
             [each.groupby("explainer")["value"].mean() for each in (part, known)], axis=1, join="inner"
         ).dropna()
         if len(both) > 3 and (both.nunique() > 1).all():
-            found.append(float(spearmanr(better * both.iloc[:, 0], both.iloc[:, 1]).statistic))
-    return float(np.mean(found)) if found else float("nan")
+            rhos.append(float(spearmanr(better * both.iloc[:, 0], both.iloc[:, 1]).statistic))
+    return float(np.mean(rhos)) if rhos else float("nan")
 
 
 def _consistencies(consistency: pd.DataFrame, name: str) -> dict[str, float]:
     own = consistency[consistency["metric"] == name] if len(consistency) else consistency
-    found: dict[str, float] = {}
+    columns: dict[str, float] = {}
     for space in ("input", "model"):
         values = {}
         for strength, label in (("minor", "nr"), ("disruptive", "ar")):
             part = own[(own["space"] == space) & (own["strength"] == strength)] if len(own) else own
             for kind in ("iac", "iec"):
                 values[f"{kind}_{label}"] = float(part[kind].mean()) if len(part) else float("nan")
-        found |= {f"{space}_{key}": value for key, value in values.items()}
-        found[f"{space}_mc"] = meta_consistency(values)
-    return found
+        columns |= {f"{space}_{key}": value for key, value in values.items()}
+        columns[f"{space}_mc"] = meta_consistency(values)
+    return columns
 
 
-def updated(found: pd.DataFrame, known: pd.DataFrame, *, whole: bool, perturbed: bool) -> pd.DataFrame:
+def updated(table: pd.DataFrame, known: pd.DataFrame, *, whole: bool, perturbed: bool) -> pd.DataFrame:
     """A new table with what it did not measure from the one before: other metrics, and consistencies.
 
     Args:
-        found: what was measured now.
+        table: what was measured now.
         known: the table before.
         whole: False where only some metrics were measured: the others keep their rows.
         perturbed: False where no perturbations were measured: metrics of the same version keep their consistencies.
     """
     if not perturbed:
         consistency = [name for name in known if str(name).startswith(("input_", "model_"))]
-        same = [name for name in found.index if name in known.index]
-        same = [name for name in same if str(known.loc[name, "version"]) == str(found.loc[name, "version"])]
-        found = found.drop(columns=[name for name in consistency if name in found])
-        found = found.join(known.loc[same, consistency])
+        same = [name for name in table.index if name in known.index]
+        same = [name for name in same if str(known.loc[name, "version"]) == str(table.loc[name, "version"])]
+        table = table.drop(columns=[name for name in consistency if name in table])
+        table = table.join(known.loc[same, consistency])
     if not whole:
-        found = pd.concat([found, known[~known.index.isin(found.index)]])
-    return found
+        table = pd.concat([table, known[~known.index.isin(table.index)]])
+    return table

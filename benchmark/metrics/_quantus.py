@@ -162,7 +162,7 @@ def explain(explained: Arrays, model: nn.Module, inputs: Any, rows: NDArray[np.i
         rows: which samples of the batch these are.
     """
     assert isinstance(model, Model)
-    device, found = model.device, []
+    device, pieces = model.device, []
     for part in parts(np.asarray(inputs, dtype=np.float32)):
         here, rows = rows[: len(part)], rows[len(part) :]
         targets = torch.as_tensor(explained.targets[here], device=device)
@@ -170,8 +170,8 @@ def explain(explained: Arrays, model: nn.Module, inputs: Any, rows: NDArray[np.i
         attributions = explained.explainer.explain(
             model, torch.as_tensor(part, device=device), targets, generator=draws
         )
-        found.append(attributions.detach().cpu().numpy())
-    return np.concatenate(found).astype(np.float32)
+        pieces.append(attributions.detach().cpu().numpy())
+    return np.concatenate(pieces).astype(np.float32)
 
 
 def forget(model_wrapper: type[Any] = PyTorchModel) -> None:

@@ -149,8 +149,8 @@ class _Call:
             like = next(iter(network.parameters()), torch.zeros(1))
             x = torch.as_tensor(np.asarray(inputs), device=arrays.model.device, dtype=like.dtype)
             y = torch.as_tensor(np.asarray(targets), device=arrays.model.device)
-            found = arrays.explainer.explain(network, x, y, generator=draws).detach().cpu().numpy()
-            return q.per_sample_max(found).astype(found.dtype) if self.normalise else found
+            attributions = arrays.explainer.explain(network, x, y, generator=draws).detach().cpu().numpy()
+            return q.per_sample_max(attributions).astype(attributions.dtype) if self.normalise else attributions
 
         return explain
 
@@ -183,9 +183,9 @@ def _function(key: str, value: Any) -> Any:
     """A function of Quantus by its name, where a parameter takes a function."""
     if isinstance(value, str) and (key.endswith("_func") or key.startswith("norm_")):
         for module in FUNCTIONS:
-            found = getattr(getattr(q.quantus, module), value, None)
-            if callable(found):
-                return found
+            function = getattr(getattr(q.quantus, module), value, None)
+            if callable(function):
+                return function
     return value
 
 

@@ -91,8 +91,8 @@ def analyse(maps: Floats, neighbours: int = 10, *, embed: bool = True) -> Spectr
     count = int(np.argmax(gaps[1:])) + 2  # a class is looked at for what splits it
     rows = vectors[:, :count]
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    found = KMeans(count, n_init=10, random_state=0).fit_predict(rows)
-    clusters = by_size(found)
+    assigned = KMeans(count, n_init=10, random_state=0).fit_predict(rows)
+    clusters = by_size(assigned)
     single = len(set(clusters.tolist())) < 2
     return Spectrum(
         maps=maps,
@@ -133,13 +133,13 @@ def suspicion(maps: Floats, clusters: NDArray[np.int64], contrast: float = CONTR
     positive = np.divide(positive, total, out=np.zeros_like(positive), where=total > 0)
     names = sorted(set(clusters.tolist()))
     means = np.stack([positive[clusters == name].mean(0) for name in names])
-    found = np.zeros(len(maps))
+    scores = np.zeros(len(maps))
     if len(names) < 2:
-        return found
+        return scores
     for i, name in enumerate(names):
         own = means[i] > contrast * np.delete(means, i, axis=0).min(0)
-        found[clusters == name] = positive[clusters == name][:, own].sum(1)
-    return found
+        scores[clusters == name] = positive[clusters == name][:, own].sum(1)
+    return scores
 
 
 def tsne(flat: Floats) -> Floats:

@@ -28,37 +28,37 @@ CAPTION = (
 
 def report(probes: Sequence[ExplainedResults]) -> Extras:
     """``spray.csv`` of all classes, shown for one class; pictures of the first explainer."""
-    found = Extras()
+    extra = Extras()
     parts = [table(probe, model) for probe in probes for model in probe.models]
     parts = [part for part in parts if len(part)]
     if not parts:
-        return found
+        return extra
     whole = pd.concat(parts, ignore_index=True)
-    found.tables["spray"] = whole
-    found.shown["spray"] = most_suspicious(whole)
-    found.captions["spray"] = CAPTION + " Shown for the class with known carriers, else the most suspicious one."
+    extra.tables["spray"] = whole
+    extra.shown["spray"] = most_suspicious(whole)
+    extra.captions["spray"] = CAPTION + " Shown for the class with known carriers, else the most suspicious one."
     first = probes[0]
     for model in first.models:
         part = most_suspicious(whole[(whole["model"] == model) & (whole["explainer"] == first.explainer)])
         if not len(part):
             continue
         stem, k = f"spray_{model.replace('-', '_')}", str(part["class"].iloc[0])
-        found.captions[stem] = (
+        extra.captions[stem] = (
             f"Heatmaps of {model} ({first.explainer}) for class {k}: embedding coloured by cluster, eigenvalues of the"
             " graph, and each cluster's mean heatmap beside its most typical samples (above) and their heatmaps (below;"
             " red speaks for the class, blue against)."
         )
         if first.attributions(model) is not None:
-            found.figures[stem] = partial(picture, first, model, list(first.classes).index(k))
-    return found
+            extra.figures[stem] = partial(picture, first, model, list(first.classes).index(k))
+    return extra
 
 
 def table(probe: ExplainedResults, model: str) -> pd.DataFrame:
     """A row a class that was large enough."""
     rows = probe.rows(model)
-    found: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     if not len(rows) or "own_cluster" not in rows:
-        return pd.DataFrame(found)
+        return pd.DataFrame(lines)
     for k, part in rows[rows["own_cluster"].notna()].groupby("own_target", sort=True):
         values = part["value"].to_numpy(dtype=float)
         line = {
@@ -73,8 +73,8 @@ def table(probe: ExplainedResults, model: str) -> pd.DataFrame:
         means = part.groupby("own_cluster")["value"].mean()
         numbers = [means.max(), estimate, low, high, len(means)]
         numbers += [part[f"own_{name}"].iloc[0] if f"own_{name}" in part else np.nan for name in NUMBERS[-2:]]
-        found.append(line | dict(zip(NUMBERS, numbers, strict=True)))
-    return pd.DataFrame(found)
+        lines.append(line | dict(zip(NUMBERS, numbers, strict=True)))
+    return pd.DataFrame(lines)
 
 
 def most_suspicious(whole: pd.DataFrame) -> pd.DataFrame:

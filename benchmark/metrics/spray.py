@@ -68,10 +68,10 @@ class Spray(Metric):
             rows = np.flatnonzero(usable & (targets == k))
             if len(rows) < 2 * self.neighbours:
                 continue
-            found = analyse(maps[rows], self.neighbours)
-            columns["value"][rows], columns["cluster"][rows] = found.suspicion, found.clusters
-            columns["x"][rows], columns["y"][rows] = found.embedding.T
-            columns["silhouette"][rows], columns["eigengap"][rows] = found.silhouette, found.eigengap
+            clusters = analyse(maps[rows], self.neighbours)
+            columns["value"][rows], columns["cluster"][rows] = clusters.suspicion, clusters.clusters
+            columns["x"][rows], columns["y"][rows] = clusters.embedding.T
+            columns["silhouette"][rows], columns["eigengap"][rows] = clusters.silhouette, clusters.eigengap
         return columns
 
     @classmethod

@@ -115,15 +115,15 @@ def find_importable(entry: Entry, name: str, what: str) -> Callable[..., Any]:
 def _attribute(entry: Entry, module: types.ModuleType, module_name: str, attribute: str) -> Callable[..., Any]:
     """A callable by its dotted name in a module."""
     try:
-        found: Any = functools.reduce(getattr, attribute.split("."), module)
+        value: Any = functools.reduce(getattr, attribute.split("."), module)
     except AttributeError:
         offered = [name for name in dir(module) if not name.startswith("_") and callable(getattr(module, name))]
         raise EntryError(
             f"entry {entry.name!r}: {module_name} has no {attribute!r}{near_key(attribute, offered)}"
         ) from None
-    if not callable(found):
-        raise EntryError(f"entry {entry.name!r}: {module_name}:{attribute} is a {type(found).__name__}, not callable")
-    return cast("Callable[..., Any]", found)
+    if not callable(value):
+        raise EntryError(f"entry {entry.name!r}: {module_name}:{attribute} is a {type(value).__name__}, not callable")
+    return cast("Callable[..., Any]", value)
 
 
 def import_local(entry: Entry, module: str) -> types.ModuleType:

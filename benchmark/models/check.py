@@ -72,8 +72,8 @@ def check_entry(
     except AssayError as error:
         return [Result("builds and loads", "fail", str(error), "correct what the message names, then check again")]
     words = f"; {model.precision}" if model.precision else ""
-    found = f"{entry.spec.factory}, {parameters(model.network):,} parameters{words}"
-    results = [Result("builds and loads", "note" if words else "ok", found)]
+    finding = f"{entry.spec.factory}, {parameters(model.network):,} parameters{words}"
+    results = [Result("builds and loads", "note" if words else "ok", finding)]
     return [
         *results,
         check_weights(entry),
@@ -101,8 +101,8 @@ def check_model(
     inputs = inputs.to(device)
     image = entry.spec.output == "image"
     if (few := effort.affordable(model, inputs)) < len(inputs):
-        found = f"{few} of {len(inputs)} samples are tried: {effort.cost:.2g} s a forward of one"
-        results.append(Result("samples", "note", found, f"all would take more than {effort.budget:g} s: --budget"))
+        finding = f"{few} of {len(inputs)} samples are tried: {effort.cost:.2g} s a forward of one"
+        results.append(Result("samples", "note", finding, f"all would take more than {effort.budget:g} s: --budget"))
         inputs = inputs[:few]
         batch = batch and Batch(batch.ids[:few], batch.inputs[:few], batch.labels[:few])
     try:
@@ -316,11 +316,11 @@ def check_error(model: Model, inputs: torch.Tensor, batch: Batch | None) -> Resu
     with torch.no_grad():
         own, plain = model(inputs), measured.physics().A_adjoint(measured.y)
     ours, theirs = (float(relative_error(image, truth).mean()) for image in (own, plain))
-    found = f"relative error {ours:.3f}, PSNR {float(psnr(own, truth).mean()):.1f} dB; zero-filled {theirs:.3f}"
+    finding = f"relative error {ours:.3f}, PSNR {float(psnr(own, truth).mean()):.1f} dB; zero-filled {theirs:.3f}"
     if ours > theirs:
         todo = "fine for an untrained network; else check weights, scale (images have max 1) and centring of the FFT"
-        return Result(name, "note", found, todo)
-    return Result(name, "ok", found)
+        return Result(name, "note", finding, todo)
+    return Result(name, "ok", finding)
 
 
 def check_accuracy(
@@ -395,9 +395,9 @@ def check_cost(model: Model, inputs: torch.Tensor) -> Result:
     synchronise(model)
     backward, n = time.perf_counter() - start, len(inputs)
     megabytes = sum(p.numel() * p.element_size() for p in model.parameters()) / 2**20
-    found = f"forward {forward / n * 1e3:.3g} ms, backward {backward / n * 1e3:.3g} ms a sample (batch of {n});"
+    finding = f"forward {forward / n * 1e3:.3g} ms, backward {backward / n * 1e3:.3g} ms a sample (batch of {n});"
     return Result(
-        "cost", "ok", f"{found} about {sum(sizes) / n / 2**20:.2g} MB a sample, {megabytes:.3g} MB of parameters"
+        "cost", "ok", f"{finding} about {sum(sizes) / n / 2**20:.2g} MB a sample, {megabytes:.3g} MB of parameters"
     )
 
 

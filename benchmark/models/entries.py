@@ -91,7 +91,7 @@ class Entry:
             "named": self._named(ours=ours),
         }
         further["environment"] = environment(file for name, file in self._files().items() if name.endswith(".py"))
-        return digest(parts | {key: found for key, found in further.items() if found})
+        return digest(parts | {key: content for key, content in further.items() if content})
 
     def _imports(self, module: str) -> dict[str, str]:
         """What a factory in the folder imports from elsewhere, itself and by the files that it imports relatively."""
@@ -107,16 +107,16 @@ class Entry:
 
     def _named(self, *, ours: bool) -> dict[str, str]:
         """Content of the files and folders that ``kwargs`` name; of a factory of ours also the entries."""
-        found: dict[str, str] = {}
+        contents: dict[str, str] = {}
         for text in _strings(self.spec.kwargs):
             for place in (Path(text).expanduser(), self.folder / text):
                 apart = place.is_dir() and Path.cwd().is_relative_to(place.resolve())  # "." names no files
-                if ("." in text or "/" in text) and place.exists() and not apart and text not in found:
+                if ("." in text or "/" in text) and place.exists() and not apart and text not in contents:
                     files = files_in(place) if place.is_dir() else [place]
-                    found[text] = digest([[str(file.relative_to(place)), sha256_or_absent(file)] for file in files])
+                    contents[text] = digest([[str(file.relative_to(place)), sha256_or_absent(file)] for file in files])
             if ours and text != self.name and (folder := find_entries().get(text)) is not None:
-                found[text] = read_entry(folder).digest()
-        return found
+                contents[text] = read_entry(folder).digest()
+        return contents
 
     def _weights(self) -> dict[str, str] | None:
         path, weights = self.weights_path(), self.spec.weights
@@ -194,7 +194,7 @@ def find_entries(extra: Sequence[Path] = ()) -> dict[str, Path]:
     Raises:
         UsageError: a folder in ``extra`` does not exist or holds no entry.
     """
-    found: dict[str, Path] = {}
+    entries: dict[str, Path] = {}
     for given in extra:
         root = Path(given).expanduser().resolve()
         inside = _entries_in(root)
@@ -202,11 +202,11 @@ def find_entries(extra: Sequence[Path] = ()) -> dict[str, Path]:
             what = "holds no entry.toml, nor do its subfolders" if root.is_dir() else "is no folder"
             raise UsageError(f"--entries {given}: {what}; make an entry with `assay new NAME --into {given}`")
         for folder in inside:
-            found.setdefault(folder.name, folder)
+            entries.setdefault(folder.name, folder)
     for root in folders("baselines"):
         for folder in _entries_in(root):
-            found.setdefault(folder.name, folder)
-    return dict(sorted(found.items()))
+            entries.setdefault(folder.name, folder)
+    return dict(sorted(entries.items()))
 
 
 def _entries_in(root: Path) -> list[Path]:

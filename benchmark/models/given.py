@@ -150,8 +150,8 @@ def called(model: Model, inputs: torch.Tensor, name: str, hint: str = "") -> tor
             f"module {name!r} raised {last_line(error)} on the suite's inputs, float32 {shape} in [0, 1];"
             f" it must take them as they are (mean, std and one_logit are arguments of evaluate){hint}"
         ) from error
-    found: torch.Tensor = output
-    return found
+    logits: torch.Tensor = output
+    return logits
 
 
 def copied(module: nn.Module) -> tuple[nn.Module, list[str]]:

@@ -101,10 +101,10 @@ def module_key(module: nn.Module, settings: Mapping[str, Any]) -> Key:
     walker.walk(module, type(module).__name__)
     for name in ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks"):
         walker.walk(list(getattr(torch.nn.modules.module, name, {}).values()), f"torch's {name}")
-    found = digest([walker.hexdigest(), dict(settings), library_version("assay-benchmark")])
+    key = digest([walker.hexdigest(), dict(settings), library_version("assay-benchmark")])
     if walker.unread:
-        found = digest([found, PROCESS, next(_serial)])
-    return Key(found, tuple(dict.fromkeys(walker.unread)))
+        key = digest([key, PROCESS, next(_serial)])
+    return Key(key, tuple(dict.fromkeys(walker.unread)))
 
 
 class Walker:
@@ -229,13 +229,13 @@ class Walker:
     def _set(self, value: Any, where: str) -> None:
         """Sets have no order: the digests of their elements are sorted."""
         self._of_type(value, where)
-        found = []
+        items = []
         for inner in value:
             walker = Walker()
             walker.walk(inner, f"an element of {where}")
-            found.append(walker.hexdigest())
+            items.append(walker.hexdigest())
             self.unread += walker.unread
-        self.put("set", *sorted(found))
+        self.put("set", *sorted(items))
 
     def _all(self, values: list[Any], where: str) -> None:
         self.put(str(len(values)))
@@ -318,12 +318,12 @@ class Walker:
         if outside and value.__name__ not in CONSTRUCTING:
             self.lost(here, f"it reads {OUTSIDE[outside[0]]} when it is called ({outside[0]})")
         for name in sorted(read & value.__globals__.keys()):
-            found = value.__globals__[name]
-            if isinstance(found, types.ModuleType):
-                self._python_module(found, f"the module {name!r} that {here} reads", attributes)
+            member = value.__globals__[name]
+            if isinstance(member, types.ModuleType):
+                self._python_module(member, f"the module {name!r} that {here} reads", attributes)
             else:
                 self.put(name)
-                self.walk(found, f"the global {name!r} that {here} reads")
+                self.walk(member, f"the global {name!r} that {here} reads")
         for name in sorted(imported):
             self.put(*itertools.chain(*code_of_cached(name)))
 
@@ -347,14 +347,14 @@ class Walker:
             return
         self.put(*itertools.chain(*code_of_cached(value.__name__)))
         for name in sorted(names & vars(value).keys()):
-            found = vars(value)[name]
+            member = vars(value)[name]
             self.put(name)
-            if isinstance(found, types.ModuleType):
-                if id(found) not in self._seen:
-                    self._seen[id(found)] = len(self._seen)
-                    self._python_module(found, f"{name} of {where}", names)
+            if isinstance(member, types.ModuleType):
+                if id(member) not in self._seen:
+                    self._seen[id(member)] = len(self._seen)
+                    self._python_module(member, f"{name} of {where}", names)
             else:
-                self.walk(found, f"{name} of {where}")
+                self.walk(member, f"{name} of {where}")
 
     def _class(self, cls: type, where: str) -> None:
         """Every class in the order of resolution: the user's by what stands in them, others by their distribution."""
@@ -538,8 +538,8 @@ _METHODS: tuple[tuple[Any, Callable[[Walker, Any, str], None]], ...] = (
 def raw_bytes(value: torch.Tensor) -> bytes:
     """The values of a strided tensor of any dtype and device, row by row."""
     value = value.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
-    found: bytes = value.view(torch.uint8).numpy().tobytes() if value.numel() else b""
-    return found
+    raw: bytes = value.view(torch.uint8).numpy().tobytes() if value.numel() else b""
+    return raw
 
 
 def _has_author(function: types.FunctionType) -> bool:
@@ -568,8 +568,8 @@ def owner_of(file: str) -> str:
     for place in {os.path.realpath(paths[name]) for name in ("purelib", "platlib")}:
         if real.startswith(place + os.sep):
             top = Path(real).relative_to(place).parts[0].removesuffix(".py")
-            found = code_of(top)
-            return repr(sorted(found.items())) if found and all("==" in name for name in found) else ""
+            owners = code_of(top)
+            return repr(sorted(owners.items())) if owners and all("==" in name for name in owners) else ""
     for place in {os.path.realpath(paths[name]) for name in ("stdlib", "platstdlib")}:
         if real.startswith(place + os.sep) and "site-packages" not in real:
             return "python"

@@ -118,12 +118,12 @@ def usual_orders(classes: Sequence[str], outputs: int) -> dict[str, NDArray[np.i
     numbers = all(name.isdecimal() for name in classes)
 
     def by_name(order: Sequence[str]) -> NDArray[np.int64]:
-        found = np.full(outputs, -1, np.int64)
-        found[: len(order)] = [where[name] for name in order][:outputs]
-        return found
+        orders = np.full(outputs, -1, np.int64)
+        orders[: len(order)] = [where[name] for name in order][:outputs]
+        return orders
 
     as_text = np.array(sorted(range(outputs), key=str))
-    found = {
+    orders = {
         "its classes sorted by name": by_name(sorted(classes)),
         "its classes sorted by name, capitals and small letters alike": by_name(sorted(classes, key=str.casefold)),
         "its classes sorted as text (10 before 2)": as_text,
@@ -133,14 +133,14 @@ def usual_orders(classes: Sequence[str], outputs: int) -> dict[str, NDArray[np.i
         "its classes counted from -1 (the first class has no output)": (own + 1) % outputs,
     }
     if numbers:
-        found["its classes sorted by number (2 before 10)"] = by_name(sorted(classes, key=int))
-        found["its classes sorted as text (10 before 2)"] = by_name(sorted(classes))
-        del found["its classes sorted by name"], found["its classes sorted by name, capitals and small letters alike"]
+        orders["its classes sorted by number (2 before 10)"] = by_name(sorted(classes, key=int))
+        orders["its classes sorted as text (10 before 2)"] = by_name(sorted(classes))
+        del orders["its classes sorted by name"], orders["its classes sorted by name, capitals and small letters alike"]
         if sorted(classes) == sorted(classes, key=int) == list(classes) and outputs > len(classes):
-            found["its classes sorted as text (10 before 2)"] = as_text
-    found |= _listed_orders(classes, outputs)
+            orders["its classes sorted as text (10 before 2)"] = as_text
+    orders |= _listed_orders(classes, outputs)
     kept: dict[str, NDArray[np.int64]] = {}
-    for name, order in found.items():
+    for name, order in orders.items():
         if not np.array_equal(order, own) and not any(np.array_equal(order, other) for other in kept.values()):
             kept[name] = order
     return kept
@@ -148,7 +148,7 @@ def usual_orders(classes: Sequence[str], outputs: int) -> dict[str, NDArray[np.i
 
 def _listed_orders(classes: Sequence[str], outputs: int) -> dict[str, NDArray[np.int64]]:
     """Orders of the lists of classes that are known by name, where a network has as many outputs."""
-    found = {}
+    orders = {}
     for name in NAMED:
         known = class_list(name)
         if len(known.names) == outputs:
@@ -156,11 +156,11 @@ def _listed_orders(classes: Sequence[str], outputs: int) -> dict[str, NDArray[np
                 at = class_indices(classes, known, name)
             except DataError:  # other classes
                 continue
-            found[f'its classes as in the list "{name}" (classes = "{name}" in [dataset])'] = order = np.full(
+            orders[f'its classes as in the list "{name}" (classes = "{name}" in [dataset])'] = order = np.full(
                 outputs, -1
             )
             order[at] = np.arange(len(classes))
-    return found
+    return orders
 
 
 def right_in_order(predicted: NDArray[np.int64], labels: NDArray[np.int64], order: NDArray[np.int64]) -> Bools:
@@ -171,8 +171,8 @@ def right_in_order(predicted: NDArray[np.int64], labels: NDArray[np.int64], orde
 @torch.no_grad()
 def predictions(model: Model, inputs: torch.Tensor) -> NDArray[np.int64]:
     """(N,) the predicted class of each sample."""
-    found: NDArray[np.int64] = model(inputs).argmax(1).cpu().numpy()
-    return found
+    classes: NDArray[np.int64] = model(inputs).argmax(1).cpu().numpy()
+    return classes
 
 
 def right_with_usual(

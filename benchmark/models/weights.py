@@ -76,10 +76,10 @@ def missing(entry: Entry, path: Path) -> EntryError:
     with contextlib.suppress(OSError, UnicodeError):
         return EntryError(path.with_name(f"{path.name}.failed").read_text(encoding="utf-8"))
     again = f"; `assay train {entry.name}` makes them again" if entry.spec.recipe else "; put the file there"
-    found = f"{path} is a folder, expected a file" if path.is_dir() else f"expected the file {path}"
+    fault = f"{path} is a folder, expected a file" if path.is_dir() else f"expected the file {path}"
     if path.is_symlink() and not path.exists():
-        found = f"{path} is a link to {path.readlink()}, which does not exist"
-    return EntryError(f"entry {entry.name!r}: its weights are missing: {found}{again}")
+        fault = f"{path} is a link to {path.readlink()}, which does not exist"
+    return EntryError(f"entry {entry.name!r}: its weights are missing: {fault}{again}")
 
 
 def check_sha256(entry: Entry, path: Path, expected: str) -> None:
@@ -109,15 +109,15 @@ def check_is_weights(entry: Entry, path: Path) -> None:
         raise missing(entry, path)
     with reading(path, EntryError), path.open("rb") as stream:
         start = stream.read(512).lstrip().lower()
-    found = ""
+    fault = ""
     if not start:
-        found = "is empty"
+        fault = "is empty"
     elif start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        found = "is an HTML page, not a checkpoint (a download that asked for a login or a confirmation)"
+        fault = "is an HTML page, not a checkpoint (a download that asked for a login or a confirmation)"
     elif start.startswith(b"version https://git-lfs"):
-        found = "is a Git LFS pointer, not the file itself: run `git lfs pull`"
-    if found:
-        raise EntryError(f"entry {entry.name!r}: the weights file {path} {found}")
+        fault = "is a Git LFS pointer, not the file itself: run `git lfs pull`"
+    if fault:
+        raise EntryError(f"entry {entry.name!r}: the weights file {path} {fault}")
 
 
 def download(entry: Entry, url: str, sha256: str, path: Path, progress: Progress | None = None) -> None:

@@ -126,10 +126,10 @@ class Problem:
         x is stationary given z and u, and u belongs to z; so where G x = z the optimality conditions hold exactly, and
         this stands for both the primal and the dual residual (times rho G^H).
         """
-        found = _relative(after.v - before.v, after.v)
+        change = _relative(after.v - before.v, after.v)
         if after.w is not None and before.w is not None:
-            found = torch.maximum(found, _relative(after.w - before.w, after.w))
-        return found / RELAXATION
+            change = torch.maximum(change, _relative(after.w - before.w, after.w))
+        return change / RELAXATION
 
     def objective(self, x: torch.Tensor) -> torch.Tensor:
         """(N,) of images (N, H, W) in units of ``scale``."""
@@ -185,16 +185,16 @@ def _relative(difference: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
 
 def _norm(x: torch.Tensor) -> torch.Tensor:
     parts = torch.view_as_real(x).flatten(1)  # torch's norm of complex numbers is many times slower
-    found: torch.Tensor = torch.linalg.vector_norm(parts, dim=1)
-    return found
+    length: torch.Tensor = torch.linalg.vector_norm(parts, dim=1)
+    return length
 
 
 def _fft(x: torch.Tensor) -> torch.Tensor:
     """Unitary and not centred."""
-    found: torch.Tensor = torch.fft.fft2(x, norm="ortho")
-    return found
+    spectrum: torch.Tensor = torch.fft.fft2(x, norm="ortho")
+    return spectrum
 
 
 def _ifft(x: torch.Tensor) -> torch.Tensor:
-    found: torch.Tensor = torch.fft.ifft2(x, norm="ortho")
-    return found
+    image: torch.Tensor = torch.fft.ifft2(x, norm="ortho")
+    return image

@@ -18,8 +18,8 @@ AXES = (-2, -1)
 
 def magnitude(image: NDArray[Any]) -> NDArray[np.float64]:
     """Complex images as two channels (..., 2, H, W) to their magnitudes (..., H, W)."""
-    found: NDArray[np.float64] = np.hypot(*np.moveaxis(np.asarray(image, dtype=np.float64), -3, 0))
-    return found
+    magnitudes: NDArray[np.float64] = np.hypot(*np.moveaxis(np.asarray(image, dtype=np.float64), -3, 0))
+    return magnitudes
 
 
 def adjoint(packed: NDArray[Any]) -> NDArray[np.float64]:
@@ -43,15 +43,15 @@ def adjoint(packed: NDArray[Any]) -> NDArray[np.float64]:
 def fft(image: NDArray[Any]) -> NDArray[np.complex128]:
     """Centred unitary 2D FFT of images (..., H, W); the zero frequency lies at (H // 2, W // 2)."""
     shifted = np.fft.ifftshift(image.astype(np.complex128, copy=False), axes=AXES)
-    found: NDArray[np.complex128] = np.fft.fftshift(np.fft.fft2(shifted, norm="ortho"), axes=AXES)
-    return found
+    spectrum: NDArray[np.complex128] = np.fft.fftshift(np.fft.fft2(shifted, norm="ortho"), axes=AXES)
+    return spectrum
 
 
 def ifft(kspace: NDArray[Any]) -> NDArray[np.complex128]:
     """Inverse of :func:`fft`."""
     shifted = np.fft.ifftshift(kspace.astype(np.complex128, copy=False), axes=AXES)
-    found: NDArray[np.complex128] = np.fft.fftshift(np.fft.ifft2(shifted, norm="ortho"), axes=AXES)
-    return found
+    picture: NDArray[np.complex128] = np.fft.fftshift(np.fft.ifft2(shifted, norm="ortho"), axes=AXES)
+    return picture
 
 
 def _channels(image: NDArray[Any]) -> NDArray[np.float64]:

@@ -57,20 +57,20 @@ def make_mask(spec: MaskSpec, size: tuple[int, int]) -> NDArray[np.bool_]:
     """
     height, width = size
     if spec.kind == "vd2d":
-        found = _first(_order(spec, (height, width)), round(spec.fraction * height * width)).reshape(size)
+        mask = _first(_order(spec, (height, width)), round(spec.fraction * height * width)).reshape(size)
     elif spec.kind == "vd1d":
         columns = _first(_order(spec, (width,)), round(spec.fraction * width))
-        found = np.broadcast_to(columns, size).copy()
+        mask = np.broadcast_to(columns, size).copy()
     elif spec.kind == "equispaced":
         columns = _centre(width, spec.centre)
         step = max(1, round(1 / spec.fraction))
         columns[(width // 2) % step :: step] = True
-        found = np.broadcast_to(columns, size).copy()
+        mask = np.broadcast_to(columns, size).copy()
     else:
-        found = _radial(spec, size)
-    if not found.any():
+        mask = _radial(spec, size)
+    if not mask.any():
         raise SpecError(f"mask {spec.kind}, fraction {spec.fraction:g}: no location of {size} is left; raise fraction")
-    return found
+    return mask
 
 
 def mask_digest(mask: NDArray[np.bool_]) -> str:
@@ -81,10 +81,10 @@ def mask_digest(mask: NDArray[np.bool_]) -> str:
 def _centre(n: int, share: float) -> NDArray[np.bool_]:
     """The middle ``share`` of n locations, around n // 2; at least one."""
     count = max(1, round(share * n))
-    found = np.zeros(n, dtype=bool)
+    centre = np.zeros(n, dtype=bool)
     start = n // 2 - count // 2
-    found[start : start + count] = True
-    return found
+    centre[start : start + count] = True
+    return centre
 
 
 def _order(spec: MaskSpec, shape: tuple[int, ...]) -> NDArray[np.intp]:
@@ -105,25 +105,25 @@ def _order(spec: MaskSpec, shape: tuple[int, ...]) -> NDArray[np.intp]:
 
 
 def _first(order: NDArray[np.intp], count: int) -> NDArray[np.bool_]:
-    found = np.zeros(len(order), dtype=bool)
-    found[order[:count]] = True
-    return found
+    chosen = np.zeros(len(order), dtype=bool)
+    chosen[order[:count]] = True
+    return chosen
 
 
 def _radial(spec: MaskSpec, size: tuple[int, int]) -> NDArray[np.bool_]:
     height, width = size
-    found = _centre(height, spec.centre)[:, None] & _centre(width, spec.centre)[None, :]
+    mask = _centre(height, spec.centre)[:, None] & _centre(width, spec.centre)[None, :]
     reach = np.linspace(-1, 1, 4 * max(size) + 1)
     start = np.random.default_rng(derive("mask", "radial", spec.seed)).uniform(0, np.pi)
     wanted = spec.fraction * height * width
     for spoke in range(64 * max(size)):
-        if found.sum() >= wanted:
+        if mask.sum() >= wanted:
             break
         angle = start + spoke * GOLDEN
         rows = np.rint(height // 2 + reach * (height / 2) * np.sin(angle)).astype(int)
         columns = np.rint(width // 2 + reach * (width / 2) * np.cos(angle)).astype(int)
         inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-        found[rows[inside], columns[inside]] = True
+        mask[rows[inside], columns[inside]] = True
     if spec.fraction == 1:
-        found[:] = True
-    return found
+        mask[:] = True
+    return mask

@@ -49,8 +49,8 @@ class Measurement:
 
     def norm(self) -> torch.Tensor:
         """(N,) l2 norm of the k-space."""
-        found: torch.Tensor = torch.linalg.vector_norm(self.y.flatten(1), dim=1)
-        return found
+        length: torch.Tensor = torch.linalg.vector_norm(self.y.flatten(1), dim=1)
+        return length
 
     def physics(self, level: float = 0.0) -> Any:
         """deepinv's ``MRI`` or ``MultiCoilMRI``, with ``A``, ``A_adjoint``, ``A_dagger``, ``mask``, ``coil_maps``.
@@ -99,15 +99,15 @@ def to_channels(image: torch.Tensor) -> torch.Tensor:
 def fft(image: torch.Tensor) -> torch.Tensor:
     """Centred unitary 2D FFT of a complex image (..., H, W), as deepinv's."""
     shifted = torch.fft.ifftshift(image, dim=(-2, -1))
-    found: torch.Tensor = torch.fft.fftshift(torch.fft.fft2(shifted, norm="ortho"), dim=(-2, -1))
-    return found
+    spectrum: torch.Tensor = torch.fft.fftshift(torch.fft.fft2(shifted, norm="ortho"), dim=(-2, -1))
+    return spectrum
 
 
 def ifft(kspace: torch.Tensor) -> torch.Tensor:
     """Inverse of :func:`fft`."""
     shifted = torch.fft.ifftshift(kspace, dim=(-2, -1))
-    found: torch.Tensor = torch.fft.fftshift(torch.fft.ifft2(shifted, norm="ortho"), dim=(-2, -1))
-    return found
+    picture: torch.Tensor = torch.fft.fftshift(torch.fft.ifft2(shifted, norm="ortho"), dim=(-2, -1))
+    return picture
 
 
 def _split(channels: torch.Tensor, parts: int) -> torch.Tensor:

@@ -111,12 +111,12 @@ def augment(inputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     global phase; maps are mirrored with their images, and keep their phase."""
     flips = torch.randint(2, (len(inputs), 3), generator=generator).bool().tolist()
     square = inputs.shape[-1] == inputs.shape[-2]
-    found = []
+    copies = []
     for sample, (down, across, transposed) in zip(inputs, flips, strict=True):
         axes = [axis for axis, wanted in ((-2, down), (-1, across)) if wanted]
         turned = sample.flip(axes) if axes else sample
-        found.append(turned.transpose(-2, -1) if transposed and square else turned)
-    mirrored = torch.stack(found)
+        copies.append(turned.transpose(-2, -1) if transposed and square else turned)
+    mirrored = torch.stack(copies)
     channels = inputs.shape[1]
     images = 2 if channels == 2 else channels // 2  # of them the first half real, the second imaginary parts
     real, imaginary = mirrored[:, : images // 2], mirrored[:, images // 2 : images]

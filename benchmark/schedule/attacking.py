@@ -106,13 +106,15 @@ def attack_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_siz
     skip_if_asked(attack, cell, context, model, spec)
     clean = clean_rows(cell, context)
     fitted = context.results.artefact(cell.needs["fit"], "fitted") if "fit" in cell.needs else None
-    found = {
+    others = {
         role: context.results.artefact(need, "perturbed")["inputs"][: len(cell.samples)]
         for role, need in cell.needs.items()
         if role not in ("clean", "fit")
     }
     batch_size = min(batch_size, attack.fixed_batch_size() or batch_size)
-    rows, kept = _attacked(cell, context, model, attack, clean, fitted, batch_size, keep=cell.keep_inputs, found=found)
+    rows, kept = _attacked(
+        cell, context, model, attack, clean, fitted, batch_size, keep=cell.keep_inputs, others=others
+    )
     if set(cell.needs) == {"clean"}:
         rows |= more_steps(cell, context, model, attack, clean, rows, batch_size)
     samples = strings(list(cell.samples) * attack.views())
@@ -143,7 +145,7 @@ def more_steps(
         return {}
     order = np.argsort([derive(probe_seed(cell, cell.samples[i]), "more steps") for i in where], kind="stable")
     chosen = np.sort(where[order[: max(1, -(-len(where) // round(1 / SHARE)))]])
-    batch, found = context.batch(cell), np.full(len(cell.samples), np.nan)
+    batch, gains = context.batch(cell), np.full(len(cell.samples), np.nan)
     for at in slices(len(chosen), batch_size):
         part = chosen[at]
         inputs, labels = tensors(batch, part, context.device)
@@ -153,8 +155,8 @@ def more_steps(
             judged, _ = execute(
                 task_of(cell), longer, model, inputs, labels, given, eps=budget_of(cell), generator=seeds
             )
-        found[part] = np.asarray(judged["success"], dtype=np.float64)
-    return {"more_steps": found}
+        gains[part] = np.asarray(judged["success"], dtype=np.float64)
+    return {"more_steps": gains}
 
 
 def informed(attack: Attack, cell: Cell, context: Context) -> Attack:
@@ -181,7 +183,7 @@ def _attacked(
     batch_size: int,
     *,
     keep: str,
-    found: Rows | None = None,
+    others: Rows | None = None,
 ) -> tuple[Rows, dict[str, NDArray[Any]]]:
     """Rows of every view of every sample (view by view, samples in order), and the inputs to keep."""
     import torch
@@ -207,7 +209,7 @@ def _attacked(
                 eps=budget_of(cell),
                 generator=draws(cell, at, view),
                 fitted=fitted,
-                found={role: values[at] for role, values in (found or {}).items()},
+                others={role: values[at] for role, values in (others or {}).items()},
             )
             if attack.views() > 1:
                 rows = _lean(rows, attack) | {"view": np.full(len(inputs), view, dtype=np.int64)}

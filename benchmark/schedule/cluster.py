@@ -129,11 +129,11 @@ def software() -> dict[str, str]:
 
 def unlike(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
     """Differences of versions that could change a result: torch's build (``+cu126``) and Python's patch do not."""
-    found = []
+    differences = []
     for name in here:
         mine, theirs = here[name].partition("+")[0], there.get(name, "absent").partition("+")[0]
         if name == "python":
             mine, theirs = mine.rpartition(".")[0], theirs.rpartition(".")[0]
         if mine != theirs:
-            found.append(f"{name} {theirs} there, {mine} here")
-    return found
+            differences.append(f"{name} {theirs} there, {mine} here")
+    return differences

@@ -30,12 +30,12 @@ class Costs:
     @classmethod
     def of(cls, cells: Iterable[Cell], heads: Mapping[str, Mapping[str, Any]]) -> Costs:
         """From the records that are there already."""
-        found = cls()
+        costs = cls()
         for cell in cells:
             head = heads.get(cell.hash)
             if head is not None and head["status"] == "done":
-                found.learn(cell, float(head["seconds"]))
-        return found
+                costs.learn(cell, float(head["seconds"]))
+        return costs
 
     def learn(self, cell: Cell, seconds: float) -> None:
         """A cell was done in so many seconds."""

@@ -32,20 +32,20 @@ def drift_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_size
     explainer = explainer_of(cell)
     skip_if_asked(explainer, cell, context, model, spec)
     n = len(cell.samples)
-    found = {name: np.asarray(values)[:n] for name, values in context.results.rows(cell.needs["attack"]).items()}
-    if "pred" not in found:
+    attacked = {name: np.asarray(values)[:n] for name, values in context.results.rows(cell.needs["attack"]).items()}
+    if "pred" not in attacked:
         raise AssayError(
             f"drift of {cell.probe!r} under {cell.metric!r}: the task {cell.task.use!r} predicts no class that could"
             " have changed; leave `attacked` out"
         )
-    correct, judged = np.asarray(clean_rows(cell, context)["correct"], bool), found["status"] == "ok"
+    correct, judged = np.asarray(clean_rows(cell, context)["correct"], bool), attacked["status"] == "ok"
     status = np.where(correct, np.where(judged, "ok", "not_judged"), "not_attacked").astype(object)
     at = np.flatnonzero(correct & judged)
     rows: Rows = {name: np.full(n, np.nan) for name in ("value", "own_topk", "own_ssim", "own_changed")}
     if len(at):
         for name, values in _similarities(cell, context, model, at, batch_size).items():
             rows[name][at] = values
-        rows["own_changed"][at] = (found["pred"] != found["pred_clean"])[at]
+        rows["own_changed"][at] = (attacked["pred"] != attacked["pred_clean"])[at]
         defined = np.isfinite(np.stack([rows[name] for name in ("value", "own_topk", "own_ssim")])).all(0)
         status = np.where((status == "ok") & ~defined, "nan", status)
     return {"sample": strings(cell.samples), **rows, "status": strings(status)}, Artefacts(), batch_size

@@ -69,8 +69,8 @@ class _Counted(Watcher):
     def ended(self, finished: Finished) -> None:
         counter, n = self.model.counter, max(1, len(finished.cell.samples))
         if finished.status == "done":
-            found = (counter.forwards / n, counter.backwards / n, finished.seconds)
-            self.calls.setdefault(key_of(finished.cell)[1:], found)
+            calls = (counter.forwards / n, counter.backwards / n, finished.seconds)
+            self.calls.setdefault(key_of(finished.cell)[1:], calls)
 
 
 def estimated(prepared: Prepared, threads: int = 1) -> Estimate:
@@ -85,9 +85,9 @@ def estimated(prepared: Prepared, threads: int = 1) -> Estimate:
     """
     unknown = [cell for cell in prepared.selected if cell.hash in prepared.ledger.attempts]
     unknown = [cell for cell in unknown if prepared.ledger.costs.seconds(cell) is None]
-    found = Estimate()
+    estimate = Estimate()
     if not unknown or not prepared.plan.index.classes:
-        return found
+        return estimate
     with cpu_threads(threads):
         return _estimated(prepared.plan.suite, unknown, len(prepared.plan.index.classes))
 
@@ -106,7 +106,7 @@ def cpu_threads(threads: int) -> Iterator[None]:
 
 
 def _estimated(suite: SuiteSpec, unknown: Sequence[Cell], classes: int) -> Estimate:
-    found, calls = Estimate(), counted(suite, classes)
+    estimate, calls = Estimate(), counted(suite, classes)
     costs: dict[str, tuple[float, float]] = {}
     for cell in unknown:
         key = key_of(cell)[1:]
@@ -117,10 +117,10 @@ def _estimated(suite: SuiteSpec, unknown: Sequence[Cell], classes: int) -> Estim
         forward, backward = costs[cell.model]
         if forward:
             forwards, backwards, beside = calls[key]
-            found.seconds += beside + len(cell.samples) * (forwards * forward + backwards * backward)
-            found.cells += 1
-    found.a_call = {model: forward for model, (forward, _) in costs.items() if forward}
-    return found
+            estimate.seconds += beside + len(cell.samples) * (forwards * forward + backwards * backward)
+            estimate.cells += 1
+    estimate.a_call = {model: forward for model, (forward, _) in costs.items() if forward}
+    return estimate
 
 
 def counted(suite: SuiteSpec, classes: int) -> Calls:

@@ -93,8 +93,8 @@ def score_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_size
     n = len(cell.samples)
     parts = []
     for at in slices(n, n if metric.joint else batch_size):
-        found = metric.score(evidence(cell, context, model, at))
-        columns = found if isinstance(found, Mapping) else {"value": found}
+        scores = metric.score(evidence(cell, context, model, at))
+        columns = scores if isinstance(scores, Mapping) else {"value": scores}
         parts.append({name: _column(values) for name, values in columns.items()})
         for name, values in parts[-1].items():
             if values.shape != (at.stop - at.start,):

@@ -66,8 +66,8 @@ class Incoming:
 
     def _fetched(self, cell: str, attempt: int = 0) -> dict[str, Any] | None:
         """Write here what lies at the URL of a cell, if it is that attempt or a later one; its JSON."""
-        found = self.elsewhere.get(cell) if self.elsewhere is not None else None
-        if found is None or found[0]["attempts"] < attempt:
+        record = self.elsewhere.get(cell) if self.elsewhere is not None else None
+        if record is None or record[0]["attempts"] < attempt:
             return None
-        self.store.write_files(cell, found[1])
-        return found[0]
+        self.store.write_files(cell, record[1])
+        return record[0]

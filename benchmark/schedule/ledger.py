@@ -171,10 +171,10 @@ class Ledger:
 
     def counts(self) -> dict[str, int]:
         """How many cells: known from before, done, failed and skipped in this run."""
-        found = {"known": len(self.known), "done": 0, "failed": 0, "skipped": 0}
+        counts = {"known": len(self.known), "done": 0, "failed": 0, "skipped": 0}
         for ended in self.finished.values():
-            found[ended.status] += 1
-        return found
+            counts[ended.status] += 1
+        return counts
 
 
 def with_needs(selected: Sequence[Cell], cells: Sequence[Cell]) -> list[Cell]:

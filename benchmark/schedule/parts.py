@@ -97,15 +97,15 @@ def slices(n: int, size: int) -> list[slice]:
 
 def joined(parts: Sequence[Rows]) -> Rows:
     """Columns of all parts; a part that lacks one (none of its samples was attacked) has NaN, 0 or "" there."""
-    found: Rows = {}
+    columns: Rows = {}
     for name in dict.fromkeys(name for part in parts for name in part):
         like = next(np.asarray(part[name]) for part in parts if name in part)
         missing = np.nan if like.dtype.kind == "f" else "" if like.dtype.kind in "OU" else 0
         lengths = [len(next(iter(part.values()))) for part in parts]
-        found[name] = np.concatenate(
+        columns[name] = np.concatenate(
             [
                 np.asarray(part[name]) if name in part else np.full(n, missing, dtype=like.dtype)
                 for part, n in zip(parts, lengths, strict=True)
             ]
         )
-    return found
+    return columns

@@ -48,12 +48,12 @@ class Plan:
 
     def versions(self) -> dict[str, str]:
         """Implementation version of every probe and metric: records of another one are never mixed in."""
-        found = {}
+        versions = {}
         for cell in self.cells:
             plugin = cell.plugin or cell.explainer
             if plugin is not None and (KINDS[cell.kind].plugin or cell.explainer):
-                found[cell.metric or cell.probe] = plugin.version
-        return found
+                versions[cell.metric or cell.probe] = plugin.version
+        return versions
 
     def to_json(self) -> dict[str, Any]:
         """plan.json: the resolved suite and the ordered cells with their labels."""
@@ -102,11 +102,11 @@ class Plan:
 
     def _suite(self) -> dict[str, Any]:
         """The suite without what is this machine's, and without a part that it does not have (older plans match)."""
-        found = self.suite.model_dump(mode="json", exclude={"dataset": {"path": True}, "variants": True, "parts": True})
+        suite = self.suite.model_dump(mode="json", exclude={"dataset": {"path": True}, "variants": True, "parts": True})
         for key in ("fit", "range", "classes", "order"):
             if getattr(self.suite.dataset, key) == DatasetSpec.model_fields[key].default:
-                del found["dataset"][key]
-        return found if self.suite.explaining is not None else {k: v for k, v in found.items() if k != "explaining"}
+                del suite["dataset"][key]
+        return suite if self.suite.explaining is not None else {k: v for k, v in suite.items() if k != "explaining"}
 
     def _facts(self) -> dict[str, Any]:
         known = {entry.name: entry.facts for entry in self.entries if entry.facts}
@@ -157,12 +157,12 @@ def ref(plugin: Plugin) -> PluginRef:
 
 def threat_of(attack: Attack) -> dict[str, Any]:
     """The threat model as a plan holds it."""
-    found = attack.threat.model_dump() | {"control": attack.control}
+    threat = attack.threat.model_dump() | {"control": attack.control}
     if not attack.breaks:
-        found["breaks"] = False
-    if not found["relative"]:
-        del found["relative"]
-    return found
+        threat["breaks"] = False
+    if not threat["relative"]:
+        del threat["relative"]
+    return threat
 
 
 def probe_seed(cell: Cell, sample: str) -> int:

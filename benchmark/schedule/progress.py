@@ -65,7 +65,7 @@ class Progress(Watcher):
     def _write(self) -> None:
         now, done = time.time(), len(self.ledger.finished)
         seconds, unknown = self.ledger.seconds_left()
-        found = {
+        state = {
             "started": self.start,
             "written": now,
             "slots": self.slots,
@@ -75,4 +75,4 @@ class Progress(Watcher):
             "seconds_left": seconds / max(1, len(self.slots)),
             "cells_without_estimate": unknown,
         }
-        write_atomic(self.store.progress_file, json.dumps(found, indent=1).encode(), sync=False)
+        write_atomic(self.store.progress_file, json.dumps(state, indent=1).encode(), sync=False)

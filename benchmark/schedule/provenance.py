@@ -16,8 +16,8 @@ LIBRARIES = ("torch", "torchvision", "foolbox", "torchattacks", "captum", "zenni
 @functools.cache
 def versions() -> dict[str, str]:
     """Of Assay, Python and the libraries that do the work."""
-    found = {"assay": library_version("assay-benchmark"), "python": platform.python_version()}
-    return found | {name: library_version(name) for name in LIBRARIES}
+    versions = {"assay": library_version("assay-benchmark"), "python": platform.python_version()}
+    return versions | {name: library_version(name) for name in LIBRARIES}
 
 
 @functools.cache
@@ -58,8 +58,8 @@ def peak_memory_mb(device: str) -> float:
         return torch.cuda.max_memory_allocated(device) / 1e6
     try:
         with open("/proc/self/status", "rb") as file:  # noqa: PTH123 - three times as fast as pathlib, once a cell
-            found = file.read().partition(b"VmHWM:")[2].split(maxsplit=1)[0]
-        return int(found) * 1024 / 1e6
+            resident = file.read().partition(b"VmHWM:")[2].split(maxsplit=1)[0]
+        return int(resident) * 1024 / 1e6
     except (OSError, IndexError, ValueError):
         pass
     try:

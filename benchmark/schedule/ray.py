@@ -358,5 +358,5 @@ class _Engine:
 def _why(error: BaseException) -> str:
     """The one line of Ray's text that says what happened."""
     lines = [line.strip() for line in str(error).splitlines()]
-    found = [line for line in lines if line.startswith("The actor ")]
-    return (found or lines or [type(error).__name__])[-1].partition(" Some common causes")[0][:300]
+    reasons = [line for line in lines if line.startswith("The actor ")]
+    return (reasons or lines or [type(error).__name__])[-1].partition(" Some common causes")[0][:300]

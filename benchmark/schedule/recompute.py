@@ -105,13 +105,13 @@ def verify(suite: SuiteSpec, options: Options, watcher: Watcher, share: float, s
         if not recorded:
             raise NoRecordsError(f"{store.folder} holds no records of these cells; run the suite first")
         here = {cell.hash: cell for cell in prepared.plan.cells}
-        found = Verified(changed=_changed(wanted, recorded, here))
+        verified = Verified(changed=_changed(wanted, recorded, here))
         done = [here[cell] for cell, (head, _) in recorded.items() if cell in here and head["status"] == "done"]
         drawn = choose(done, share, seed)
-        found.drawn, found.done = len(drawn), len({cell.hash for cell in done})
-        _recompute(prepared, drawn, recorded, options, watcher, found)
-    _verify_again(done, store, recorded, options, found)
-    return found
+        verified.drawn, verified.done = len(drawn), len({cell.hash for cell in done})
+        _recompute(prepared, drawn, recorded, options, watcher, verified)
+    _verify_again(done, store, recorded, options, verified)
+    return verified
 
 
 def _guests(plan: Mapping[str, Any], suite: SuiteSpec, options: Options) -> list[str]:
@@ -142,7 +142,7 @@ def _changed(
 ) -> dict[str, int]:
     """Recorded cells that would not be computed today, by what has changed."""
     like = {(cell.kind, cell.model, cell.probe, cell.metric, cell.eps, cell.source): cell for cell in here.values()}
-    found: dict[str, int] = {}
+    changes: dict[str, int] = {}
     for cell in planned:
         if cell["hash"] in here or cell["hash"] not in recorded:
             continue
@@ -151,8 +151,8 @@ def _changed(
         reason = f"{cell['model']} · {cell['probe'] or cell['kind']}: the suite here has no such cell"
         if now is not None:
             reason = f"{now.label}: {'; '.join(_differences(spec, now)) or 'what it needs has changed'}"
-        found[reason] = found.get(reason, 0) + 1
-    return found
+        changes[reason] = changes.get(reason, 0) + 1
+    return changes
 
 
 def _differences(spec: Mapping[str, Any], now: Cell) -> list[str]:
@@ -181,7 +181,7 @@ def _recompute(
     recorded: Mapping[str, tuple[dict[str, Any], Rows]],
     options: Options,
     watcher: Watcher,
-    found: Verified,
+    verified: Verified,
 ) -> None:
     """Run the chosen cells and all that they need in a folder of their own, and compare each that has a record."""
     cells = with_needs(chosen, prepared.plan.cells)
@@ -194,12 +194,12 @@ def _recompute(
         head, rows = recorded[cell.hash]
         if ended.status != head["status"]:
             words = f"recorded as {head['status']}, now {ended.status}: {last_line(ended.reason)}"
-            found.compared.append(Compared(cell.label, cell.hash, "differs", words))
+            verified.compared.append(Compared(cell.label, cell.hash, "differs", words))
         elif ended.status == "done":
             verdict, words = compare_rows(rows, prepared.store.rows(cell.hash))
             if verdict != "same":
                 words = "; ".join([words, *_made(head, prepared.store.head(cell.hash) or {})])
-            found.compared.append(Compared(cell.label, cell.hash, verdict, words))
+            verified.compared.append(Compared(cell.label, cell.hash, verdict, words))
 
 
 def _made(head: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -243,7 +243,7 @@ def _verify_again(
     store: Store,
     recorded: Mapping[str, tuple[dict[str, Any], Rows]],
     options: Options,
-    found: Verified,
+    verified: Verified,
 ) -> None:
     """The verifier alone on every kept perturbed input."""
     from benchmark.schedule.context import Context
@@ -255,20 +255,20 @@ def _verify_again(
         if cell.kind != "attack" or not head.get("artefacts"):
             continue
         if store.head(cell.hash) is None or not (store.artefacts / cell.hash).is_dir():
-            _count(found.without_verdict, "artefacts are not here (they are not tracked)")
+            _count(verified.without_verdict, "artefacts are not here (they are not tracked)")
             continue
         try:
-            for words in unconfirmed(cell, context, rows, found):
-                found.refuted.append(f"{cell.label}: {words}")
+            for words in unconfirmed(cell, context, rows, verified):
+                verified.refuted.append(f"{cell.label}: {words}")
         except AssayError as error:
-            found.refuted.append(f"{cell.label}: {error}")
+            verified.refuted.append(f"{cell.label}: {error}")
 
 
 def _count(counts: dict[str, int], reason: str) -> None:
     counts[reason] = counts.get(reason, 0) + 1
 
 
-def unconfirmed(cell: Cell, context: Any, rows: Rows, found: Verified) -> Iterator[str]:
+def unconfirmed(cell: Cell, context: Any, rows: Rows, verified: Verified) -> Iterator[str]:
     """Judge the kept inputs of an attack cell; yields each sample whose recorded success is not confirmed."""
     import torch
 
@@ -278,7 +278,9 @@ def unconfirmed(cell: Cell, context: Any, rows: Rows, found: Verified) -> Iterat
     from benchmark.tasks.execute import verification
 
     if "reference_correct" in rows:
-        _count(found.without_verdict, f"{cell.probe}: judged beside a view without the perturbation, which is not kept")
+        _count(
+            verified.without_verdict, f"{cell.probe}: judged beside a view without the perturbation, which is not kept"
+        )
         return
     kept = context.results.artefact(cell.hash, "perturbed")
     model, _ = context.model(cell)
@@ -303,9 +305,9 @@ def unconfirmed(cell: Cell, context: Any, rows: Rows, found: Verified) -> Iterat
                     task, model, inputs, labels, left, at, part, eps=budget_of(cell), generator=generator
                 )
         except NotReplayableError as error:
-            _count(found.without_verdict, f"{cell.probe}: {error}")
+            _count(verified.without_verdict, f"{cell.probe}: {error}")
             continue
-        found.verdicts += len(mine)
+        verified.verdicts += len(mine)
         yield from _refutations(rows, row, again, kept["samples"][mine])
 
 

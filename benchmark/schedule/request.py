@@ -97,15 +97,15 @@ def resolve_all(name: str, options: Options) -> list[tuple[SuiteSpec, Options]]:
     if unknown:
         raise UnknownNameError("probe", unknown[0], probes, f"suite {base.name!r}")
     strangers = [model for model in options.models if not any(model in suite.entries for suite in suites)]
-    found = []
+    resolved = []
     for suite in suites:
         models = [m for m in options.models if m in suite.entries or (suite is base and m in strangers)]
         only = [probe for probe in options.only if probe in probe_names(suite)]
         if (options.models and not models) or (options.only and not only):
             continue
         own = replace(options, models=tuple(models), only=tuple(only))
-        found.append((_overridden(suite, own), own))
-    return found
+        resolved.append((_overridden(suite, own), own))
+    return resolved
 
 
 def resolve(name: str, options: Options) -> SuiteSpec:

@@ -96,8 +96,8 @@ class Packer:
     def folder(self, files: list[Path]) -> Folder:
         """Single files as a folder."""
         key = ":".join(str(file) for file in files)
-        found: Folder = self._once("files", key, lambda: self._packed({file.name: file for file in files}))
-        return found
+        packed: Folder = self._once("files", key, lambda: self._packed({file.name: file for file in files}))
+        return packed
 
     def _packed(self, files: Mapping[str, Path]) -> tuple[Folder, int]:
         parts, digests, size = {}, {}, 0
@@ -109,13 +109,13 @@ class Packer:
     def _need(self, cell: str) -> tuple[dict[str, Part], int]:
         assert self.store is not None
         head = self.store.head(cell)
-        found = {}
+        needed = {}
         if head is not None and "rows" in head:
-            found[""] = self.store.row_bytes(cell)
+            needed[""] = self.store.row_bytes(cell)
         for name, artefact in (head or {}).get("artefacts", {}).items():
             if artefact["file"].endswith(".npz"):
-                found[name] = self.store.artefact_bytes(cell, name)
-        return {name: self._part(data) for name, data in found.items()}, sum(len(data) for data in found.values())
+                needed[name] = self.store.artefact_bytes(cell, name)
+        return {name: self._part(data) for name, data in needed.items()}, sum(len(data) for data in needed.values())
 
     def _part(self, data: bytes) -> Part:
         return data if len(data) <= INLINE else self.put(data)
@@ -131,15 +131,15 @@ class Packer:
 
 def entry_files(folder: Path) -> dict[str, Path]:
     """Files of an entry's folder by relative path, and its weights where they lie elsewhere."""
-    found = {}
+    files = {}
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder)
         if file.is_file() and "__pycache__" not in name.parts and not any(part.startswith(".") for part in name.parts):
-            found[name.as_posix()] = file
+            files[name.as_posix()] = file
     weights = read_entry(folder).weights_path()
-    if weights is not None and weights.is_file() and weights.resolve() not in {f.resolve() for f in found.values()}:
-        found[f"{WEIGHTS}/{weights.name}"] = weights
-    return found
+    if weights is not None and weights.is_file() and weights.resolve() not in {f.resolve() for f in files.values()}:
+        files[f"{WEIGHTS}/{weights.name}"] = weights
+    return files
 
 
 def local_files(cell: Cell) -> list[str]:
@@ -165,7 +165,7 @@ class Unpacker:
         self.needs = order.needs
         assert order.cell.folder is not None
         folder = self.unpacked(order.entry, order.cell.folder.name)
-        locations = {path: str(self.unpacked(found) / Path(path).name) for path, found in order.files.items()}
+        locations = {path: str(self.unpacked(packed) / Path(path).name) for path, packed in order.files.items()}
         own = {"folder": folder, "plugin": _relocated(order.cell.plugin, locations)}
         return order.cell.model_copy(update={**own, "explainer": _relocated(order.cell.explainer, locations)})
 

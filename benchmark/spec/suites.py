@@ -15,11 +15,11 @@ from benchmark.spec.toml import read_toml, validate
 
 def find_suites() -> dict[str, Path]:
     """Names to files of all suites, the working directory's first."""
-    found: dict[str, Path] = {}
+    suites: dict[str, Path] = {}
     for folder in folders("suites"):
         for file in sorted(folder.glob("*.toml")):
-            found.setdefault(file.stem, file)
-    return found
+            suites.setdefault(file.stem, file)
+    return suites
 
 
 def load_suite(name: str) -> SuiteSpec:
@@ -63,13 +63,13 @@ def parse_pairs(pairs: list[str], option: str) -> dict[str, Path]:
     Raises:
         UsageError: an option without ``=``.
     """
-    found = {}
+    parsed = {}
     for pair in pairs:
         name, equals, path = pair.partition("=")
         if not (name and equals and path):
             raise UsageError(f"{option} {pair}: expected NAME=PATH, such as {option} chest_xray=data/chest_xray")
-        found[name] = Path(path)
-    return found
+        parsed[name] = Path(path)
+    return parsed
 
 
 def with_data(suite: SuiteSpec, data: Mapping[str, Path]) -> SuiteSpec:
@@ -115,10 +115,10 @@ def variant(suite: SuiteSpec, label: str) -> SuiteSpec:
     where = f"suite {suite.name!r}, [{kind}.{label}]"
     base = suite.model_dump(mode="json", exclude={"variants", "parts"})
     own = {key: _chosen(base, key, value, where) for key, value in getattr(suite, kind)[label].items()}
-    found = validate(_narrowed({**base, **own, "name": f"{suite.name}-{label}"}, base), SuiteSpec, where)
-    if kind == "variants" and found.dataset.label != label:
-        found = found.model_copy(update={"dataset": found.dataset.model_copy(update={"name": label})})
-    return found
+    spec = validate(_narrowed({**base, **own, "name": f"{suite.name}-{label}"}, base), SuiteSpec, where)
+    if kind == "variants" and spec.dataset.label != label:
+        spec = spec.model_copy(update={"dataset": spec.dataset.model_copy(update={"name": label})})
+    return spec
 
 
 def _chosen(base: dict[str, Any], key: str, value: Any, where: str) -> Any:

@@ -190,11 +190,11 @@ class Store:
             StoreError: rows that are not the ones their JSON names.
         """
         packed: dict[str, Any] | None = None
-        found = {}
+        records = {}
         for cell in cells:
             head = self.head(cell)
             if head is not None:
-                found[cell] = head, self.rows(cell) if "rows" in head else {}
+                records[cell] = head, self.rows(cell) if "rows" in head else {}
                 continue
             if packed is None:
                 packed = self._packed_by_cell()
@@ -202,8 +202,8 @@ class Store:
                 tables = packed[cell]
                 table = tables[1].drop_columns(["cell"]) if len(tables) > 1 else None
                 rows = {} if table is None else {n: table[n].to_numpy() for n in table.column_names}
-                found[cell] = json.loads(tables[0]["json"][0].as_py()), rows
-        return found
+                records[cell] = json.loads(tables[0]["json"][0].as_py()), rows
+        return records
 
     def _cell_table(self, cell: str, head: dict[str, Any]) -> Any:
         import pyarrow as pa
@@ -256,10 +256,10 @@ class Store:
     def progress(self) -> dict[str, Any] | None:
         """The contents of :attr:`progress_file`, or None where no run writes one."""
         try:
-            found: dict[str, Any] = json.loads(self.progress_file.read_bytes())
+            state: dict[str, Any] = json.loads(self.progress_file.read_bytes())
         except (OSError, ValueError):
             return None
-        return found
+        return state
 
     def holder(self) -> str:
         """Who runs here now, "" where nobody does: a run that was killed leaves its note, but not its lock."""
@@ -307,9 +307,9 @@ class Store:
 
 
 def _check(data: bytes, expected: str, file: Path) -> None:
-    found = sha256(data)
-    if found != expected:
+    actual = sha256(data)
+    if actual != expected:
         raise StoreError(
-            f"{file} has changed since it was written (sha256 {found}, its record says {expected});"
+            f"{file} has changed since it was written (sha256 {actual}, its record says {expected});"
             f" delete {file.name} and its .json, and run the suite again"
         )

@@ -69,18 +69,18 @@ def state_of(network: nn.Module) -> list[tuple[Any, ...]]:
     """What a call may leave behind: which tensors there are and how often each was written, and plain attributes."""
     from torch import nn
 
-    found: list[tuple[Any, ...]] = []
+    state: list[tuple[Any, ...]] = []
     for name, module in network.named_modules():
         for key, tensor in (*module._parameters.items(), *module._buffers.items()):
             if tensor is not None:
-                found.append((name, key, id(tensor), 0 if tensor.is_inference() else tensor._version))
+                state.append((name, key, id(tensor), 0 if tensor.is_inference() else tensor._version))
         of_class = [(f"{base.__qualname__}.{key}", value) for base in type(module).__mro__ for key, value in
                     vars(base).items() if not base.__module__.startswith(("torch.", "builtins")) and
                     not key.startswith("__")]  # fmt: skip
         for key, value in (*vars(module).items(), *of_class):
             if not isinstance(value, nn.Module) and key not in ("_parameters", "_buffers", "_modules"):
-                found.append((name, key, _plain(value)))
-    return sorted(found, key=lambda part: part[:2])
+                state.append((name, key, _plain(value)))
+    return sorted(state, key=lambda part: part[:2])
 
 
 def _plain(value: Any) -> str:
@@ -99,10 +99,10 @@ def _in_another_batch(
 ) -> NDArray[np.float64]:
     import torch
 
-    found = np.full(len(inputs), np.nan)
+    changes = np.full(len(inputs), np.nan)
     at = torch.as_tensor(np.flatnonzero(chosen), device=inputs.device)
     if not len(at):
-        return found
+        return changes
     x = inputs[at]
     try:
         with torch.no_grad():
@@ -110,10 +110,10 @@ def _in_another_batch(
     except torch.OutOfMemoryError:
         raise
     except Exception:  # a network that needs its batch
-        found[chosen] = np.inf
+        changes[chosen] = np.inf
     else:
-        found[chosen] = ((beside - logits[at]).abs().amax(1) / scale[at]).cpu().numpy()
-    return found
+        changes[chosen] = ((beside - logits[at]).abs().amax(1) / scale[at]).cpu().numpy()
+    return changes
 
 
 def _gradient(model: Model, inputs: torch.Tensor, labels: torch.Tensor) -> NDArray[np.float64]:

@@ -48,8 +48,8 @@ def reconstruct(model: Model, packed: torch.Tensor) -> torch.Tensor:
 
 def length(image: torch.Tensor) -> torch.Tensor:
     """(N,) l2 norm in float64."""
-    found: torch.Tensor = torch.linalg.vector_norm(image.detach().double().flatten(1), dim=1)
-    return found
+    lengths: torch.Tensor = torch.linalg.vector_norm(image.detach().double().flatten(1), dim=1)
+    return lengths
 
 
 def null_part(measured: Measurement, image: torch.Tensor) -> torch.Tensor:
@@ -94,13 +94,13 @@ def clean(task: Reconstruction, model: Model, batch: Batch, spec: EntrySpec | No
     output = reconstruct(model, inputs)
     task.check_output(output, spec, len(batch))
     measured = unpack(inputs)
-    found = quality(output, truth)
+    columns = quality(output, truth)
     return {
         "label": np.zeros(len(batch)),
-        "pred_clean": found["rel_err"],
+        "pred_clean": columns["rel_err"],
         "correct": np.ones(len(batch), dtype=bool),
-        **found,
-        "nmse": np.square(found["rel_err"]),
+        **columns,
+        "nmse": np.square(columns["rel_err"]),
         "dc": consistency(measured, output).cpu().numpy(),
         "null_err": (length(null_part(measured, output - truth)) / length(truth)).cpu().numpy(),
     }
@@ -122,7 +122,7 @@ def verify(
     moved = None if change is None else torch.as_tensor(change, device=inputs.device, dtype=inputs.dtype)
     before, after = unpack(base), unpack(perturbed.inputs)
     in_image = attack.threat.domain == "image"
-    status, found = _status_and_norms(attack, inputs, before, after, truth, moved, eps)
+    status, sizes = _status_and_norms(attack, inputs, before, after, truth, moved, eps)
     with model.counter.paused():
         y_out, out = reconstruct(model, base), reconstruct(model, perturbed.inputs)
         same_mask = bool(torch.equal(before.mask, after.mask))
@@ -143,7 +143,7 @@ def verify(
         "label": np.zeros(len(inputs)),
         "status": status,
         "success": (status == "ok") & loud,
-        **{f"norm_{name}": values for name, values in found.items()},
+        **{f"norm_{name}": values for name, values in sizes.items()},
         "amp": amp.cpu().numpy(),
         "amp_noise": quiet.cpu().numpy(),
         "amp_ratio": (amp / quiet).cpu().numpy(),
@@ -161,14 +161,14 @@ def _noise(
     model: Model, measured: Measurement, base: torch.Tensor, size: torch.Tensor, generator: Draws, draws: int
 ) -> torch.Tensor:
     """(N, draws) amplification of Gaussian noise of norm ``size`` on the measured locations; ``base`` is f(y)."""
-    found = []
+    noise = []
     for _ in range(draws):
         n = generator.normal(measured.y.flatten(1, -3).shape[1:]).to(measured.y).view_as(measured.y)
         n = measured.sampled(n)
         n = n * (size / length(n).clamp(min=1e-30)).to(n.dtype).view(-1, *[1] * (n.ndim - 1))
         moved = length(reconstruct(model, measured.with_y(measured.y + n).pack()) - base)
-        found.append(moved / size.clamp(min=1e-30))
-    return torch.stack(found, 1)
+        noise.append(moved / size.clamp(min=1e-30))
+    return torch.stack(noise, 1)
 
 
 def _status_and_norms(
@@ -184,9 +184,9 @@ def _status_and_norms(
     threat = attack.threat
     good = np.ones(len(inputs), bool)
     if threat.domain == "acquisition":  # another mask or noise of the same object: nothing was perturbed
-        found = {name: np.zeros(len(inputs)) for name in norms(truth, truth)}
-        return np.where(finite(after.y), "ok", "nan"), found
-    found = norms(before.y, after.y)
+        sizes = {name: np.zeros(len(inputs)) for name in norms(truth, truth)}
+        return np.where(finite(after.y), "ok", "nan"), sizes
+    sizes = norms(before.y, after.y)
     good &= _same(before.mask, after.mask)
     if before.maps is not None and after.maps is not None:
         good &= _same(torch.view_as_real(before.maps), torch.view_as_real(after.maps))
@@ -198,13 +198,13 @@ def _status_and_norms(
         with torch.no_grad():
             implied = unpack(inputs).y + unpack(inputs).physics().A(change)
         good &= norms(implied, after.y)["l2"] <= SAME * np.maximum(scale, 1e-30)
-        found, scale = norms(torch.zeros_like(change), change), length(truth).cpu().numpy()
+        sizes, scale = norms(torch.zeros_like(change), change), length(truth).cpu().numpy()
     if threat.kind == "fixed":
         if eps is None or threat.norm == "none":
             raise AttackError(f"attack {attack.name!r} has a fixed budget: it cannot be verified without eps and norm")
-        share = found[threat.norm] / np.maximum(scale, 1e-30)
+        share = sizes[threat.norm] / np.maximum(scale, 1e-30)
         good &= within_budget(share, eps, threat.norm, 1)  # rounding of y is a share of y
-    return np.where(finite(after.y), np.where(good, "ok", "out_of_budget"), "nan"), found
+    return np.where(finite(after.y), np.where(good, "ok", "out_of_budget"), "nan"), sizes
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> NDArray[np.bool_]:
@@ -238,5 +238,5 @@ def _local_ssim(out: torch.Tensor, truth: torch.Tensor, d: torch.Tensor) -> NDAr
     where = magnitude(d)
     where = (where > 0.1 * where.flatten(1).amax(1).view(-1, 1, 1, 1)).double()
     total = (whole.double() * where).flatten(1).sum(1) / where.flatten(1).sum(1).clamp(min=1)
-    found: NDArray[np.float64] = total.cpu().numpy()
-    return found
+    similarity: NDArray[np.float64] = total.cpu().numpy()
+    return similarity

@@ -30,17 +30,17 @@ AMPLIFIED = (
 )
 
 
-def curves(against: str, results: TaskResults, found: Extras) -> None:
+def curves(against: str, results: TaskResults, extra: Extras) -> None:
     """Figures ``error_against_budget`` and ``amplification``."""
     points = {model: _points(results, model) for model in results.models}
     points = {model: pair for model, pair in points.items() if np.isfinite(pair[0][1][:, 0]).any()}
     if not points:
         return
     at = float(Fraction(results.eps))
-    found.captions["amplification"] = AMPLIFIED.format(against=against)
-    found.figures["amplification"] = partial(draw_amplification, results, against)
-    found.captions["error_against_budget"] = ERRORS.format(against=against)
-    found.figures["error_against_budget"] = partial(draw_errors, points, against, at)
+    extra.captions["amplification"] = AMPLIFIED.format(against=against)
+    extra.figures["amplification"] = partial(draw_amplification, results, against)
+    extra.captions["error_against_budget"] = ERRORS.format(against=against)
+    extra.figures["error_against_budget"] = partial(draw_errors, points, against, at)
 
 
 def _points(results: TaskResults, model: str) -> list[Points]:
@@ -74,14 +74,14 @@ def draw_amplification(results: TaskResults, against: str) -> Figure:
 
     from benchmark.attacks._multiples import scale
 
-    found = {model: results.score("amp_ratio", model, results.eps) for model in results.models}
-    order = sorted(found, key=lambda model: (not np.isfinite(found[model][0]), found[model][0]))
+    amplification = {model: results.score("amp_ratio", model, results.eps) for model in results.models}
+    order = sorted(amplification, key=lambda model: (not np.isfinite(amplification[model][0]), amplification[model][0]))
     figure = Figure(figsize=(7.6, 1.3 + 0.3 * len(order)), layout="constrained")
     panel = figure.subplots()
-    if against in found and np.isfinite(found[against][0]):
-        panel.axvspan(*found[against][1:], color=GREY, alpha=0.3, linewidth=0)
+    if against in amplification and np.isfinite(amplification[against][0]):
+        panel.axvspan(*amplification[against][1:], color=GREY, alpha=0.3, linewidth=0)
     for y, model in enumerate(order):
-        mean, low, high = found[model]
+        mean, low, high = amplification[model]
         colour = "#333333" if model == against else OWN
         hollow = results.gate(model) is False
         text = f"{mean:.2f} [{low:.2f}, {high:.2f}]" if np.isfinite(mean) else "no verdict"
@@ -89,7 +89,7 @@ def draw_amplification(results: TaskResults, against: str) -> Figure:
         panel.plot([low, high], [y, y], color=colour, linewidth=1.6, zorder=2)
         panel.plot(mean, y, "o", color=colour, markerfacecolor="white" if hollow else colour, markersize=6, zorder=3)
     panel.axvline(1, color="#555555", linewidth=0.9, linestyle=(0, (4, 3)))
-    scale(panel, "x", [np.array([1.0, *(value for each in found.values() for value in each)])])
+    scale(panel, "x", [np.array([1.0, *(value for each in amplification.values() for value in each)])])
     panel.set_yticks(range(len(order)), order, fontsize=9)
     panel.set_ylim(len(order) - 0.4, -0.6)
     share = f"{100 * float(Fraction(results.eps)):g} %"

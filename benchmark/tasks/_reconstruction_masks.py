@@ -28,7 +28,7 @@ HOW = (
 )
 
 
-def masks(task: MaskSpec, results: TaskResults, found: Extras) -> None:
+def masks(task: MaskSpec, results: TaskResults, extra: Extras) -> None:
     """Table ``masks``; its figure is the task's own."""
     if results.size is None:
         return
@@ -39,10 +39,10 @@ def masks(task: MaskSpec, results: TaskResults, found: Extras) -> None:
                 names = uses.setdefault(condition.mask, [])
                 names += [probe.name] if probe.name not in names else []
     table = pd.DataFrame([_row(spec, results.size, names) for spec, names in uses.items()])
-    found.tables["masks"] = table
-    found.shown["masks"] = table.drop(columns="bits")
-    found.captions["masks"] = HOW
-    found.figures["masks"] = partial(draw_mask, make_mask(task, results.size), task)
+    extra.tables["masks"] = table
+    extra.shown["masks"] = table.drop(columns="bits")
+    extra.captions["masks"] = HOW
+    extra.figures["masks"] = partial(draw_mask, make_mask(task, results.size), task)
 
 
 def _row(spec: MaskSpec, size: tuple[int, int], names: list[str]) -> dict[str, Any]:

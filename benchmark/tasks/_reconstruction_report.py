@@ -12,9 +12,9 @@ from benchmark.tasks.base import TaskResults
 
 def extras(mask: MaskSpec, against: str, results: TaskResults) -> Extras:
     """Everything that the task adds to a report."""
-    found = Extras()
+    extra = Extras()
     if results.eps:
-        curves(against, results, found)
-        worst_cases(against, results, found)
-    masks(mask, results, found)
-    return found
+        curves(against, results, extra)
+        worst_cases(against, results, extra)
+    masks(mask, results, extra)
+    return extra

@@ -82,31 +82,31 @@ class _Kept:
 
     results: TaskResults
     model: str
-    found: dict[tuple[str, str], Arrays | None] = field(default_factory=dict)
+    cache: dict[tuple[str, str], Arrays | None] = field(default_factory=dict)
 
     def clean(self, sample: str) -> tuple[Arrays, int] | None:
         """The arrays that hold a clean sample, and its place in them."""
-        if ("", "") not in self.found:
-            self.found["", ""] = self.results.kept(self.model)
-        return _place(self.found["", ""], sample, None)
+        if ("", "") not in self.cache:
+            self.cache["", ""] = self.results.kept(self.model)
+        return _place(self.cache["", ""], sample, None)
 
     def attacked(self, probe: ProbeResults, eps: str, sample: str, view: int | None) -> tuple[Arrays, int] | None:
         """The same of a perturbed sample."""
         key = (probe.name, eps)
-        if key not in self.found:
-            self.found[key] = probe.artefact(self.model, eps)
-        return _place(self.found[key], sample, view)
+        if key not in self.cache:
+            self.cache[key] = probe.artefact(self.model, eps)
+        return _place(self.cache[key], sample, view)
 
 
-def worst_cases(against: str, results: TaskResults, found: Extras) -> None:
+def worst_cases(against: str, results: TaskResults, extra: Extras) -> None:
     """Figure ``worst_<entry>`` of every entry, where the artefacts are at hand."""
     theirs = _Kept(results, against) if against in results.models else None
     for model in results.models:
-        first = not any(stem.startswith("worst_") for stem in found.captions)
-        found.captions[f"worst_{model}"] = HOW.format(against=against) if first else f"`{model}`, as above."
+        first = not any(stem.startswith("worst_") for stem in extra.captions)
+        extra.captions[f"worst_{model}"] = HOW.format(against=against) if first else f"`{model}`, as above."
         case = choose(results, _Kept(results, model), None if model == against else theirs)
         if case is not None:
-            found.figures[f"worst_{model}"] = partial(draw, case, against, results.eps)
+            extra.figures[f"worst_{model}"] = partial(draw, case, against, results.eps)
 
 
 def choose(results: TaskResults, own: _Kept, theirs: _Kept | None) -> Case | None:
@@ -144,10 +144,10 @@ def _rows_of(kept: _Kept, sample: str, budgets: tuple[str, ...]) -> tuple[Shown,
 
 
 def _clean(kept: _Kept, sample: str) -> Shown | None:
-    found = kept.clean(sample)
-    if found is None:
+    clean = kept.clean(sample)
+    if clean is None:
         return None
-    arrays, at = found
+    arrays, at = clean
     error = float(kept.results.clean(kept.model)[PICKS].astype(float)[sample])
     return Shown(arrays["outputs"][at], np.zeros_like(arrays["truth"][at]), error)
 
@@ -164,10 +164,10 @@ def _worst(kept: _Kept, sample: str, eps: str) -> Shown | None:
         return None
     _, probe, row = max(rows, key=lambda each: each[0])
     clean = kept.clean(sample)
-    found = kept.attacked(probe, eps, sample, int(row["view"]) if "view" in row else None)
-    if clean is None or found is None:
+    attacked = kept.attacked(probe, eps, sample, int(row["view"]) if "view" in row else None)
+    if clean is None or attacked is None:
         return None
-    (before, i), (after, j) = clean, found
+    (before, i), (after, j) = clean, attacked
     e = np.asarray(after["measured"][j], dtype=np.float64) - before["measured"][i]
     return Shown(
         after["outputs"][j],

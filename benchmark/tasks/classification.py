@@ -66,7 +66,7 @@ class Classification(Task):
             labels = np.asarray(batch.labels, dtype=np.int64)
             at = torch.as_tensor(labels, device=logits.device)
             chosen = np.array([derive("in another batch", name) % 2 == 0 for name in batch.ids], dtype=bool)
-            found = checks(model, inputs, logits, at, chosen)
+            flags = checks(model, inputs, logits, at, chosen)
         pred, margin = _predictions(logits, at)
         return {
             "label": labels,
@@ -74,7 +74,7 @@ class Classification(Task):
             "correct": pred == labels,
             "margin_clean": margin,
             "confidence": logits.double().softmax(1).amax(1).cpu().numpy(),
-            **found,
+            **flags,
         }
 
     def _check_classes(self, logits: torch.Tensor, spec: EntrySpec | None, batch: Batch) -> None:
@@ -167,12 +167,12 @@ class Classification(Task):
 
     def columns(self, classes: Sequence[str]) -> tuple[Column, ...]:
         """``clean_acc``, then precision and recall of each class (``precision_pneumonia``)."""
-        found = [Column("clean_acc", "rate", _accuracy)]
+        columns = [Column("clean_acc", "rate", _accuracy)]
         if len(classes) <= self.per_class:
             for k, name in enumerate(_column_names(classes)):
-                found.append(Column(f"precision_{name}", "rate", _Share("pred_clean", k)))
-                found.append(Column(f"recall_{name}", "rate", _Share("label", k)))
-        return tuple(found)
+                columns.append(Column(f"precision_{name}", "rate", _Share("pred_clean", k)))
+                columns.append(Column(f"recall_{name}", "rate", _Share("label", k)))
+        return tuple(columns)
 
     def attack_columns(self, classes: Sequence[str]) -> tuple[Column, ...]:
         """``flips_from_<class>``: right samples of the class that are made wrong (a disease that is missed);
@@ -181,16 +181,16 @@ class Classification(Task):
         Raises:
             UnknownNameError: ``flips`` names a class that the dataset does not have.
         """
-        found = []
+        columns = []
         for name, column in zip(classes, _column_names(classes), strict=True):
             if name in self.flips:
                 k = list(classes).index(name)
-                found.append(Column(f"flips_from_{column}", "rate", _Flips(k, away=True), higher_is_better=False))
-                found.append(Column(f"flips_to_{column}", "rate", _Flips(k, away=False), higher_is_better=False))
+                columns.append(Column(f"flips_from_{column}", "rate", _Flips(k, away=True), higher_is_better=False))
+                columns.append(Column(f"flips_to_{column}", "rate", _Flips(k, away=False), higher_is_better=False))
         unknown = [name for name in self.flips if name not in classes]
         if unknown:
             raise UnknownNameError("class", unknown[0], classes, "task_params.flips, the dataset's classes")
-        return tuple(found)
+        return tuple(columns)
 
     def check_output(self, output: torch.Tensor, spec: EntrySpec | None, n: int) -> None:
         """See :meth:`Task.check_output`: finite logits (n, K), K >= 2."""

@@ -36,7 +36,7 @@ def execute(
     eps: float | None,
     generator: Draws,
     fitted: Mapping[str, NDArray[Any]] | None = None,
-    found: Mapping[str, NDArray[Any]] | None = None,
+    others: Mapping[str, NDArray[Any]] | None = None,
 ) -> tuple[Columns, torch.Tensor]:
     """Attack a batch and verify it.
 
@@ -54,7 +54,7 @@ def execute(
         eps: the budget, None where there is none.
         generator: N per-sample random streams.
         fitted: what :meth:`Attack.fit` returned, where the attack fits.
-        found: inputs that other cells found, (N, C, H, W) each, where the attack descends or reads.
+        others: inputs that other cells found, (N, C, H, W) each, where the attack descends or reads.
 
     Returns:
         The columns of :meth:`Task.verify` with ``forwards``, ``backwards`` (calls a sample, float64) and
@@ -78,7 +78,7 @@ def execute(
         draws = generator.subset(where.tolist())
         with task.side_information(model, attack, eps):
             if attacked:
-                given = _given(fitted, found, where)
+                given = _given(fitted, others, where)
                 own = (part.clone(), part_labels.clone())
                 run = partial(attack.run, model, *own, eps=eps, generator=draws, fitted=given)
                 left = _called(attack, model, part, run, draws)
@@ -116,12 +116,12 @@ def verification(
 
 
 def _given(
-    fitted: Mapping[str, NDArray[Any]] | None, found: Mapping[str, NDArray[Any]] | None, where: NDArray[np.intp]
+    fitted: Mapping[str, NDArray[Any]] | None, others: Mapping[str, NDArray[Any]] | None, where: NDArray[np.intp]
 ) -> Mapping[str, NDArray[Any]] | None:
     """What an attack is handed: what was fitted, and of what other cells found these samples' part."""
-    if not found:
+    if not others:
         return fitted
-    return {**(fitted or {}), **{role: inputs[where] for role, inputs in found.items()}}
+    return {**(fitted or {}), **{role: inputs[where] for role, inputs in others.items()}}
 
 
 def _put(columns: Columns, name: str, where: NDArray[np.intp], values: NDArray[Any], n: int) -> None:
@@ -155,10 +155,10 @@ def generate(
 
     expected = torch.empty((len(targets), *shape), dtype=torch.float32, device=targets.device)
     run = partial(attack.generate, model, targets.clone(), shape, generator=generator)
-    found = _called(attack, model, expected, run, generator)
-    rows = task.verify_generated(model, targets, found, attack) | scalar_params(found, len(targets))
-    rows |= {"forwards": np.asarray(found.forwards), "backwards": np.asarray(found.backwards)}
-    return rows, found.inputs
+    perturbed = _called(attack, model, expected, run, generator)
+    rows = task.verify_generated(model, targets, perturbed, attack) | scalar_params(perturbed, len(targets))
+    rows |= {"forwards": np.asarray(perturbed.forwards), "backwards": np.asarray(perturbed.backwards)}
+    return rows, perturbed.inputs
 
 
 def _called(
@@ -171,16 +171,18 @@ def _called(
 
     try:
         with frozen(model), global_seed(generator.batch_seed), model.counter.counting() as used:
-            found = call()
+            perturbed = call()
     except (AssayError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         if "out of memory" in str(error).lower():
             raise  # the cell halves its batch
         raise AttackError(f"attack {attack.name!r} raised {type(error).__name__}: {error}") from error
-    if not isinstance(found, Perturbed) or not isinstance(found.inputs, torch.Tensor):
-        raise AttackError(f"attack {attack.name!r} returned {type(found).__name__}, expected Perturbed with a tensor")
-    got = found.inputs
+    if not isinstance(perturbed, Perturbed) or not isinstance(perturbed.inputs, torch.Tensor):
+        raise AttackError(
+            f"attack {attack.name!r} returned {type(perturbed).__name__}, expected Perturbed with a tensor"
+        )
+    got = perturbed.inputs
     if got.shape != expected.shape or got.dtype != expected.dtype:
         raise AttackError(
             f"attack {attack.name!r} returned {got.dtype} {tuple(got.shape)},"
@@ -188,10 +190,10 @@ def _called(
         )
     n = len(expected)
     return replace(
-        found,
+        perturbed,
         inputs=got.detach().to(expected.device),
-        forwards=_calls(found.forwards, used.forwards, n),
-        backwards=_calls(found.backwards, used.backwards, n),
+        forwards=_calls(perturbed.forwards, used.forwards, n),
+        backwards=_calls(perturbed.backwards, used.backwards, n),
     )
 
 

@@ -75,7 +75,7 @@ def attacked(task, batch, network, use, eps, found=None, **params):
     clean = task.clean(model, batch)
     draws = Draws([7 + i for i in range(N)])
     attack = attacks.make(use, params)
-    return execute(task, attack, model, inputs, truth, clean, eps=eps, generator=draws, found=found), clean
+    return execute(task, attack, model, inputs, truth, clean, eps=eps, generator=draws, others=found), clean
 
 
 @pytest.mark.parametrize("eps", [0.01, 0.05])

@@ -87,7 +87,7 @@ def judged(row, which=slice(None), coils=1):
         found = {"found:other": other.with_y(1.2 * other.y).pack().numpy()}
     state = {name: value.clone() for name, value in model.state_dict().items()}
     last, clean = attack.at_view(attack.views() - 1), task.clean(model, batch)
-    rows, out = execute(task, last, model, inputs, truth, clean, eps=eps, generator=draws, found=found)
+    rows, out = execute(task, last, model, inputs, truth, clean, eps=eps, generator=draws, others=found)
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     assert not any(module.training for module in model.modules())
     assert all(p.grad is None and not p.requires_grad for p in model.parameters())

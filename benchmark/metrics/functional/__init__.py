@@ -13,9 +13,9 @@ MODULES = ("faithfulness", "robustness", "localisation", "complexity", "randomis
 
 def __getattr__(name: str) -> Any:
     for module in MODULES:
-        found = importlib.import_module(f"{__name__}.{module}")
-        if not name.startswith("_") and name in getattr(found, "__all__", ()):
-            return getattr(found, name)
+        loaded = importlib.import_module(f"{__name__}.{module}")
+        if not name.startswith("_") and name in getattr(loaded, "__all__", ()):
+            return getattr(loaded, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -120,8 +120,8 @@ def measured(
     values = []
     for at in blocks(inputs):
         for batch in noisy_copies(inputs, at, nr_samples, noise, generator):
-            found = explain_copies(explain, model, batch, targets)
-            values.append((at, batch.back(measure(batch, found))))
+            attributions = explain_copies(explain, model, batch, targets)
+            values.append((at, batch.back(measure(batch, attributions))))
     return assembled(values)
 
 

@@ -169,11 +169,11 @@ def sensitivity_n(
     if logits is None:
         with torch.no_grad():
             logits = model(inputs)
-    found = [
+    correlations = [
         faithfulness_correlation(model, inputs, targets, attributions, chosen, fill=fill, logits=logits)
         for chosen in subsets
     ]
-    return torch.stack(found).mean(0)
+    return torch.stack(correlations).mean(0)
 
 
 def faithfulness_estimate(
@@ -271,5 +271,5 @@ def monotonicity_correlation(
     change = torch.where(change > rounding**2, change, torch.zeros_like(change))
     sums = torch.zeros((len(flat), steps), dtype=torch.float64, device=flat.device)
     sums.scatter_add_(1, groups.flatten(1).long(), flat.double())
-    found = pearson(midranks(sums), midranks(change)).clamp(-1, 1)
-    return only(usable(attributions, constant=False), found)
+    rho = pearson(midranks(sums), midranks(change)).clamp(-1, 1)
+    return only(usable(attributions, constant=False), rho)

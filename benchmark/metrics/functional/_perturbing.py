@@ -159,8 +159,8 @@ def correlation(sums: torch.Tensor, drops: torch.Tensor, clean: torch.Tensor) ->
     """
     scale = torch.maximum(clean.abs(), drops.abs().amax(1)).clamp(min=1)
     moves = drops.amax(1) - drops.amin(1) > 16 * torch.finfo(drops.dtype).eps * scale
-    found = pearson(sums, drops).clamp(-1, 1)
-    return torch.where(moves, found, torch.full_like(found, torch.nan))
+    rho = pearson(sums, drops).clamp(-1, 1)
+    return torch.where(moves, rho, torch.full_like(rho, torch.nan))
 
 
 def random_subsets(draws: Draws, features: int, runs: int, size: int) -> torch.Tensor:

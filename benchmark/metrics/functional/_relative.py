@@ -58,13 +58,13 @@ def relative_input_stability(
     """
     clean = _outputs(model, inputs) if logits is None else logits
 
-    def ratio(batch: Copies, found: torch.Tensor) -> torch.Tensor:
+    def ratio(batch: Copies, again: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             outputs = model(batch.inputs)
         changed = outputs.argmax(1) != batch.repeat(clean).argmax(1)
         x = batch.repeat(inputs)
         below = norms(_relative(x, batch.inputs, eps_min))
-        return _ratio(batch.repeat(attributions), found, below, changed, eps_min)
+        return _ratio(batch.repeat(attributions), again, below, changed, eps_min)
 
     return _relative_stability(explain, model, inputs, targets, attributions, generator, nr_samples, std, ratio)
 
@@ -95,12 +95,12 @@ def relative_output_stability(
     """
     clean = _outputs(model, inputs) if logits is None else logits
 
-    def ratio(batch: Copies, found: torch.Tensor) -> torch.Tensor:
+    def ratio(batch: Copies, again: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             outputs = model(batch.inputs)
         before = batch.repeat(clean)
         below = (outputs - before).norm(dim=1)
-        return _ratio(batch.repeat(attributions), found, below, outputs.argmax(1) != before.argmax(1), eps_min)
+        return _ratio(batch.repeat(attributions), again, below, outputs.argmax(1) != before.argmax(1), eps_min)
 
     return _relative_stability(explain, model, inputs, targets, attributions, generator, nr_samples, std, ratio)
 
@@ -145,8 +145,8 @@ def relative_representation_stability(
                 outputs, below = hidden.compare(batch.inputs)
                 changed = outputs.argmax(1) != clean.argmax(1).repeat(len(batch.copies))
                 with hidden.away():
-                    found = explain_copies(explain, model, batch, targets)
-                ratio = _ratio(batch.repeat(attributions), found, below, changed, eps_min)
+                    again = explain_copies(explain, model, batch, targets)
+                ratio = _ratio(batch.repeat(attributions), again, below, changed, eps_min)
                 values.append((at, batch.back(ratio)))
     return only(usable(attributions, constant=True), _largest_left(assembled(values)))
 
@@ -167,10 +167,10 @@ def _relative_stability(
 
 
 def _ratio(
-    clean: torch.Tensor, found: torch.Tensor, below: torch.Tensor, changed: torch.Tensor, eps_min: float
+    clean: torch.Tensor, attributions: torch.Tensor, below: torch.Tensor, changed: torch.Tensor, eps_min: float
 ) -> torch.Tensor:
     """(M,) relative change of attributions over ``below``; -inf where the predicted class changed."""
-    above = norms(_relative(clean, seen(found), eps_min))
+    above = norms(_relative(clean, seen(attributions), eps_min))
     ratio = above / below.clamp_min(eps_min)
     return torch.where(changed, torch.full_like(ratio, -torch.inf), ratio)
 

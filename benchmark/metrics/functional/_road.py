@@ -51,9 +51,9 @@ def road_curve(
         mask = masks(some, part)
         x = imputed(inputs[some, None], mask, drawn[some, None]).flatten(0, 1)
         with torch.no_grad():
-            found = model(x)
+            outputs = model(x)
         times = part.stop - part.start
-        answers = _answer(found, targets[some].repeat_interleave(times), output)
+        answers = _answer(outputs, targets[some].repeat_interleave(times), output)
         curve[some, part.start + 1 : part.stop + 1] = answers.view(-1, times)
     return curve
 

@@ -56,11 +56,11 @@ def compensated(model: nn.Module, inputs: torch.Tensor, shift: float) -> nn.Modu
         setattr(parent, name, fresh)
     with torch.no_grad():
         other = 1 - inputs[:1]  # not the input from which the compensation was taken
-        wanted, found = model(other), twin(other + shift)
-    if not torch.allclose(found, wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max())):
+        wanted, actual = model(other), twin(other + shift)
+    if not torch.allclose(actual, wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max())):
         raise NotApplicableError(
             "input-invariance: the network with a compensated first layer differs from the original"
-            f" by {float((found - wanted).abs().max()):.3g}; its first layer must see the normalised input"
+            f" by {float((actual - wanted).abs().max()):.3g}; its first layer must see the normalised input"
         )
     return twin
 

@@ -34,8 +34,8 @@ def ranks(values: torch.Tensor) -> torch.Tensor:
 def _sorted(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Sorted along the last axis, and the order; ties in any order. NumPy sorts some six times faster on a CPU."""
     if values.device.type != "cpu":
-        found = values.sort(dim=-1)
-        return found.values, found.indices
+        ordered = values.sort(dim=-1)
+        return ordered.values, ordered.indices
     order = torch.from_numpy(np.argsort(values.numpy(), axis=-1))
     return values.gather(-1, order), order
 
@@ -51,10 +51,10 @@ def similar_to(attributions: torch.Tensor, kind: Similarity) -> Callable[[torch.
     fine = usable(known, constant=True)
 
     def similarity(others: torch.Tensor) -> torch.Tensor:
-        found = measure(others)
+        values = measure(others)
         same = (known == others.flatten(1)).all(1)
-        found = torch.where(same, torch.ones_like(found), found)
-        return torch.where(fine & usable(others, constant=True), found, torch.full_like(found, torch.nan))
+        values = torch.where(same, torch.ones_like(values), values)
+        return torch.where(fine & usable(others, constant=True), values, torch.full_like(values, torch.nan))
 
     return similarity
 
@@ -78,8 +78,8 @@ def ssim(a: torch.Tensor, b: torch.Tensor, window: int = 7) -> torch.Tensor:
     correction = side * side / max(1, side * side - 1)
     va, vb, cov = (correction * v for v in (aa - ma * ma, bb - mb * mb, ab - ma * mb))
     c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
-    found = (2 * ma * mb + c1) * (2 * cov + c2) / ((ma * ma + mb * mb + c1) * (va + vb + c2))
-    mean: torch.Tensor = found.mean((1, 2, 3))
+    similarity = (2 * ma * mb + c1) * (2 * cov + c2) / ((ma * ma + mb * mb + c1) * (va + vb + c2))
+    mean: torch.Tensor = similarity.mean((1, 2, 3))
     return mean
 
 
@@ -88,17 +88,17 @@ def _spearman(attributions: torch.Tensor) -> Callable[[torch.Tensor], torch.Tens
 
     def correlation(others: torch.Tensor) -> torch.Tensor:
         values, other = _centred_ranks(others)
-        found = torch.linalg.vecdot(known, values) / (size * other)
-        return torch.where(size * other > 0, found, torch.full_like(found, torch.nan))
+        rho = torch.linalg.vecdot(known, values) / (size * other)
+        return torch.where(size * other > 0, rho, torch.full_like(rho, torch.nan))
 
     return correlation
 
 
 def _centred_ranks(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Ranks less their mean (N, D), and their norm (N,)."""
-    found = ranks(values.flatten(1))
-    found -= (found.shape[1] - 1) / 2
-    return found, torch.linalg.vector_norm(found, dim=1)
+    centred = ranks(values.flatten(1))
+    centred -= (centred.shape[1] - 1) / 2
+    return centred, torch.linalg.vector_norm(centred, dim=1)
 
 
 def _ssim(attributions: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -133,8 +133,8 @@ def input_invariance(
     """
     moved = compensated(model, inputs, shift)
     clean = explain_all(explain, model, inputs, targets) if getattr(explain, "random", False) else attributions
-    found = explain_all(explain, moved, inputs + shift, targets)
-    change = norms(found.double() - clean.double()) / norms(clean.double())
+    again = explain_all(explain, moved, inputs + shift, targets)
+    change = norms(again.double() - clean.double()) / norms(clean.double())
     return only(usable(attributions, constant=True) & usable(clean, constant=True), change)
 
 

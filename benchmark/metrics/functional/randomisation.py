@@ -62,11 +62,11 @@ def mprt(
     tensor([1., 1., 1.], dtype=torch.float64)
     """
     compare = similar_to(attributions, similarity)
-    found = [
+    similarities = [
         compare(explain_all(explain, twin, inputs, targets, copy=1 + stage))
         for stage, twin in enumerate(_stages(model, seed, order, stages))
     ]
-    return _over_stages(torch.stack(found), per_layer)
+    return _over_stages(torch.stack(similarities), per_layer)
 
 
 def smooth_mprt(
@@ -107,9 +107,9 @@ def smooth_mprt(
         return _smoothed(explain, network, inputs, targets, std, Draws(seeds), nr_samples, stage * nr_samples)
 
     compare = similar_to(smooth(model, 0), similarity)
-    found = [compare(smooth(twin, 1 + k)) for k, twin in enumerate(_stages(model, seed, order, stages))]
+    similarities = [compare(smooth(twin, 1 + k)) for k, twin in enumerate(_stages(model, seed, order, stages))]
     fine = usable(attributions, constant=True)
-    values = torch.stack(found)
+    values = torch.stack(similarities)
     return _over_stages(torch.where(fine, values, torch.full_like(values, torch.nan)), per_layer)
 
 
@@ -138,9 +138,9 @@ def efficient_mprt(
     tensor([0., 0.], dtype=torch.float64)
     """
     *_, twin = _stages(model, seed, "bottom_up", 1)
-    found = explain_all(explain, twin, inputs, targets, copy=1)
-    rows = usable(attributions, constant=True) & usable(found, constant=True)
-    before, after = histogram_entropy(attributions, bins), histogram_entropy(found, bins)
+    again = explain_all(explain, twin, inputs, targets, copy=1)
+    rows = usable(attributions, constant=True) & usable(again, constant=True)
+    before, after = histogram_entropy(attributions, bins), histogram_entropy(again, bins)
     rise = (after - before) / before
     return only(rows, torch.where(after == before, torch.zeros_like(rise), rise))
 
@@ -176,8 +176,8 @@ def random_logit(
         raise NotApplicableError(f"random-logit needs a second class; the model has {classes}")
     other = generator.integers((), 0, classes - 1).to(targets.device)
     other = (other + (other >= targets)).to(targets.dtype)
-    found = explain_all(explain, model, inputs, other, copy=1)
-    values = similar_to(attributions, similarity)(found)
+    again = explain_all(explain, model, inputs, other, copy=1)
+    values = similar_to(attributions, similarity)(again)
     return only(values.isfinite(), values)
 
 
@@ -233,8 +233,8 @@ def _smoothed(
         noise = _after_the_first(std[at].cpu())
         total = torch.zeros_like(inputs[at])
         for batch in noisy_copies(inputs, at, count, noise, generator, first):
-            found = explain_copies(explain, model, batch, targets)
-            total = total + found.view(len(batch.copies), *total.shape).sum(0)
+            attributions = explain_copies(explain, model, batch, targets)
+            total = total + attributions.view(len(batch.copies), *total.shape).sum(0)
         parts.append(total / count)
     return torch.cat(parts)
 

@@ -121,8 +121,8 @@ def local_lipschitz_estimate(
     scaled = per_sample_max if normalise else _same
     clean = scaled(attributions)
 
-    def slope(batch: Copies, found: torch.Tensor) -> torch.Tensor:
-        moved = norms(seen(scaled(found)) - batch.repeat(clean))
+    def slope(batch: Copies, again: torch.Tensor) -> torch.Tensor:
+        moved = norms(seen(scaled(again)) - batch.repeat(clean))
         return moved / norms(batch.inputs - batch.repeat(inputs))
 
     slopes = measured(explain, model, inputs, targets, generator, nr_samples, gaussian(std), slope)
@@ -159,9 +159,9 @@ def continuity(
             moved = torch.full_like(inputs[at], baseline)
             moved[..., shift:] = inputs[at][..., :-shift]
             batch = Copies(at, range(k, k + 1), moved)
-            found = per_sample_max(seen(explain_copies(explain, model, batch, targets)))
+            again = per_sample_max(seen(explain_copies(explain, model, batch, targets)))
             below = norms(moved - inputs[at])
-            ratio = (found - clean[at]).flatten(1).abs().sum(1) / below
+            ratio = (again - clean[at]).flatten(1).abs().sum(1) / below
             values.append((at, torch.where(below > 0, ratio, torch.full_like(ratio, -torch.inf))[None]))
     return only(usable(attributions, constant=True), assembled(values).amax(0))
 
@@ -178,9 +178,9 @@ def _relative_changes(
 ) -> torch.Tensor:
     """(copies, N) ||a' - a|| / ||a||; infinite where a' is not finite."""
 
-    def change(batch: Copies, found: torch.Tensor) -> torch.Tensor:
+    def change(batch: Copies, again: torch.Tensor) -> torch.Tensor:
         clean = batch.repeat(attributions)
-        return norms(seen(found) - clean) / norms(clean)
+        return norms(seen(again) - clean) / norms(clean)
 
     return measured(explain, model, inputs, targets, generator, nr_samples, uniform(radius), change)
 

@@ -60,8 +60,8 @@ def structural_similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     fine = usable(a, constant=True) & usable(b, constant=True)
     a, b = per_sample_max(a) + 1, per_sample_max(b) + 1
     same = (a == b).flatten(1).all(1)  # constant maps have no range
-    found = ssim(a, b)
-    return only(fine, torch.where(same, torch.ones_like(found), found))
+    similarity = ssim(a, b)
+    return only(fine, torch.where(same, torch.ones_like(similarity), similarity))
 
 
 def _top(values: torch.Tensor, k: int) -> torch.Tensor:
