@@ -12,7 +12,7 @@ from benchmark.schedule.ledger import Ledger
 from benchmark.schedule.similarity import correlations
 from benchmark.spec.cell import Cell
 from benchmark.store.folder import Store
-from tests.schedule.test_board import DATA, cell, drain, head
+from tests.schedule.test_ledger import DATA, cell, drain, head
 
 
 def test_ranks_and_correlations_are_scipys_with_ties_too():
