@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -28,6 +28,7 @@ class ProbeView:
     results: Results
     probe: AttackProbe
     attack: Attack
+    _known: dict[tuple[str | None, ...], pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -72,6 +73,12 @@ class ProbeView:
         self, model: str, eps: str | None = None, *, kind: str = "attack", source: str | None = None
     ) -> pd.DataFrame:
         """See :class:`benchmark.attacks.base.ProbeResults`."""
+        asked = model, eps, kind, source  # by every column that the attack declares, and by its own tables
+        if asked not in self._known:
+            self._known[asked] = self._rows(model, eps, kind, source)
+        return self._known[asked].copy()
+
+    def _rows(self, model: str, eps: str | None, kind: str, source: str | None) -> pd.DataFrame:
         results = self.results
         if kind == "fit":
             cells = self._fits(source or results.own_source(model, self.name), eps)
@@ -295,4 +302,4 @@ def with_clean(rows: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
 
 def filled(rows: pd.DataFrame) -> pd.DataFrame:
     """Without the columns that other kinds of rows brought in."""
-    return rows[[name for name in rows if rows[name].notna().any()]].infer_objects()
+    return rows.loc[:, rows.notna().any().to_numpy()].infer_objects()

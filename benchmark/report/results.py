@@ -96,6 +96,7 @@ class Results:
         self.stray = len(store.recorded() - wanted)
         self._clean = {model: self._clean_rows(model) for model in self.models}
         self._outcomes: dict[tuple[str, Condition, str], pd.Series] = {}
+        self._asked: dict[tuple[str, Condition], list[str]] = {}
 
     # -- parts --------------------------------------------------------------------------------------------------
 
@@ -248,28 +249,38 @@ class Results:
 
     def broken(self, rows: pd.DataFrame, eps: Fraction | None, norm: str, success: str = "success") -> set[str]:
         """Samples with a verified success among these attack rows, of a norm or a budget of at most eps (None: any)."""
-        won = rows
+        won = np.ones(len(rows), dtype=bool)
         for column in dict.fromkeys(("success", success)) if len(rows) else ():
-            won = won[won[column].fillna(False).astype(bool) & (won["status"] == "ok")]
-        if eps is None or not len(won):
-            return set(won["sample"])
-        small = {text for text in won["eps"].unique() if isinstance(text, str) and Fraction(text) <= eps}
-        within = np.array(won["eps"].isin(small), dtype=bool)
-        if f"norm_{norm}" in won:
-            within |= won[f"norm_{norm}"].to_numpy(dtype=float) <= float(eps)
-        return set(won["sample"][within])
+            won &= rows[column].fillna(False).astype(bool).to_numpy() & self._ok(rows)
+        if eps is not None and won.any():
+            asked = rows["eps"]
+            small = {text for text in asked[won].unique() if isinstance(text, str) and Fraction(text) <= eps}
+            within = np.array(asked.isin(small), dtype=bool)
+            if f"norm_{norm}" in rows:
+                within |= rows[f"norm_{norm}"].to_numpy(dtype=float) <= float(eps)
+            won &= within
+        return set(rows["sample"].to_numpy()[won])
 
     def valid(self, rows: pd.DataFrame, condition: Condition) -> set[str]:
         """Samples to which these rows of a probe give a valid verdict in the condition."""
         if not len(rows):
             return set()
         fixed = self.threat(condition.probe).get("kind") == "fixed"
-        at = rows["eps"] == str(condition.eps) if fixed else rows["eps"].isna()
-        good = rows["status"] == "ok"  # of a sample with several views each must be
-        return set(rows["sample"][at & good]) - set(rows["sample"][at & ~good])
+        at = (rows["eps"] == str(condition.eps) if fixed else rows["eps"].isna()).to_numpy(dtype=bool)
+        good, samples = self._ok(rows), rows["sample"].to_numpy()
+        return set(samples[at & good]) - set(samples[at & ~good])  # of a sample with several views each must be good
+
+    @staticmethod
+    def _ok(rows: pd.DataFrame) -> NDArray[np.bool_]:
+        return (rows["status"] == "ok").to_numpy(dtype=bool)
 
     def attacked_samples(self, model: str, condition: Condition) -> list[str]:
         """Ids of all samples that the plan asks of a model in a condition."""
+        if (model, condition) not in self._asked:
+            self._asked[model, condition] = self._sample_ids(self._sizes(model, condition))
+        return list(self._asked[model, condition])
+
+    def _sizes(self, model: str, condition: Condition) -> list[int]:
         fixed = self.threat(condition.probe).get("kind") == "fixed"
         own = self.own_source(model, condition.probe) if condition.source is None else condition.source
         cells = self.cells[
@@ -279,7 +290,7 @@ class Results:
             & (self.cells["probe"] == condition.probe)
             & ((self.cells["eps"] == str(condition.eps)) if fixed else self.cells["eps"].isna())
         ]
-        return self._sample_ids(list(cells["n"]))
+        return list(cells["n"])
 
     def _sample_ids(self, sizes: list[int]) -> list[str]:
         """Ids of a planned prefix; a sample that no record names gets a placeholder, so that it is counted."""
