@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmark.api import Run, evaluate, leaderboard, run
     from benchmark.models.build import build_model
     from benchmark.models.entries import load_entry
-    from benchmark.report.board import Leaderboard
+    from benchmark.report.leaderboard import Leaderboard
     from benchmark.schedule.cell import run_cell
     from benchmark.spec.suites import load_suite
 
@@ -31,7 +31,7 @@ _WHERE = {
     "leaderboard": "benchmark.api",
     "run": "benchmark.api",
     "build_model": "benchmark.models.build",
-    "Leaderboard": "benchmark.report.board",
+    "Leaderboard": "benchmark.report.leaderboard",
     "load_entry": "benchmark.models.entries",
     "run_cell": "benchmark.schedule.cell",
     "load_suite": "benchmark.spec.suites",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from benchmark.data.base import Batch, Dataset
     from benchmark.models.given import Given
-    from benchmark.report.board import Leaderboard
+    from benchmark.report.leaderboard import Leaderboard
     from benchmark.spec.cell import Cell
     from benchmark.spec.suite import SuiteSpec
 
@@ -63,7 +63,7 @@ class Run:
         return "\n".join([*lines, *(f"{n} cells failed: {reason}" for reason, n in self.failures.items())])
 
     def _repr_html_(self) -> str:
-        from benchmark.report.board_html import run_html
+        from benchmark.report.leaderboard_html import run_html
 
         parts = [part.leaderboard for part in self.parts]
         return run_html(self.leaderboard, self.explanations, self.counts, parts, self.remarks)
@@ -181,7 +181,7 @@ def leaderboard(suite: str, *, out: str | Path = "results") -> Leaderboard:
     Raises:
         NoRecordsError: there is nothing to show.
     """
-    from benchmark.report.board import Leaderboard
+    from benchmark.report.leaderboard import Leaderboard
 
     return Leaderboard.read(Path(out) / suite)
 
@@ -200,8 +200,8 @@ def first_samples(suite: SuiteSpec, data: Dataset, count: int = 64) -> Batch:
 
 
 def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, given: Given | None) -> Run:
-    from benchmark.report.board import Leaderboard
     from benchmark.report.explanations import explanation_remarks
+    from benchmark.report.leaderboard import Leaderboard
     from benchmark.report.write import write_report
     from benchmark.spec.suites import data_paths
 

@@ -72,6 +72,7 @@ class Plugin(BaseModel):
         requires: distributions that must be there for it to work; where one is not, :meth:`lacks` says what to do.
         extra: the extra of this distribution that installs them.
         source: paper or library, shown by ``assay list``.
+        borrowed: True where defaults are a library's: they may change with its version, not with ours.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -82,6 +83,7 @@ class Plugin(BaseModel):
     source: ClassVar[str] = ""
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
+    borrowed: ClassVar[bool] = False
 
     @classmethod
     def lacks(cls) -> str:
@@ -96,6 +98,14 @@ class Plugin(BaseModel):
     def params(self) -> dict[str, Any]:
         """Parameters that differ from the defaults, JSON-able: what was given, and what the hash holds."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+    def settings(self) -> dict[str, Any]:
+        """Every parameter with its value, defaults included."""
+        return self.model_dump(mode="json", exclude={"member"})
+
+    def as_recorded(self, params: Mapping[str, Any]) -> Self:
+        """The plugin as a record says that it ran, where defaults have changed since."""
+        return self
 
     def implementation(self) -> str:
         """Implementation version, with the library's version where a library does the work.

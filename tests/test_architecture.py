@@ -22,7 +22,7 @@ WINGS = ("mri",)
 FLOORS = (
     ("errors",),
     ("spec", "registry", "seeds", "resources", "files", "code", "intervals"),
-    ("store", "drawing", "reported", "sentences"),
+    ("store", "drawing", "reported", "sentences", "accounts", "stats"),
     ("models", "data"),
     ("attacks", "explainers", "metrics"),
     ("tasks", "meta"),
@@ -60,6 +60,8 @@ TORCH_FREE = (
     "resources",
     "seeds",
     "sentences",
+    "accounts",
+    "stats",
     "spec",
     "store",
 )
@@ -329,3 +331,76 @@ def test_help_is_quick():
         subprocess.run([sys.executable, "-m", "benchmark.cli.main", "--help"], capture_output=True, check=True)
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 0.5, f"assay --help took {min(seconds):.2f} s at best"
+
+
+# -- the report names nobody ---------------------------------------------------------------------------------------
+
+REPORT = [file for file in FILES if part_of(module_of(file)) == "report"]
+PLAIN = {"random", "constant", "identity", "details", "shift", "sampling", "folder", "npz", "npy", "patch", "universal"}
+BORROWED = {"benchmark.drawing.looks"}  # how lines look, which pictures of attacks and curves share
+
+
+def constants(source: str) -> set[str]:
+    return {
+        node.value
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def switches(source: str) -> list[int]:
+    """Lines that ask for a task's kind."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        asked = (
+            isinstance(node, ast.Attribute)
+            and node.attr in ("verdicts", "images")
+            and "task" in ast.unparse(node.value)
+        )
+        kind = isinstance(node, ast.Compare) and ast.unparse(node.left).endswith((".task", ".output"))
+        if asked or kind:
+            found.append(node.lineno)
+    return found
+
+
+@pytest.mark.parametrize("file", REPORT, ids=module_of)
+def test_no_plugin_is_named_in_the_report(file):
+    """Whole quoted strings; names that are words of their own (``PLAIN``) say nothing of whom they mean."""
+    from benchmark.attacks.base import attacks
+    from benchmark.data.base import datasets
+    from benchmark.explainers.base import explainers
+    from benchmark.metrics.base import metrics
+    from benchmark.tasks.base import tasks
+
+    known = {name for registry in (attacks, datasets, explainers, metrics, tasks) for name in registry.classes()}
+    assert (known - PLAIN) & constants(file.read_text(encoding="utf-8")) == set()
+
+
+def test_the_report_asks_for_the_kind_of_a_task_in_few_places():
+    found = [f"{module_of(file)}:{line}" for file in REPORT for line in switches(file.read_text(encoding="utf-8"))]
+    assert len(found) <= 6, found
+
+
+@pytest.mark.parametrize("file", REPORT, ids=module_of)
+def test_the_report_imports_nothing_private_of_other_rooms(file):
+    module = module_of(file)
+    names = [name for _, name in imports(ast.parse(file.read_text(encoding="utf-8")), module)]
+    private = [
+        n for n in names if n.startswith("benchmark.") and any(part.startswith("_") for part in n.split(".")[2:])
+    ]
+    others = [n for n in private if part_of(n) != "report" and not n.startswith(tuple(BORROWED))]
+    assert [n for n in others if not n.endswith(".__version__")] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("if results.task.verdicts: ...", 1),
+        ("x = self.task.images and task.verdicts", 2),
+        ("if spec.output == 'image': ...", 1),
+        ("from benchmark.meta import verdicts\nverdicts.verdict(1)", 0),
+    ],
+)
+def test_switches_are_seen(source, count):
+    """Control: made-up sources with a known number of switches."""
+    assert len(switches(source)) == count

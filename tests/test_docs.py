@@ -28,7 +28,7 @@ from benchmark.meta.page import BEGIN, END, generated
 from benchmark.metrics.base import metrics
 from benchmark.registry import Family
 from benchmark.report.heads import COUNTS
-from benchmark.report.worth import ORDER as VERDICTS
+from benchmark.report.soundness import ORDER as VERDICTS
 from benchmark.schedule.plan import make_attack
 from benchmark.schedule.request import Options
 from benchmark.spec import entry as entry_spec

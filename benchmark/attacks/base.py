@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
+from benchmark.accounts import Chapter
 from benchmark.data.structures import Structures
 from benchmark.errors import AttackError
 from benchmark.registry import Plugin, Registry
 from benchmark.reported import Column, Extras, ProbeResults
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch
@@ -189,6 +189,10 @@ class Attack(Plugin):
         Below 1 the attack cannot cross its ball: what it leaves unbroken says nothing of the border.
         """
         return None
+
+    def effortless(self) -> dict[str, Any]:
+        """Its parameters, with those that go with its effort made alike: attacks that differ in effort alone agree."""
+        return self.settings()
 
     def longer(self, more: int) -> Self | None:
         """The attack with so many steps more, each as long; None where it has no number of steps, or no budget."""

@@ -10,7 +10,7 @@ import typer
 from benchmark.errors import UnknownNameError
 
 if TYPE_CHECKING:
-    from benchmark.report.board import Leaderboard
+    from benchmark.report.leaderboard import Leaderboard
 
 FORMATS = ("text", "csv", "md", "latex", "json")
 
@@ -23,7 +23,7 @@ def print_boards(
     Args:
         boards: one, or (``joined``) any number, of which each is asked for those of the columns that it has.
         table_format: one of :data:`FORMATS`.
-        columns, sort: see :meth:`benchmark.report.board.Leaderboard.select` and ``sort``.
+        columns, sort: see :meth:`benchmark.report.leaderboard.Leaderboard.select` and ``sort``.
 
     Raises:
         UsageError: a format, or a column that no table has.
@@ -47,7 +47,7 @@ def print_boards(
 
 def _asked(boards: Sequence[Leaderboard], columns: str, sort: str) -> list[Leaderboard]:
     """Each table with those of the columns that it has; tables without any are left out."""
-    from benchmark.report.board import matching, split
+    from benchmark.report.ranking import matching, split
 
     known = list(dict.fromkeys(name for board in boards for name in board.names()))
     wanted, order = split(columns), split(sort)

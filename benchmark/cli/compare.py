@@ -31,9 +31,9 @@ def compare(
 def _compare_files(old: Path, new: Path) -> None:
     from benchmark.cli.console import table_console
     from benchmark.cli.tables import print_tables
-    from benchmark.report.moved import ORDER, moved
+    from benchmark.report.moves import ORDER, differences
 
-    moves = moved(old, new)
+    moves = differences(old, new)
     console = table_console()
     if moves.moves:
         rows = [[move.model, move.column, move.old, move.new, move.how] for move in moves.moves]
@@ -62,7 +62,7 @@ def _compare_models(suite: str, a: str, b: str, include: list[Path], out: Path) 
     from benchmark.registry import include as include_files
     from benchmark.report.compare import compare as compare_models
     from benchmark.report.results import Results
-    from benchmark.report.worth import CONFOUNDED, family_of
+    from benchmark.report.soundness import CONFOUNDED, family_of
     from benchmark.store.folder import Store
 
     if a == b:
@@ -91,4 +91,4 @@ def _compare_models(suite: str, a: str, b: str, include: list[Path], out: Path) 
         typer.echo("No interval: one sample or group, a mean of fewer than six, or values that are all the same.")
     compared = {row.quantity.partition(" · ")[2] for row in comparison}
     if any(name in compared and family_of(results.suite, name) == "faithfulness" for name in results.plan["metrics"]):
-        typer.echo(CONFOUNDED)
+        typer.echo(CONFOUNDED.format(results.task.words.elements))

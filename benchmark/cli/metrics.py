@@ -34,8 +34,8 @@ def metrics(
         write_page(docs)
         typer.echo(f"wrote {docs}")
     if picture is not None:
+        from benchmark.drawing.curves import as_png
         from benchmark.meta.page import picture as draw
-        from benchmark.report.draw import as_png
         from benchmark.store.atomic import write_atomic
 
         write_atomic(picture, as_png(draw()))

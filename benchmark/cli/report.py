@@ -42,7 +42,7 @@ def report(
     include_files(include)
     if table_format or columns or sort:
         from benchmark.cli.board import print_boards
-        from benchmark.report.board import Leaderboard
+        from benchmark.report.leaderboard import Leaderboard
 
         if html:
             raise UsageError("--html writes every table of the suite; leave out --format, --columns and --sort")

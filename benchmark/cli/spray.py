@@ -29,11 +29,11 @@ def spray(
     out: Out = RESULTS,
 ) -> None:
     """Cluster the heatmaps of one class (SpRAy) and draw them; reads what a finished run left, needs no model."""
+    from benchmark.cli.heatmaps import spray_of
     from benchmark.cli.report import results_folder, where_of
+    from benchmark.drawing.curves import as_png
     from benchmark.registry import include as include_files
-    from benchmark.report.draw import as_png
     from benchmark.report.results import Results
-    from benchmark.report.spray import spray_of
     from benchmark.spec.suites import parse_pairs
     from benchmark.store.atomic import write_atomic
     from benchmark.store.folder import Store

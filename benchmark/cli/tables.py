@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchmark.cli.console import blocks, first_of_each, fitted, height, table_console
-from benchmark.report.board import Leaderboard
 from benchmark.report.columns import arrows, own_names, query_names, shown_columns
 from benchmark.report.combined import TITLE as COMBINED
 from benchmark.report.combined import Combined, cell, main_columns, words
@@ -17,10 +16,11 @@ from benchmark.report.explainer_ranks import control_lines, explainer_ranks
 from benchmark.report.explanations import explanation_remarks, one_method, scoring_lines
 from benchmark.report.flags import flags
 from benchmark.report.formats import said, texts
+from benchmark.report.leaderboard import Leaderboard
 from benchmark.report.probes import published
 from benchmark.report.results import Results
+from benchmark.report.soundness import soundness
 from benchmark.report.text import MANY, cell_text, number
-from benchmark.report.worth import worth
 from benchmark.reported import Extras
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _print_explanations(console: Console, results: Results, explained: pd.DataFr
 
 def _print_ranks(console: Console, results: Results) -> None:
     """Which explainers are one method, their ranks, and what the controls say of the metrics."""
-    worths = [f"verdict, {each}" for each in worth(results)]
+    worths = [f"verdict, {each}" for each in soundness(results)]
     for line in (*explanation_remarks(results), *scoring_lines(results), *worths, *one_method(results)):
         console.print(f"  {line}", markup=False)
     ranked = explainer_ranks(results)

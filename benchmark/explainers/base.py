@@ -19,11 +19,13 @@ class Explainer(Plugin):
 
     Class attributes:
         control: True for a control (random, edge filter).
+        blind: True for a control that sees neither model nor input: it has nothing to keep, and is never stable.
         random: True where the attribution depends on drawn numbers.
     """
 
     control: ClassVar[bool] = False
     random: ClassVar[bool] = False
+    blind: ClassVar[bool] = False
 
     @abstractmethod
     def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:

@@ -21,6 +21,7 @@ class RandomAttribution(Explainer):
 
     control: ClassVar[bool] = True
     random: ClassVar[bool] = True
+    blind: ClassVar[bool] = True
     source: ClassVar[str] = "control: uniform noise"
 
     def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:

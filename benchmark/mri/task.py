@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.accounts import Account
 from benchmark.errors import EntryError, SpecError
 from benchmark.mri import EXTRA, VERSION
 from benchmark.mri.masks import MaskSpec
 from benchmark.mri.words import MEASUREMENTS, Errors
 from benchmark.reported import Column, Extras, TaskResults, Values, Words
-from benchmark.sentences import Account
 from benchmark.tasks.base import Rows, Score, Task, tasks
 
 if TYPE_CHECKING:
@@ -64,7 +64,14 @@ class Reconstruction(Task):
     outputs: ClassVar[tuple[str, ...]] = ("image",)
     needs_size: ClassVar[bool] = True
     versions: ClassVar[dict[str, int]] = {"mri": VERSION}
-    measured: ClassVar[tuple[str, ...]] = ("amp", "rel_err", "rel_err_before", "psnr", "ssim", "halluc")
+    measured: ClassVar[Mapping[str, str]] = {
+        "amp": "amplification",
+        "rel_err": "error",
+        "rel_err_before": "error before",
+        "psnr": "PSNR",
+        "ssim": "SSIM",
+        "halluc": "hallucination",
+    }
     words: ClassVar[Words] = MEASUREMENTS
 
     mask: MaskSpec = MaskSpec(kind="vd2d", fraction=0.54)

@@ -8,10 +8,10 @@ import pandas as pd
 
 from benchmark.report.heads import BUDGETS, COUNTS, QUERIES, ROBUST, ROUNDED, SUCCESS
 from benchmark.report.judgement.choice import judgement_of
-from benchmark.report.leaderboard import heads_of
 from benchmark.report.probes import declared, views
 from benchmark.report.results import Results
-from benchmark.report.worth import direction
+from benchmark.report.rows import heads_of
+from benchmark.report.soundness import direction
 
 
 def shown_columns(results: Results, board: pd.DataFrame) -> list[str]:

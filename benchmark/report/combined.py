@@ -14,10 +14,10 @@ from typing import Any
 import pandas as pd
 
 from benchmark.report.correlation import FEW, correlations
+from benchmark.report.soundness import confounded, direction
+from benchmark.report.suite_tables import SuiteTables, read_suite_tables
 from benchmark.report.tables import to_csv
 from benchmark.report.text import PAGE, cell_text
-from benchmark.report.worth import confounded, direction
-from benchmark.report.written import Written, read_written
 from benchmark.spec.suite import show_eps
 from benchmark.store.atomic import write_atomic
 
@@ -69,9 +69,9 @@ def combined(folders: Sequence[Path]) -> Combined | None:
     """
     rows: list[dict[str, Any]] = []
     directions: dict[str, bool] = {}
-    suites = [found for folder in dict.fromkeys(folders) if (found := read_written(folder)) and _has_rate(found)]
-    for written in suites:
-        rows += suite_rows(written, directions)
+    suites = [found for folder in dict.fromkeys(folders) if (found := read_suite_tables(folder)) and _has_rate(found)]
+    for tables in suites:
+        rows += suite_rows(tables, directions)
     table = pd.DataFrame(rows)
     if not directions or not len(table) or (len(set(table["suite"])) == 1 and table[ROBUST].isna().all()):
         return None
@@ -92,8 +92,8 @@ def combined(folders: Sequence[Path]) -> Combined | None:
     return Combined(table, correlation, directions, notes)
 
 
-def _has_rate(written: Written) -> bool:
-    return ROBUST in {claim.name for claim in written.claims}
+def _has_rate(tables: SuiteTables) -> bool:
+    return ROBUST in {claim.name for claim in tables.claims}
 
 
 def _fewer(table: pd.DataFrame) -> list[str]:
@@ -105,11 +105,11 @@ def _fewer(table: pd.DataFrame) -> list[str]:
     return [f"{ROBUST} is over fewer samples than the rest: {', '.join(dict.fromkeys(sizes))}."] if sizes else []
 
 
-def suite_rows(written: Written, directions: dict[str, bool]) -> list[dict[str, Any]]:
+def suite_rows(tables: SuiteTables, directions: dict[str, bool]) -> list[dict[str, Any]]:
     """The rows of one suite, of a task with verdicts; adds the directions of its qualities."""
-    plan, suite = written.plan, written.suite
-    tables = ("explanations", "explanations_attacked", "explainer_ranks")
-    explained, attacked, methods = (written.table(name) for name in tables)
+    plan, suite = tables.plan, tables.suite
+    stems = ("explanations", "explanations_attacked", "explainer_ranks")
+    explained, attacked, methods = (tables.table(name) for name in stems)
     known = {
         name.replace("-", "_"): better
         for name in plan["metrics"]
@@ -123,10 +123,11 @@ def suite_rows(written: Written, directions: dict[str, bool]) -> list[dict[str, 
     }
     threat = "" if suite.threat is None else f"{suite.threat.norm} {show_eps(suite.threat.eps)}"
     rows = []
-    for _, line in written.board.iterrows():
-        row = {"suite": written.name, "model": line["model"], "n": line["n"], "threat": threat}
-        for claim in written.claims:
-            row |= {f"{claim.name}{side}": line.get(f"{claim.column}{side}", nan) for side in _SIDES}
+    for _, line in tables.board.iterrows():
+        row = {"suite": tables.name, "model": line["model"], "n": line["n"], "threat": threat}
+        for claim in tables.claims:
+            sides = _SIDES if claim.axis else ("",)
+            row |= {f"{claim.name}{side}": line.get(f"{claim.column}{side}", nan) for side in sides}
             of_robust = line.get(f"n_{claim.column}", nan)
         row[N_ROBUST] = line["n"] if pd.isna(of_robust) else int(of_robust)
         twice = _twice(methods, line["model"])

@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark import stats
 from benchmark.intervals import FEW
-from benchmark.report import stats
 from benchmark.report.explanations import score_rows
 from benchmark.report.rates import headline_outcomes, robust_head
 from benchmark.report.results import Results
 from benchmark.report.scores import score_budgets, score_name, scored
-from benchmark.report.worth import direction
+from benchmark.report.soundness import direction
 from benchmark.seeds import derive
 
 OfSamples = Callable[[Any], Any]  # samples to the name of each one's group, or None

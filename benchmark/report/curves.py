@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark import stats
 from benchmark.registry import digest
-from benchmark.report import stats
 from benchmark.report.judgement.choice import judgement_of
 from benchmark.report.results import Condition, Results
 from benchmark.reported import EMPTY, Estimate
@@ -224,7 +224,7 @@ class _Draw:
     norm: str
 
     def __call__(self) -> Figure:
-        from benchmark.report.draw import draw_curves
+        from benchmark.drawing.curves import draw_curves
 
         part = self.points[self.points["norm"] == self.norm]
         probes = {p.name: p for p in self.results.of_norm(self.norm)}

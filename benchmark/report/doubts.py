@@ -14,16 +14,11 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.attacks.libraries.base import LibraryAttack
 from benchmark.report.probes import ProbeView, views
 from benchmark.report.results import NORMS, Condition, Results
-from benchmark.report.settings import parameters
 from benchmark.spec.suite import AttackProbe, show_eps
 
 BLACK_BOX = ("score", "decision", "transfer")
-REPEATS = 1e-4  # relative change of a logit between two predictions that rounding does not explain
-BATCHES = 1e-3  # as REPEATS, for another batch, where a GPU may choose another algorithm
-TINY = 1.1754943508222875e-38  # smallest normal float32: a gradient below has underflown
 EFFORT = frozenset({"steps", "n_restarts", "restarts", "n_queries", "queries", "max_iterations", "max_iter"})
 EFFORT |= {"iterations", "num_iter_set", "binary_search_steps", "max_gradient_eval_steps"}
 LEVEL = 0.01
@@ -54,57 +49,10 @@ def rate_flags(results: Results) -> tuple[Flag, ...]:
 
 
 def _of_the_model(results: Results, model: str) -> Iterator[Flag]:
-    """Flags from the columns ``check_*`` of the clean predictions; records without them raise none."""
+    """What the task says of the model itself, from its clean rows."""
     clean = results.clean(model)
-    n, enough = len(clean), least(len(clean))
-    if "check_gradient" in clean:
-        right = clean[clean["correct"].astype(bool)]
-        gradient = right["check_gradient"].astype(float)
-        dead = int((~(gradient >= TINY)).sum())  # NaN too
-        if dead >= enough:
-            words = (
-                f"the input gradient of the cross-entropy is zero, underflown or not finite for {dead} of"
-                f" {len(right)} right samples: attacks that follow it cannot move"
-            )
-            yield Flag(model, "zero-gradient", words)
-    if "check_repeat" in clean:
-        moved = clean["check_repeat"].astype(float)
-        changed = int((~(moved <= REPEATS)).sum())
-        if changed >= enough:
-            words = (
-                f"predicting the same input twice changes the logits of {changed} of {n} samples (by up to"
-                f" {moved.max():.2g} of the largest logit): attack it with averaged gradients, and repeat the verdicts"
-            )
-            yield Flag(model, "randomised", words)
-    yield from _of_the_calls(model, clean)
-    if "check_softmax" in clean and n and clean["check_softmax"].astype(bool).all():
-        words = f"the outputs of all {n} samples lie in [0, 1] and sum to 1: probabilities, where attacks expect logits"
-        yield Flag(model, "softmax-output", words)
-
-
-def _of_the_calls(model: str, clean: pd.DataFrame) -> Iterator[Flag]:
-    """Flags from what a call depends on besides the input, and what it leaves behind."""
-    if {"check_batch", "check_repeat"} <= set(clean):
-        repeats = clean[clean["check_repeat"].astype(float) <= REPEATS]  # of the others nothing can be told
-        moved = repeats["check_batch"].dropna().astype(float)
-        changed = int((moved > BATCHES).sum())
-        if changed and changed >= min(2, len(moved)):
-            raised = int((moved == float("inf")).sum())
-            how = f"raises for {raised}" if raised else f"changes logits by up to {moved.max():.2g} of the largest"
-            words = (
-                f"of {len(moved)} samples, {changed} depend on the batch: predicting them beside another one {how};"
-                " every verdict then depends on the batch size (statistics of the batch in eval mode?)"
-            )
-            yield Flag(model, "batch-dependent", words)
-    if "check_input" in clean and clean["check_input"].dropna().astype(bool).any():
-        words = "a prediction writes into the tensor that it is given (an in-place operation): Assay hands it a copy"
-        yield Flag(model, "changes-input", words)
-    if "check_state" in clean and clean["check_state"].dropna().astype(bool).any():
-        words = (
-            "a prediction changes parameters, buffers or attributes of the network: what it says of a sample may depend"
-            " on what it was asked before, and records of two runs may differ"
-        )
-        yield Flag(model, "stateful", words)
+    for name, words in results.task.doubts(clean, least(len(clean))):
+        yield Flag(model, name, words)
 
 
 def _of_knowledge(results: Results, norm: str, knowledge: Sequence[str]) -> list[AttackProbe]:
@@ -265,11 +213,9 @@ def _pairs(results: Results) -> Iterator[tuple[ProbeView, ProbeView]]:
     """(shorter, longer) of the two longest probes that differ in effort alone."""
     alike: dict[str, list[tuple[dict[str, float], ProbeView]]] = {}
     for view in views(results):
-        settings = parameters(view.attack)
+        settings = view.attack.settings()
         effort = {key: float(value) for key, value in settings.items() if key in EFFORT and _is_number(value)}
-        if isinstance(view.attack, LibraryAttack) and view.attack.usual():
-            settings |= view.attack.step_of(0.0)  # 2.5 / steps of the budget: it goes with the effort
-        rest = {key: value for key, value in settings.items() if key not in effort}
+        rest = {key: value for key, value in view.attack.effortless().items() if key not in effort}
         if view.attack.threat.norm in NORMS and not view.attack.control and view.attack.breaks:
             alike.setdefault(f"{view.attack.name} {sorted(rest.items(), key=str)}", []).append((effort, view))
     for group in alike.values():

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.report import stats
+from benchmark import stats
+from benchmark.errors import UsageError
+from benchmark.explainers.base import explainers
 from benchmark.report.explanations import (
     LEVEL,
     control_explainers,
@@ -22,7 +24,7 @@ from benchmark.report.explanations import (
     similarity,
 )
 from benchmark.report.results import Results
-from benchmark.report.worth import direction, family_of, verdict_on
+from benchmark.report.soundness import direction, family_of, verdict_on
 
 PASSING = ("sound", "depends on baseline")  # verdicts of metrics that put every control behind real explainers
 
@@ -33,15 +35,22 @@ def directed(results: Results) -> list[str]:
     return [name for name in stated if direction(results.suite, stated, name) is not None]
 
 
+def _blind(use: str) -> bool:
+    try:
+        return explainers.lookup(use)[0].blind
+    except UsageError:  # a stranger's that is not here
+        return False
+
+
 def controls_of(results: Results, metric: str) -> list[str]:
     """The suite's controls that a metric of that family must put behind real explainers.
 
-    Of stability that is ``random`` alone (an edge filter and a constant are stable); of randomisation all but
-    ``random``, which has nothing to keep; of an axiom none.
+    Of stability those alone that are blind (an edge filter and a constant are stable); of randomisation all but the
+    blind ones, which have nothing to keep; of an axiom none.
     """
     family = family_of(results.suite, metric)
     names = control_explainers(results)
-    drawn = [name for name in names if results.plan["explainers"][name]["use"] == "random"]
+    drawn = [name for name in names if _blind(results.plan["explainers"][name]["use"])]
     if family == "robustness":
         return drawn
     if family == "randomisation":

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.report import stats
+from benchmark import stats
 from benchmark.report.gaps import gaps
 from benchmark.report.results import Results
-from benchmark.report.worth import confounded
+from benchmark.report.soundness import confounded
 from benchmark.seeds import derive
 
 ALIKE = 0.99  # |rho| above which two explainers are one method

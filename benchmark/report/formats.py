@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.report.board import Leaderboard, rows
-from benchmark.report.fold import settings_lines
 from benchmark.report.heads import SIDES, Head
+from benchmark.report.ranking import Ranking, rows
+from benchmark.report.settings_text import settings_lines
 from benchmark.report.tables import FLOAT_FORMAT, to_csv
 from benchmark.report.text import board_lines, cell_text, one_line, plain_text
 
@@ -22,12 +22,12 @@ MOST_PAIRS = 12  # lines on pairs that stand open on a page; more are folded awa
 BRACKETS = "Values in brackets are 95 % intervals; `?` marks a value whose samples lack a verdict, with its two bounds."
 
 
-def csv(board: Leaderboard) -> str:
+def csv(board: Ranking) -> str:
     """Comma-separated values: stable floats, intervals as columns, no text that is a spreadsheet formula."""
     return to_csv(board.to_pandas()).decode()
 
 
-def csv_of_several(boards: Sequence[Leaderboard]) -> str:
+def csv_of_several(boards: Sequence[Ranking]) -> str:
     """One file of several tables: a row a model, blank where its table lacks the column; ``task`` stands first."""
     frames = []
     for board in boards:
@@ -38,7 +38,7 @@ def csv_of_several(boards: Sequence[Leaderboard]) -> str:
     return to_csv(pd.concat([frame.reindex(columns=names) for frame in frames]).infer_objects()).decode()
 
 
-def said(board: Leaderboard) -> list[str]:
+def said(board: Ranking) -> list[str]:
     """The lines under a table in a terminal: places, pairs where they are few, remarks, what was verified."""
     return [*board.places, *(board.pairs if len(board.pairs) <= MOST_PAIRS else ()), *board.remarks, *board.checks]
 
@@ -46,25 +46,25 @@ def said(board: Leaderboard) -> list[str]:
 # -- cells --------------------------------------------------------------------------------------------------------
 
 
-def texts(board: Leaderboard, names: Sequence[str]) -> list[list[str]]:
+def texts(board: Ranking, names: Sequence[str]) -> list[list[str]]:
     """Cells as people read them, a list a row: intervals behind their value, flags with their footnotes' numbers."""
     marks = board.marks()
     return [[_text(board, row, name, marks) for name in names] for _, row in board.frame.iterrows()]
 
 
-def _text(board: Leaderboard, row: pd.Series, name: str, marks: Mapping[str, int]) -> str:
+def _text(board: Ranking, row: pd.Series, name: str, marks: Mapping[str, int]) -> str:
     if name == "flags" and isinstance(row[name], str):
         return flagged(row[name], marks)
     return " ".join(cell_text(row, name).split()) + own_n(board, row, name)
 
 
-def own_n(board: Leaderboard, row: pd.Series, name: str) -> str:
+def own_n(board: Ranking, row: pd.Series, name: str) -> str:
     """`` (n 40)`` behind a number that is over other samples than the table; else nothing."""
     n = row[board.denominators[name]] if name in board.denominators else None
     return "" if n is None or pd.isna(n) or pd.isna(row[name]) else f" (n {int(n)})"
 
 
-def markdown_texts(board: Leaderboard, names: Sequence[str]) -> pd.DataFrame:
+def markdown_texts(board: Ranking, names: Sequence[str]) -> pd.DataFrame:
     """Cells of a Markdown table: no markup but our own."""
     return pd.DataFrame([[one_line(text) for text in row] for row in texts(board, names)], columns=list(names))
 
@@ -74,7 +74,7 @@ def flagged(names: str, marks: Mapping[str, int]) -> str:
     return " ".join(f"{name} ({marks[name]})" if name in marks else name for name in names.split())
 
 
-def about(board: Leaderboard) -> str:
+def about(board: Ranking) -> str:
     """The facts in one sentence."""
     return "; ".join(f"{name}: {text}" for name, text in board.about.items())
 
@@ -82,7 +82,7 @@ def about(board: Leaderboard) -> str:
 # -- Markdown -----------------------------------------------------------------------------------------------------
 
 
-def markdown(board: Leaderboard) -> str:
+def markdown(board: Ranking) -> str:
     """The table with everything under it: places, pairs, footnotes, and the settings folded away."""
     names = board.page()
     heads = {name: _head(board, name).arrow for name in names}
@@ -93,7 +93,7 @@ def markdown(board: Leaderboard) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def under(board: Leaderboard) -> list[str]:
+def under(board: Ranking) -> list[str]:
     """What stands under a table, as Markdown: places, pairs, remarks, footnotes of the flags."""
     lines = [f"- {plain_text(line)}" for line in board.places]
     pairs = [f"- {plain_text(line)}" for line in board.pairs]
@@ -103,7 +103,7 @@ def under(board: Leaderboard) -> list[str]:
     return [*lines, *pairs, *checks, "", *footnotes(board)]
 
 
-def footnotes(board: Leaderboard) -> list[str]:
+def footnotes(board: Ranking) -> list[str]:
     """The flags' footnotes as Markdown."""
     if not board.notes:
         return []
@@ -114,14 +114,14 @@ def footnotes(board: Leaderboard) -> list[str]:
     return [*lines, ""]
 
 
-def _head(board: Leaderboard, name: str) -> Head:
+def _head(board: Ranking, name: str) -> Head:
     return board.heads.get(name, Head(name))
 
 
 # -- plain text ---------------------------------------------------------------------------------------------------
 
 
-def plain(board: Leaderboard) -> str:
+def plain(board: Ranking) -> str:
     """A short table for a prompt: the first columns that fit, then the places in words."""
     names = board.page()
     cells = [names, *texts(board, names)]
@@ -137,18 +137,18 @@ def plain(board: Leaderboard) -> str:
 # -- JSON ---------------------------------------------------------------------------------------------------------
 
 
-def json_text(board: Leaderboard) -> str:
+def json_text(board: Ranking) -> str:
     """JSON of one table."""
     return json.dumps(as_json(board), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def json_of_several(boards: Sequence[Leaderboard]) -> str:
+def json_of_several(boards: Sequence[Ranking]) -> str:
     """JSON of several tables."""
     whole = {"schema": SCHEMA, "tables": [as_json(board) for board in boards]}
     return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def as_json(board: Leaderboard) -> dict[str, Any]:
+def as_json(board: Ranking) -> dict[str, Any]:
     """The table as JSON-able data; numbers are those of the CSV (six significant digits), blanks are null."""
     names = board.whole()
     return {
@@ -176,13 +176,13 @@ def as_json(board: Leaderboard) -> dict[str, Any]:
     }
 
 
-def _column(board: Leaderboard, name: str) -> dict[str, Any]:
+def _column(board: Ranking, name: str) -> dict[str, Any]:
     head = _head(board, name)
     better = {True: "higher", False: "lower", None: None}[head.better]
     return {"name": name, "better": better, "unit": head.unit, "interval": f"{name}_low" in board.frame}
 
 
-def _value(board: Leaderboard, row: Mapping[str, Any], name: str) -> Any:
+def _value(board: Ranking, row: Mapping[str, Any], name: str) -> Any:
     if f"{name}_low" not in board.frame:
         return json_value(row[name])
     low, high = (json_value(row[f"{name}{side}"]) for side in SIDES)

@@ -14,13 +14,13 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.report.board import Leaderboard
 from benchmark.report.combined import NOISE, suite_rows
 from benchmark.report.heads import SIDES, Head
+from benchmark.report.leaderboard import Leaderboard
 from benchmark.report.pareto import Axis, dominations, front_words, marks
 from benchmark.report.settings import settings_of
-from benchmark.report.worth import confounded, verdict_on
-from benchmark.report.written import Written, read_written
+from benchmark.report.soundness import confounded, verdict_on
+from benchmark.report.suite_tables import SuiteTables, read_suite_tables
 from benchmark.sentences import listed
 
 SOUND = "sound"
@@ -31,13 +31,13 @@ class Part:
     """What one suite gives to the joined table.
 
     Attributes:
-        written: its plan and tables.
+        tables: its plan and tables.
         rows: model to its columns, named as in the suite's own tables.
         heads: those columns, in order.
         axes: the columns in which models are compared.
     """
 
-    written: Written
+    tables: SuiteTables
     rows: dict[str, dict[str, Any]]
     heads: list[Head]
     axes: list[str]
@@ -49,7 +49,7 @@ def joined(folders: Sequence[Path]) -> list[Leaderboard]:
     Args:
         folders: ``results/<suite>``; those without a ``leaderboard.csv`` are left out.
     """
-    parts = [_part(suite) for folder in dict.fromkeys(folders) if (suite := read_written(folder)) is not None]
+    parts = [_part(suite) for folder in dict.fromkeys(folders) if (suite := read_suite_tables(folder)) is not None]
     return [_joined(group) for group in _groups(parts)]
 
 
@@ -67,10 +67,10 @@ def _groups(parts: Sequence[Part]) -> list[list[Part]]:
 
 
 def _alike(part: Part, other: Part) -> bool:
-    return part.written.suite.task == other.written.suite.task and bool(set(part.rows) & set(other.rows))
+    return part.tables.suite.task == other.tables.suite.task and bool(set(part.rows) & set(other.rows))
 
 
-def _part(suite: Written) -> Part:
+def _part(suite: SuiteTables) -> Part:
     """What a suite claims, and the qualities of :mod:`benchmark.report.combined`; who fails the gate claims nothing."""
     directions: dict[str, bool] = {}
     rows = {row["model"]: row for row in suite_rows(suite, directions)}
@@ -88,7 +88,7 @@ def _part(suite: Written) -> Part:
     return part
 
 
-def _kept(suite: Written, rows: dict[str, dict[str, Any]], heads: list[Head], axes: list[str]) -> Part:
+def _kept(suite: SuiteTables, rows: dict[str, dict[str, Any]], heads: list[Head], axes: list[str]) -> Part:
     """Without the columns that no model has a value in."""
     known = [head for head in heads if any(not pd.isna(row.get(head.name, nan)) for row in rows.values())]
     names = [head.name for head in known]
@@ -102,13 +102,13 @@ def _joined(parts: Sequence[Part]) -> Leaderboard:
     axes: list[Axis] = []
     for part in parts:
         for head in part.heads:
-            name = f"{part.written.name}:{head.name}"
+            name = f"{part.tables.name}:{head.name}"
             heads[name] = Head(name, head.better, head.unit)
             for side in ("", *SIDES):
                 if not side or any(f"{head.name}{side}" in row for row in part.rows.values()):
                     columns[f"{name}{side}"] = [part.rows.get(m, {}).get(f"{head.name}{side}", nan) for m in models]
             if head.name in part.axes and head.better is not None:
-                axes.append(Axis(part.written.name, name, head.better))
+                axes.append(Axis(part.tables.name, name, head.better))
     frame = pd.DataFrame(columns)
     for name in columns:
         if name.endswith((":rank", ":n")):
@@ -120,15 +120,15 @@ def _joined(parts: Sequence[Part]) -> Leaderboard:
     frame["pareto"] = [made[model] for model in models]
     places = [*front_words(found, models, made), _compared(axes), *[line for part in parts if (line := _ranks(part))]]
     return Leaderboard(
-        name=parts[0].written.suite.task,
-        title=f"{parts[0].written.suite.task.capitalize()}: {listed([part.written.name for part in parts])}",
+        name=parts[0].tables.suite.task,
+        title=f"{parts[0].tables.suite.task.capitalize()}: {listed([part.tables.name for part in parts])}",
         frame=frame,
         heads=heads,
         shown=_shown(frame, heads),
         places=places,
-        remarks=[*confounded([part.written.suite for part in parts], len(models)), *_fewer(parts)],
-        about={part.written.name: _about(part.written) for part in parts},
-        settings={part.written.name: settings_of(part.written.plan) for part in parts},
+        remarks=[*confounded([part.tables.suite for part in parts], len(models)), *_fewer(parts)],
+        about={part.tables.name: _about(part.tables) for part in parts},
+        settings={part.tables.name: settings_of(part.tables.plan) for part in parts},
     )
 
 
@@ -138,7 +138,7 @@ def _without_barred(frame: pd.DataFrame, parts: Sequence[Part]) -> pd.DataFrame:
     for part in parts:
         barred = [model for model, row in part.rows.items() if row.get("_barred")]
         for name in part.axes:
-            frame.loc[barred, f"{part.written.name}:{name}"] = nan
+            frame.loc[barred, f"{part.tables.name}:{name}"] = nan
     return frame
 
 
@@ -147,9 +147,9 @@ def _compared(axes: Sequence[Axis]) -> str:
     by_suite: dict[str, list[str]] = {}
     for axis in axes:
         by_suite.setdefault(axis.suite, []).append(axis.name.partition(":")[2])
-    told = "; ".join(f"{suite}: {', '.join(names)}" for suite, names in by_suite.items())
+    shown = "; ".join(f"{suite}: {', '.join(names)}" for suite, names in by_suite.items())
     return (
-        f"Compared by point estimates where both models have every axis ({told}). Beyond the intervals: two 95 %"
+        f"Compared by point estimates where both models have every axis ({shown}). Beyond the intervals: two 95 %"
         " intervals do not overlap; means over explainers have none. Of the metrics of explanations only the sound ones"
         " are axes."
     )
@@ -157,27 +157,27 @@ def _compared(axes: Sequence[Axis]) -> str:
 
 def _ranks(part: Part) -> str:
     """The places of one suite by its ranks; shared ranks are not told apart."""
-    lead, board = part.written.lead, part.written.board
+    lead, board = part.tables.lead, part.tables.board
     ranked = board[board["rank"].notna()]
     if not len(ranked):
         return ""
     ranks = ranked["rank"].astype(int)
-    told = [f"{rank} {listed(list(ranked['model'][ranks == rank]))}" for rank in sorted(set(ranks))]
-    whole = len(told) == len(ranked)
+    ranked_models = [f"{rank} {listed(list(ranked['model'][ranks == rank]))}" for rank in sorted(set(ranks))]
+    whole = len(ranked_models) == len(ranked)
     # ranks that are all different count one significant difference for every pair
     sure = "every place is decided" if whole and max(ranks) == len(ranked) else "not every place is decided"
-    return f"Ranks in {part.written.name} by {lead}: {'; '.join(told)} ({sure})."
+    return f"Ranks in {part.tables.name} by {lead}: {'; '.join(ranked_models)} ({sure})."
 
 
 def _fewer(parts: Sequence[Part]) -> list[str]:
     """Suites whose headline is over fewer samples than their other columns."""
     lines = []
     for part in parts:
-        name = f"n_{part.written.lead}"
-        own = part.written.board[name].dropna() if name in part.written.board else pd.Series(dtype=float)
+        name = f"n_{part.tables.lead}"
+        own = part.tables.board[name].dropna() if name in part.tables.board else pd.Series(dtype=float)
         if len(own):
-            n, whole = int(own.max()), int(part.written.board["n"].max())
-            lines.append(f"{part.written.name}: {part.written.lead} and its ranks are over {n} of the {whole} samples.")
+            n, whole = int(own.max()), int(part.tables.board["n"].max())
+            lines.append(f"{part.tables.name}: {part.tables.lead} and its ranks are over {n} of the {whole} samples.")
     return lines
 
 
@@ -187,7 +187,7 @@ def _shown(frame: pd.DataFrame, heads: Mapping[str, Head]) -> list[str]:
     return [name for name in names if name in ("model", "pareto") or frame[name].notna().any()]
 
 
-def _about(suite: Written) -> str:
+def _about(suite: SuiteTables) -> str:
     data, threat = suite.plan["dataset"], suite.suite.threat
-    told = f"{data['n']} samples of {suite.suite.dataset.label}"
-    return told if threat is None else f"{told}, {threat.norm} {threat.eps}"
+    samples = f"{data['n']} samples of {suite.suite.dataset.label}"
+    return samples if threat is None else f"{samples}, {threat.norm} {threat.eps}"

@@ -8,9 +8,9 @@ from unicodedata import normalize
 
 import pandas as pd
 
-from benchmark.report.board import Leaderboard, Note
-from benchmark.report.fold import fact_rows, part_cells
 from benchmark.report.formats import about, texts
+from benchmark.report.ranking import Note, Ranking
+from benchmark.report.settings_text import fact_rows, part_cells
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -53,7 +53,7 @@ def _accented(c: str) -> bool:
     return c in "ßæøÆØ" or (ord(c) < 0x180 and c.isalpha() and normalize("NFD", c)[0].isascii())
 
 
-def latex(board: Leaderboard) -> str:
+def latex(board: Ranking) -> str:
     """A ``table`` environment, ready for ``\\input``: caption, label, the table, and its notes.
 
     A row a model; where that is wider than a page, a column a model, if that is narrower; what is too wide still is
@@ -81,7 +81,7 @@ def latex(board: Leaderboard) -> str:
     return "\n".join([*lines, *_comments(board)]) + "\n"
 
 
-def _rows(board: Leaderboard, names: Sequence[str], bold: set[int]) -> list[list[tuple[str, bool]]]:
+def _rows(board: Ranking, names: Sequence[str], bold: set[int]) -> list[list[tuple[str, bool]]]:
     """The heading and a row a model: each cell's text, and whether it is bold."""
     heads = [(board.heads[name].arrow if name in board.heads else name, False) for name in names]
     rows = [
@@ -103,7 +103,7 @@ def _cell(text: str, bold: bool) -> str:
     return f"{number} {{\\scriptsize {escape(bracket.strip() + interval)}}}" if bracket else number
 
 
-def _bold(board: Leaderboard) -> set[int]:
+def _bold(board: Ranking) -> set[int]:
     """Positions of the rows of rank 1, where the data put somebody behind them."""
     if "rank" not in board.frame or not (board.frame["rank"] > 1).any():
         return set()
@@ -115,7 +115,7 @@ def _alignment(frame: pd.DataFrame, names: Sequence[str]) -> str:
     return "".join("r" if number else "l" for number in numeric)
 
 
-def _caption(board: Leaderboard) -> str:
+def _caption(board: Ranking) -> str:
     facts = about(board)
     return f"{board.title.rstrip('.')}. {facts[:1].upper()}{facts[1:]}." if facts else f"{board.title}."
 
@@ -124,7 +124,7 @@ def _label(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9-]", "-", name)
 
 
-def _notes(board: Leaderboard, *, set_off: bool) -> list[str]:
+def _notes(board: Ranking, *, set_off: bool) -> list[str]:
     """Sentences under the table."""
     bold = f" Bold: rank 1 on {board.lead}, where a model is significantly worse." if set_off else ""
     first = f"Brackets: 95 % intervals; ? with two bounds: samples lack a verdict. n: samples of a model.{bold}"
@@ -137,7 +137,7 @@ def _footnote(note: Note) -> str:
     return f"\\textsuperscript{{{note.number}}} {escape(f'{note.name}: {note.means}. {found}.')}"
 
 
-def _comments(board: Leaderboard) -> list[str]:
+def _comments(board: Ranking) -> list[str]:
     """Settings, each on a line that LaTeX does not set."""
     lines = []
     for name, found in board.settings.items():

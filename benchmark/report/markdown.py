@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pandas as pd
 
-from benchmark.report.board import Leaderboard
 from benchmark.report.columns import arrows, of_group, other_scores, own_names, query_names, shown_columns
 from benchmark.report.curves import WORST, Curves, describe
 from benchmark.report.drift import SAYS, SHOWN, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
 from benchmark.report.explanations import explanation_remarks, one_method, scoring_lines, similarity
-from benchmark.report.fold import settings_lines
 from benchmark.report.formats import markdown_texts, under
 from benchmark.report.heads import ROUNDED, SUCCESS
+from benchmark.report.leaderboard import Leaderboard
 from benchmark.report.probes import published
 from benchmark.report.results import Results
+from benchmark.report.settings_text import settings_lines
+from benchmark.report.soundness import soundness
 from benchmark.report.text import (
     MANY,
     PAGE,
@@ -26,7 +27,6 @@ from benchmark.report.text import (
     table_lines,
     transposed_lines,
 )
-from benchmark.report.worth import worth
 from benchmark.reported import Extras
 from benchmark.spec.suite import SuiteSpec
 
@@ -182,7 +182,7 @@ def _explain_part(results: Results, explained: pd.DataFrame) -> list[str]:
     remarks = explanation_remarks(results)
     lines += [*[f"- {plain_text(line)}" for line in remarks], ""] if remarks else []
     lines += ["What these metrics are worth, as measured on other models (docs/metrics.md says how):", ""]
-    lines += [*[f"- {line}" for line in worth(results)], ""]
+    lines += [*[f"- {line}" for line in soundness(results)], ""]
     alike, ranked, controls = one_method(results), explainer_ranks(results), control_lines(results)
     if len(similarity(results)):
         lines += [f"- {line}" for line in alike or ["No two explainers are one method here."]]

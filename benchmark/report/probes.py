@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark import stats
 from benchmark.attacks.base import Attack, attacks
-from benchmark.attacks.libraries.base import LibraryAttack
 from benchmark.errors import AssayError, StoreError
-from benchmark.report import stats
 from benchmark.report.heads import OWN, Head, head_of
 from benchmark.report.results import Condition, Results
 from benchmark.reported import EMPTY, Column, Estimate, ProbeResults
@@ -187,7 +186,7 @@ def views(results: Results) -> tuple[ProbeView, ...]:
         try:
             attack = attacks.make(probe.use, {**probe.params, **stated})
             recorded = results.recorded(probe.name)
-            if isinstance(attack, LibraryAttack) and recorded is not None:
+            if recorded is not None:
                 attack = attack.as_recorded(recorded)
             found.append(ProbeView(results, probe, attack))
         except AssayError:

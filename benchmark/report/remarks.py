@@ -8,8 +8,8 @@ import pandas as pd
 
 from benchmark.report.gaps import gaps
 from benchmark.report.heads import NORMS, OWN, QUERIES
-from benchmark.report.leaderboard import headline_column, heads_of, rows_of
 from benchmark.report.results import Condition, Results
+from benchmark.report.rows import headline_column, heads_of, rows_of
 from benchmark.sentences import listed
 
 

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from benchmark.attacks.base import attacks
-from benchmark.attacks.libraries.base import Computed, LibraryAttack, Missing
 from benchmark.data.base import datasets
 from benchmark.errors import AssayError
 from benchmark.explainers.base import explainers
@@ -105,22 +104,15 @@ def settings_of(plan: Mapping[str, Any], heads: Iterable[Mapping[str, Any]] = ()
         ("metric", metrics, suite.metrics),
     ):
         for probe in probes:
-            told = probe.model_dump(mode="json", exclude={"name", "use", "params", "budgets", "time_limit", "metrics"})
-            others = {key: value for key, value in told.items() if value not in (None, "", [], False)}
+            stated = probe.model_dump(
+                mode="json", exclude={"name", "use", "params", "budgets", "time_limit", "metrics"}
+            )
+            others = {key: value for key, value in stated.items() if value not in (None, "", [], False)}
             ran = recorded_params(plan, by_hash, probe.name) if kind == "attack" else None
             version = versions.get(probe.name, "")
             found = _part(kind, probe.name, probe.use, registry, probe.params, version, others, ran)
             parts.append(_measured(found, plan, kept, [str(eps) for eps in getattr(probe, "budgets", ())]))
     return Settings(_facts(plan, suite, kept), _libraries(kept), tuple(parts))
-
-
-def parameters(plugin: Plugin) -> dict[str, Any]:
-    """Every parameter of a plugin with its value, defaults included; of a library's attack those of its class too."""
-    own = plugin.model_dump(mode="json", exclude={"member"})
-    read = plugin.signature() if isinstance(plugin, LibraryAttack) else None
-    read = {key: value for key, value in (read or {}).items() if not isinstance(value, Missing)}
-    computed = {key: float(value) for key, value in read.items() if isinstance(value, Computed) and key not in own}
-    return {key: value for key, value in read.items() if not isinstance(value, Computed)} | own | computed
 
 
 def _part(
@@ -145,17 +137,17 @@ def _part(
         plugin = registry.make(use, {**given, **stated})
     except AssayError:
         plugin = None
-    if ran is not None and isinstance(plugin, LibraryAttack):
+    if ran is not None and plugin is not None:
         plugin = plugin.as_recorded(ran)
     # our own defaults change with the version only; those of a library's class with the library's
     if plugin is not None and (recorded == plugin.implementation() or _ours(plugin, version)):
-        params, note = parameters(plugin), ""
+        params, note = plugin.settings(), ""
     params = {key: value for key, value in params.items() if not (key in ("norm", "kind") and value is None)}
     return Setting(kind, name, use, version, library, params=params, given=tuple(given), others=said, note=note)
 
 
 def _ours(plugin: Plugin, version: str) -> bool:
-    return not isinstance(plugin, LibraryAttack) and version in ("", str(plugin.version))
+    return not plugin.borrowed and version in ("", str(plugin.version))
 
 
 def _measured(part: Setting, plan: Mapping[str, Any], heads: list[Mapping[str, Any]], budgets: list[str]) -> Setting:

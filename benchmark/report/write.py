@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmark.drawing.curves import DRAWING, as_png, picture_note
 from benchmark.registry import digest
 from benchmark.report.curves import Curves, curves
-from benchmark.report.draw import DRAWING, as_png, picture_note
 from benchmark.report.drift import attacked_explanations
 from benchmark.report.explainer_ranks import explainer_ranks
 from benchmark.report.explanations import explanations, similarity
 from benchmark.report.extras import extras
-from benchmark.report.leaderboard import leaderboard
 from benchmark.report.markdown import markdown
 from benchmark.report.probes import fitted
 from benchmark.report.results import Results
+from benchmark.report.rows import leaderboard
 from benchmark.report.tables import to_csv
 from benchmark.reported import Extras
 from benchmark.store.atomic import write_atomic

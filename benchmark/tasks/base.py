@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.accounts import Account
 from benchmark.errors import AttackError
 from benchmark.registry import Plugin, Registry
 from benchmark.reported import Column, Extras, TaskResults, Words
-from benchmark.sentences import Account, ModelRecords, Sentence
+from benchmark.sentences import ModelRecords, Sentence
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
     from torch import nn
 
@@ -66,7 +68,8 @@ class Task(Plugin):
         outputs: what ``output`` in entry.toml may say; the first is the default of a module in memory.
         needs_size: a suite must say the size of its grid (:meth:`check_grid`).
         versions: of code that all networks of the task are built from, by name: they enter every entry's digest.
-        measured: columns of attack rows that a page shows of each sample, where there are no verdicts.
+        measured: columns of attack rows that a page shows of each sample, where there are no verdicts, and how they
+            are headed; the first is how far an attack came, where no score says it.
         words: how it is spoken of.
     """
 
@@ -78,7 +81,7 @@ class Task(Plugin):
     outputs: ClassVar[tuple[str, ...]] = ("logits", "logit1")
     needs_size: ClassVar[bool] = False
     versions: ClassVar[dict[str, int]] = {}
-    measured: ClassVar[tuple[str, ...]] = ()
+    measured: ClassVar[Mapping[str, str]] = {}
     words: ClassVar[Words] = Words()
 
     @classmethod
@@ -132,6 +135,10 @@ class Task(Plugin):
 
     def asides(self, model: ModelRecords, probe: str = "", eps: Fraction | None = None) -> Iterator[Sentence]:
         """What it adds on a label to the accuracy on samples as they are, or to that under a probe at a budget."""
+        return iter(())
+
+    def doubts(self, clean: pd.DataFrame, enough: int) -> Iterator[tuple[str, str]]:
+        """(flag, words) of what in a model's clean rows makes a robustness claim doubtful, where so many say so."""
         return iter(())
 
     def takes(self, attack: type[Attack]) -> bool:

@@ -1,7 +1,7 @@
 """What of a model itself makes a robustness claim doubtful, measured on each clean sample.
 
-After AutoAttack's checks (Croce and Hein 2020, arXiv:2003.01690; its repository, ``flags_doc.md``). The report turns
-them into flags (``benchmark.report.flags``).
+After AutoAttack's checks (Croce and Hein 2020, arXiv:2003.01690; its repository, ``flags_doc.md``).
+:mod:`benchmark.tasks.doubts` turns them into flags.
 """
 
 from __future__ import annotations

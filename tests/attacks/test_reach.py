@@ -11,7 +11,7 @@ from benchmark.errors import SpecError
 from benchmark.models.wrap import Model
 from benchmark.report.flags import flags
 from benchmark.report.results import Results
-from benchmark.report.settings import parameters, settings
+from benchmark.report.settings import settings
 from benchmark.seeds import Draws
 from benchmark.store.folder import Store
 from tests.conftest import REPOSITORY
@@ -68,7 +68,7 @@ def test_by_default_the_steps_are_two_and_a_half_budgets_and_part_of_the_key(use
     shorter = attacks.make(use, {count: 4})
     assert shorter.reach(0.1) == pytest.approx(2.5)
     assert shorter.identity() != attack.identity()
-    assert parameters(shorter).items() >= shorter.params().items()
+    assert shorter.settings().items() >= shorter.params().items()
 
 
 def test_what_is_not_bound_by_steps_says_nothing():
@@ -133,7 +133,7 @@ def test_a_step_is_a_number_or_a_share_of_the_budget():
 def test_longer_has_more_steps_of_the_same_length(use):
     attack = attacks.make(use)
     longer = attack.longer(10)
-    before, after = parameters(attack), parameters(longer)
+    before, after = attack.settings(), longer.settings()
     assert after["steps"] == before["steps"] + 10
     assert {key: value for key, value in after.items() if key != "steps"} == {
         key: value for key, value in before.items() if key != "steps"

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmark.cli.console import blocks, fitted
 from benchmark.cli.tables import print_leaderboard
-from benchmark.report.board import Leaderboard
+from benchmark.report.leaderboard import Leaderboard
 from tests.conftest import REPOSITORY
 
 NAMES = [f"resnet50_imagenet_{kind}" for kind in ("a1", "a2", "a1_seed2", "adv_linf_4", "adv_linf_8", "x", "y", "zz")]

@@ -15,8 +15,8 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
+from benchmark.cli.heatmaps import spray_of
 from benchmark.report.results import Results
-from benchmark.report.spray import spray_of
 from benchmark.store.folder import Store
 from tests.conftest import REPOSITORY, Workplace
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmark.drawing.curves import draw_curves
 from benchmark.intervals import wilson
 from benchmark.report.curves import curves
-from benchmark.report.draw import draw_curves
 from benchmark.store.record import strings
 from tests.report.test_leaderboard import L2_MINIMAL, LINF, Made, pgd
 

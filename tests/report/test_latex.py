@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import benchmark
-from benchmark.report.board import Leaderboard
 from benchmark.report.latex import SPECIAL, escape, latex
+from benchmark.report.leaderboard import Leaderboard
 from tests.conftest import REPOSITORY
 
 BACK = {made: char for char, made in SPECIAL.items()} | {"{}": ""}

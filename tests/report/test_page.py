@@ -16,18 +16,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.report.board import Leaderboard
 from benchmark.report.curves import curves
 from benchmark.report.events import BROKEN, HELD, OPEN, WRONG
 from benchmark.report.explanations import explanations
 from benchmark.report.extras import extras
-from benchmark.report.leaderboard import leaderboard
+from benchmark.report.leaderboard import Leaderboard
 from benchmark.report.page import page, write_page
 from benchmark.report.page.glance import glances
 from benchmark.report.page.pictures import change, diverging, outline, picture
 from benchmark.report.page.samples import Samples
 from benchmark.report.page.tables import of_frame, scale
 from benchmark.report.results import Results
+from benchmark.report.rows import leaderboard
 from benchmark.store.folder import Store
 from tests.conftest import REPOSITORY, UNTRACKED
 

@@ -13,11 +13,11 @@ import pytest
 from benchmark.cli.console import table_console
 from benchmark.cli.tables import print_leaderboard
 from benchmark.intervals import wilson
-from benchmark.report.board import Leaderboard
 from benchmark.report.compare import compare
 from benchmark.report.curves import curves
 from benchmark.report.extras import extras
 from benchmark.report.formats import said
+from benchmark.report.leaderboard import Leaderboard
 from benchmark.report.page.build import page
 from benchmark.report.page.glance import glances
 from benchmark.report.text import number

@@ -17,11 +17,11 @@ from benchmark.report.curves import curves
 from benchmark.report.explanations import explanations
 from benchmark.report.extras import extras
 from benchmark.report.joined import joined
-from benchmark.report.leaderboard import leaderboard
 from benchmark.report.markdown import markdown
 from benchmark.report.page.build import page
 from benchmark.report.results import Results
-from benchmark.report.worth import CONFOUNDED, direction, verdict_on
+from benchmark.report.rows import leaderboard
+from benchmark.report.soundness import CONFOUNDED, direction, verdict_on
 from benchmark.report.write import write_report
 from benchmark.spec.suite import SuiteSpec
 from benchmark.store.folder import Store
@@ -69,7 +69,7 @@ def test_the_note_stands_beside_every_table_of_several_networks(digits, tmp_path
     for table in joined([folder]):
         shown |= {"joined": table.to_markdown(), "joined latex": table.to_latex(), "joined json": table.to_json()}
     for name, text in shown.items():
-        assert CONFOUNDED in text, name
+        assert CONFOUNDED.format("pixels") in text, name
 
 
 def scored(folder, scores):

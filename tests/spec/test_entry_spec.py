@@ -58,7 +58,6 @@ def test_a_good_entry_is_read(tmp_path):
         ('file = "w.pt"', 'file = "w.pt"\npath = "x"', None, "one of file, path and url"),
         ('file = "w.pt"', 'url = "https://example.org/w.pt"', None, "need their sha256"),
         ('file = "w.pt"', 'file = "w.pt"\nsha256 = "abc"', None, "64 hexadecimal digits"),
-        ('factory = "model:build"', 'output = "softmax"', None, "'logits', 'logit1' or 'image'"),
         ('use = "folder", ', "", None, "'recipe.data.use' is missing"),
         ("input_shape = [3, 32, 32]", "input_shape = [3, 32, 32", None, "not valid TOML"),
     ],

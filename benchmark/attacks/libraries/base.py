@@ -128,6 +128,7 @@ class LibraryAttack(Attack, Family):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
+    borrowed: ClassVar[bool] = True
     random: ClassVar[bool] = True
     whole_batch: ClassVar[bool] = True
     files: ClassVar[tuple[str, str]]
@@ -201,6 +202,18 @@ class LibraryAttack(Attack, Family):
         """Steps times their length against the budget, where the member goes by steps."""
         step = self.step(eps) if self.step_key() else None
         return None if step is None else self.count() * step
+
+    def settings(self) -> dict[str, Any]:
+        """See :meth:`Plugin.settings`; with the parameters of its class."""
+        own = super().settings()
+        read = {key: value for key, value in (self.signature() or {}).items() if not isinstance(value, Missing)}
+        computed = {key: float(value) for key, value in read.items() if isinstance(value, Computed) and key not in own}
+        return {key: value for key, value in read.items() if not isinstance(value, Computed)} | own | computed
+
+    def effortless(self) -> dict[str, Any]:
+        """See :meth:`Attack.effortless`; a step of 2.5 / steps of the budget goes with the effort."""
+        settings = self.settings()
+        return settings | self.step_of(0.0) if self.usual() else settings
 
     def usual(self) -> bool:
         """Whether its steps are as long as they are by default."""

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from benchmark.accounts import Chapter
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.attacks.physical.columns import physical_columns
 from benchmark.attacks.physical.masks import MASKS, Rectangle, mask_of_file, palette, sticker_mask
 from benchmark.attacks.physical.words import STICKERS
 from benchmark.drawing.pixels import as_bytes
 from benchmark.reported import Column, Extras, ProbeResults
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch

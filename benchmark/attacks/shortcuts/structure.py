@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.accounts import Chapter
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.attacks.deepfool.relative import column
 from benchmark.attacks.shortcuts.structure_words import STRUCTURE
 from benchmark.attacks.structural.structural import right
 from benchmark.reported import Column
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from benchmark.accounts import Chapter
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.mri import EXTRA
 from benchmark.mri.attacks.words import MEASURED
 from benchmark.mri.masks import MaskSpec
 from benchmark.reported import Extras, ProbeResults
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.accounts import Chapter
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.mri import EXTRA
 from benchmark.mri.attacks.detail import Detail
 from benchmark.mri.attacks.words import MEASURED
 from benchmark.reported import Column, Extras, ProbeResults, Values
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch

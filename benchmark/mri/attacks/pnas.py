@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.accounts import Chapter
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.mri import EXTRA
 from benchmark.mri.attacks.words import MEASURED
 from benchmark.reported import Column, Values
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch

@@ -8,7 +8,7 @@ from benchmark.report.results import Results
 from benchmark.report.settings import settings
 
 KINDS = {"attack": "Attacks", "explainer": "Explainers", "metric": "Metrics", "task": "Task", "dataset": "Dataset"}
-KEPT = ("assay", "python", "torch", "foolbox", "torchattacks", "captum", "zennit", "quantus", "deepinv", "numpy")
+FIRST, APART = ("assay", "python"), ("device", "date")  # of a record's provenance; the others are libraries
 
 
 def facts(results: Results) -> list[tuple[str, str]]:
@@ -57,7 +57,8 @@ def versions(results: Results) -> list[tuple[str, str]]:
         for name, value in head.get("provenance", {}).items():
             text = str(value)[:10] if name == "date" else str(value)
             found.setdefault(name, set()).add(text)
-    names = [name for name in KEPT if name in found] + [name for name in ("device",) if name in found]
+    libraries = sorted(set(found) - {*FIRST, *APART})
+    names = [name for name in (*FIRST, *libraries, "device") if name in found]
     rows = [(name, ", ".join(sorted(found[name]))) for name in names]
     days = sorted(found.get("date", set()))
     if days:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmark.report.board import Leaderboard
 from benchmark.report.curves import WORST, Curves, curves, describe
 from benchmark.report.drift import SAYS, attacked_explanations, compact
 from benchmark.report.explainer_ranks import control_lines
 from benchmark.report.explanations import explanation_remarks, one_method, scoring_lines, similarity
 from benchmark.report.formats import MOST_PAIRS
 from benchmark.report.gallery import CAPTION
+from benchmark.report.leaderboard import Leaderboard
 from benchmark.report.markdown import RANKS
 from benchmark.report.page.about import facts, made, versions
 from benchmark.report.page.attacked import gallery
@@ -31,7 +31,7 @@ from benchmark.report.page.samples import Samples
 from benchmark.report.page.tables import Grid, Head, board_grid, is_matrix, matrix_grid, of_frame
 from benchmark.report.probes import published
 from benchmark.report.results import Results
-from benchmark.report.worth import confounded, worth
+from benchmark.report.soundness import confounded, soundness
 from benchmark.reported import Extras
 from benchmark.store.atomic import write_atomic
 
@@ -248,7 +248,7 @@ def _explanations(
         "grid": explained_grid(results, explained),
         "scoring": scoring_lines(results),
         "remarks": explanation_remarks(results),
-        "worth": worth(results),
+        "worth": soundness(results),
         "ranks": ranks_grid(results),
         "ranks_said": RANKS.replace("`", ""),
         "controls": list(control_lines(results)),

@@ -15,7 +15,7 @@ from benchmark.report.explanations import control_explainers
 from benchmark.report.page.pictures import diverging, outline, picture
 from benchmark.report.page.tables import Cell, Grid, Head, of_frame
 from benchmark.report.results import Results
-from benchmark.report.worth import ORDER, verdict_on
+from benchmark.report.soundness import ORDER, verdict_on
 
 BOOKKEEPING = ("failed", "skipped", "missing")
 

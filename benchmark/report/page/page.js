@@ -83,9 +83,9 @@
   const percent = (value) => (value === null || value === undefined ? "–" : `${(100 * value).toFixed(1)} %`);
   const COLUMNS = [
     ["state", "", String], ["label", "label", named], ["before", "clean", named], ["pred", "prediction", named],
-    ["amp", "amplification", digits], ["rel_err", "error", digits], ["rel_err_before", "error before", digits],
+    ...data.measured.map(([name, words]) => [name, words, digits]),
     ["norm", "norm", digits], ["margin", "margin", digits], ["sure", "confidence before", percent],
-    ["now", "confidence after", percent], ["views", "views broken", percent], ["psnr", "PSNR", digits], ["ssim", "SSIM", digits], ["halluc", "hallucination", digits],
+    ["now", "confidence after", percent], ["views", "views broken", percent],
   ];
   const NAMES = new Set(["state", "label", "before", "pred"]);
   let current = null, from = null;

@@ -126,6 +126,7 @@ class Samples:
             "cells": cells,
             "clean": clean,
             "verdicts": self.judgement.breaks,
+            "measured": list(self.results.task.measured.items()),
         }
 
     def kept(self, model: str, attacked: Attacked) -> dict[str, NDArray[Any]]:

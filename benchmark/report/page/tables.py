@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.report.board import Leaderboard
 from benchmark.report.columns import shown_columns
 from benchmark.report.formats import own_n
 from benchmark.report.heads import FACTS
+from benchmark.report.leaderboard import Leaderboard
 from benchmark.report.results import Results
 from benchmark.report.text import short
 
@@ -153,8 +153,8 @@ def board_grid(results: Results, lead: Leaderboard) -> Grid:
 def _counted(lead: Leaderboard, name: str) -> list[Cell]:
     """Cells of a column, each with its n where that is not the table's."""
     found = interval_cells(lead.frame, name)
-    told = [own_n(lead, row, name).strip(" ()") for _, row in lead.frame.iterrows()]
-    return [replace(cell, chip=n) if n else cell for cell, n in zip(found, told, strict=True)]
+    denominators = [own_n(lead, row, name).strip(" ()") for _, row in lead.frame.iterrows()]
+    return [replace(cell, chip=n) if n else cell for cell, n in zip(found, denominators, strict=True)]
 
 
 def _flag_cells(lead: Leaderboard) -> list[Cell]:

@@ -207,6 +207,12 @@ class Classification(Task):
             raise UnknownNameError("class", unknown[0], classes, "task_params.flips, the dataset's classes")
         return tuple(columns)
 
+    def doubts(self, clean: pd.DataFrame, enough: int) -> Iterator[tuple[str, str]]:
+        """See :func:`benchmark.tasks.doubts.doubts`."""
+        from benchmark.tasks.doubts import doubts
+
+        return doubts(clean, enough)
+
     def asides(self, model: ModelRecords, probe: str = "", eps: Fraction | None = None) -> Iterator[Sentence]:
         """Of classes whose errors are not alike: which are missed, and which are false alarms."""
         known = len(model.classes) <= self.per_class

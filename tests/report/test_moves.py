@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.errors import UsageError
-from benchmark.report.moved import BEYOND, CAME, OTHER, WENT, WITHIN, moved
+from benchmark.report.moves import BEYOND, CAME, OTHER, WENT, WITHIN, differences
 from benchmark.report.pareto import apart
 from tests.conftest import REPOSITORY
 
@@ -34,7 +34,7 @@ def files(tmp_path):
 
 
 def test_known_moves(files):
-    found = moved(*files)
+    found = differences(*files)
     assert {(move.model, move.column): move.how for move in found.moves} == {
         ("b", "acc"): BEYOND,  # [0.5, 0.7] and [0.71, 0.8]
         ("a", "acc"): WITHIN,
@@ -59,20 +59,20 @@ def test_known_moves(files):
 
 
 def test_backwards_a_value_vanishes(files):
-    found = moved(*files[::-1])
+    found = differences(*files[::-1])
     assert next(move.how for move in found.moves if (move.model, move.column) == ("c", "acc")) == WENT
 
 
 def test_other_data_are_not_comparable(files):
     files[1].write_text(NEW.replace(",d,", ",other,").replace(",100,", ",50,"))
-    lines = moved(*files).lines
+    lines = differences(*files).lines
     assert "other data (a, b, c): the two are not comparable, whatever the intervals say" in lines
     assert "another number of samples: a, b, c" in lines
 
 
 def test_a_file_against_itself_has_not_moved():
     file = REPOSITORY / "results" / "mri" / "leaderboard.csv"
-    found = moved(file, file)
+    found = differences(file, file)
     assert found.moves == ()
     assert found.lines == ()
     assert found.same > 20 * 10
@@ -96,7 +96,7 @@ def test_apart_is_an_empty_intersection(bounds):
 def test_what_is_no_leaderboard_is_refused(files, text, said):
     files[0].unlink() if text is None else files[0].write_text(text)
     with pytest.raises(UsageError, match=said):
-        moved(*files)
+        differences(*files)
 
 
 def test_pandas_reads_what_we_write():

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.report.leaderboard import pairs
-from benchmark.report.places import groups, place_words
-from benchmark.report.stats import Pair, ranks_of
+from benchmark.report.rows import pairs
+from benchmark.report.standings import groups, standing_words
 from benchmark.sentences import listed
+from benchmark.stats import Pair, ranks_of
 from tests.report.test_leaderboard import Made
 
 
@@ -49,7 +49,7 @@ def words(tmp_path, **models):
     ranked, tests = pairs(made.results)
     known = board["rank"].notna()
     assert dict(zip(board["model"][known], board["rank"][known], strict=True)) == ranks_of(ranked, tests)
-    return place_words(made.results, board)
+    return standing_words(made.results, board)
 
 
 def test_all_decided_none_decided_and_one_of_each(tmp_path):

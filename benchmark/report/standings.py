@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from benchmark.report.judgement.choice import judgement_of
-from benchmark.report.leaderboard import headline_column, pairs
 from benchmark.report.results import Results
-from benchmark.report.stats import Pair
+from benchmark.report.rows import headline_column, pairs
 from benchmark.sentences import listed
+from benchmark.stats import Pair
 
 FEW = 3  # decided pairs within an undecided group that are named one by one
 
@@ -50,7 +50,7 @@ def groups(order: Sequence[str], tests: Sequence[Pair]) -> list[Group]:
     return found
 
 
-def place_words(results: Results, board: pd.DataFrame) -> list[str]:
+def standing_words(results: Results, board: pd.DataFrame) -> list[str]:
     """A sentence on the places that are decided, one on each group of those that are not, one on who has none.
 
     Args:
@@ -74,8 +74,8 @@ def place_words(results: Results, board: pd.DataFrame) -> list[str]:
     if left:
         barred = judgement_of(results.task).barred(results) & set(left)
         lost = [model for model in left if model not in barred]
-        told = [f"{listed(names)} ({why})" for names, why in _reasons(left, barred, lost, column) if names]
-        lines.append(f"Without a place: {'; '.join(told)}.")
+        reasons = [f"{listed(names)} ({why})" for names, why in _reasons(left, barred, lost, column) if names]
+        lines.append(f"Without a place: {'; '.join(reasons)}.")
     return lines
 
 

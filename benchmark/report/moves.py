@@ -47,7 +47,7 @@ class Moves:
     lines: tuple[str, ...]
 
 
-def moved(old: Path, new: Path) -> Moves:
+def differences(old: Path, new: Path) -> Moves:
     """Compare two ``leaderboard.csv``, joined by model and column.
 
     A value with intervals on both sides moved *beyond* them where the two 95 % intervals do not overlap, else *within*.

@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.report.board import Leaderboard
-from benchmark.report.fold import COLUMNS, fact_rows, part_cells
 from benchmark.report.formats import about, texts
+from benchmark.report.ranking import Ranking
+from benchmark.report.settings_text import COLUMNS, fact_rows, part_cells
 from benchmark.report.text import cell_text
 
 WIDE, HIGH = 96, 8  # of a bar, in pixels
@@ -23,7 +23,7 @@ TABLE = '<table style="border-collapse:collapse">'
 SCROLL = '<div style="overflow-x:auto">'
 
 
-def html(board: Leaderboard) -> str:
+def html(board: Ranking) -> str:
     """The table, what stands under it, and its settings."""
     parts = [f"<strong>{escape(board.title)}</strong>", f'<div style="opacity:.8">{escape(about(board))}</div>']
     parts += [_table(board), _list([*board.places, *board.remarks, *board.checks])]
@@ -43,14 +43,14 @@ def html(board: Leaderboard) -> str:
 
 
 def run_html(
-    board: Leaderboard,
+    board: Ranking,
     explanations: pd.DataFrame,
     counts: Mapping[str, int],
-    parts: Sequence[Leaderboard] = (),
+    parts: Sequence[Ranking] = (),
     remarks: Sequence[str] = (),
 ) -> str:
     """A run: its cells, its leaderboard, its explanations with their remarks, and its suite's parts folded away."""
-    told = escape(", ".join(f"{name} {n}" for name, n in counts.items()))
+    cells = escape(", ".join(f"{name} {n}" for name, n in counts.items()))
     texts_ = [html(board)]
     if len(explanations):
         names = [str(name) for name in explanations if not str(name).endswith(("_low", "_high"))]
@@ -58,10 +58,10 @@ def run_html(
         rows = [[cell_text(row, name) for name in names] for _, row in explanations.iterrows()]
         texts_.append(f"<details><summary>Explanations</summary>{_plain_table(names, rows)}{_list(remarks)}</details>")
     texts_ += [f"<details><summary>{escape(part.title)}</summary>{html(part)}</details>" for part in parts]
-    return f'<div>{"".join(texts_)}<div style="opacity:.8">cells: {told}</div></div>'
+    return f'<div>{"".join(texts_)}<div style="opacity:.8">cells: {cells}</div></div>'
 
 
-def _table(board: Leaderboard) -> str:
+def _table(board: Ranking) -> str:
     names = board.page()
     heads = [board.heads[name].arrow if name in board.heads else name for name in names]
     body = []
@@ -72,7 +72,7 @@ def _table(board: Leaderboard) -> str:
     return f"{SCROLL}{TABLE}<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
 
 
-def _cell(board: Leaderboard, row: pd.Series, name: str, text: str) -> str:
+def _cell(board: Ranking, row: pd.Series, name: str, text: str) -> str:
     if name == "model":
         return f'<th scope="row" {CELL};text-align:left;white-space:nowrap">{escape(text)}</th>'
     bar = _bar(board, row, name) if f"{name}_low" in board.frame else ""
@@ -81,7 +81,7 @@ def _cell(board: Leaderboard, row: pd.Series, name: str, text: str) -> str:
     return f'<td {CELL};text-align:left;white-space:nowrap">{escape(value)}{small}{bar}</td>'
 
 
-def _bar(board: Leaderboard, row: pd.Series, name: str) -> str:
+def _bar(board: Ranking, row: pd.Series, name: str) -> str:
     """The interval as a line on the column's scale ([0, 1] of a share), the value as a dot on it."""
     start, end = _scale(board, name)
     low, high = (_place(row[f"{name}{side}"], start, end) for side in ("_low", "_high"))
@@ -96,7 +96,7 @@ def _bar(board: Leaderboard, row: pd.Series, name: str) -> str:
     return f'<br><svg {size} aria-hidden="true">{axis}{line}{dot}</svg>'
 
 
-def _scale(board: Leaderboard, name: str) -> tuple[float, float]:
+def _scale(board: Ranking, name: str) -> tuple[float, float]:
     if name in board.heads and board.heads[name].unit == "share":
         return 0.0, 1.0
     low, high = (board.frame[f"{name}{side}"].astype(float) for side in ("_low", "_high"))

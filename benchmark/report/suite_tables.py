@@ -16,7 +16,7 @@ from benchmark.tasks.base import Task, tasks
 
 
 @dataclass(frozen=True)
-class Written:
+class SuiteTables:
     """What stands in ``results/<suite>``."""
 
     folder: Path
@@ -50,14 +50,14 @@ class Written:
         return read_table(self.folder / f"{name}.csv")
 
 
-def read_written(folder: Path) -> Written | None:
+def read_suite_tables(folder: Path) -> SuiteTables | None:
     """The files of a results folder; None where it has no plan or no leaderboard."""
     if not (folder / "leaderboard.csv").is_file() or not (folder / "plan.json").is_file():
         return None
     plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     suite = SuiteSpec.model_validate(plan["suite"])
     task = tasks.make(suite.task, suite.task_params)
-    return Written(folder, plan, suite, task, pd.read_csv(folder / "leaderboard.csv", keep_default_na=True))
+    return SuiteTables(folder, plan, suite, task, pd.read_csv(folder / "leaderboard.csv", keep_default_na=True))
 
 
 def read_table(file: Path) -> pd.DataFrame:
