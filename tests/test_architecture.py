@@ -18,7 +18,19 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "benchmark"
 FLOORS = (
     ("errors",),
-    ("spec", "registry", "seeds", "resources", "files", "code", "intervals", "reported", "sentences"),
+    (
+        "spec",
+        "registry",
+        "seeds",
+        "resources",
+        "files",
+        "code",
+        "intervals",
+        "reported",
+        "sentences",
+        "accounts",
+        "stats",
+    ),
     ("store",),
     ("mri",),
     ("models", "data"),
@@ -56,6 +68,8 @@ TORCH_FREE = (
     "resources",
     "seeds",
     "sentences",
+    "accounts",
+    "stats",
     "spec",
     "store",
 )

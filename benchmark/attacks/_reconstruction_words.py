@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import isnan
 
+from benchmark.accounts import Chapter, Hazard
 from benchmark.reported import EMPTY, Estimate, ProbeResults
-from benchmark.sentences import Chapter, Draft, Hazard, ModelRecords, Sentence, budgets
+from benchmark.sentences import Draft, ModelRecords, Sentence, budgets
 from benchmark.spec.suite import show_eps
 
 SECTION = "shapes"

@@ -7,8 +7,9 @@ from math import isnan
 
 import numpy as np
 
+from benchmark.accounts import Chapter, Hazard
 from benchmark.reported import EMPTY, ProbeResults
-from benchmark.sentences import Chapter, Draft, Hazard, ModelRecords, Sentence, listed, per_100
+from benchmark.sentences import Draft, ModelRecords, Sentence, listed, per_100
 
 SECTION = "shortcuts"
 FILLS = {"black": "black", "mean": "the image's own average grey"}

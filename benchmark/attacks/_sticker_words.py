@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from benchmark.accounts import Chapter, Hazard
 from benchmark.reported import ProbeResults
-from benchmark.sentences import HALF, Chapter, Draft, Hazard, ModelRecords, Sentence
+from benchmark.sentences import HALF, Draft, ModelRecords, Sentence
 
 SECTION = "shapes"
 

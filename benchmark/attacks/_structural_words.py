@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import isnan
 
+from benchmark.accounts import Chapter, Hazard
 from benchmark.reported import EMPTY, Estimate, ProbeResults
-from benchmark.sentences import HALF, Bar, Chapter, Draft, Hazard, ModelRecords, Sentence, budgets, per_100
+from benchmark.sentences import HALF, Bar, Draft, ModelRecords, Sentence, budgets, per_100
 from benchmark.spec.suite import show_eps
 
 SECTION = "shapes"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import isnan
 
+from benchmark.accounts import Chapter, Hazard
 from benchmark.reported import EMPTY, ProbeResults
-from benchmark.sentences import Chapter, Draft, Hazard, ModelRecords, Sentence
+from benchmark.sentences import Draft, ModelRecords, Sentence
 
 SECTION = "shortcuts"
 

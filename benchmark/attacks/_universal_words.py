@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import isnan
 
+from benchmark.accounts import Chapter, Hazard
 from benchmark.reported import EMPTY, Estimate, ProbeResults
-from benchmark.sentences import HALF, Chapter, Draft, Hazard, ModelRecords, Sentence, budgets
+from benchmark.sentences import HALF, Draft, ModelRecords, Sentence, budgets
 from benchmark.spec.suite import show_eps
 
 SECTION = "shapes"

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
+from benchmark.accounts import Chapter
 from benchmark.data.structures import Structures
 from benchmark.errors import AttackError
 from benchmark.registry import Plugin, Registry
 from benchmark.reported import Column, Extras, ProbeResults
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch

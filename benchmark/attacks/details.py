@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.accounts import Chapter
 from benchmark.attacks._detail import Detail
 from benchmark.attacks._reconstruction_words import MEASURED
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.reported import Column, Extras, ProbeResults, Values
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch

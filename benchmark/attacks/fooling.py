@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.accounts import Chapter
 from benchmark.attacks._fooling_words import FOOLING
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.errors import AttackError
 from benchmark.reported import Column, Extras, ProbeResults
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd

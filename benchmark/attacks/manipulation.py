@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from benchmark.accounts import Chapter
 from benchmark.attacks._manipulation_words import MANIPULATION
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.reported import Column, Values
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd

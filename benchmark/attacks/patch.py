@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.accounts import Chapter
 from benchmark.attacks._pictures import as_bytes
 from benchmark.attacks._sticker_words import STICKERS
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.attacks.physical import TOLERANCE, physical_columns, random_blocks
 from benchmark.reported import Column, Extras, ProbeResults
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from benchmark.accounts import Chapter
 from benchmark.attacks._pictures import as_bytes
 from benchmark.attacks._sticker import MASKS, Rectangle, mask_of_file, palette, sticker_mask
 from benchmark.attacks._sticker_words import STICKERS
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.reported import Column, Extras, ProbeResults
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.accounts import Chapter
 from benchmark.attacks._reconstruction_words import MEASURED
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.reported import Column, Values
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from benchmark.accounts import Chapter
 from benchmark.attacks._regions_words import REGIONS
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.attacks.structure import accuracy
 from benchmark.reported import Column
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import torch

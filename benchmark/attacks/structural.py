@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from benchmark.accounts import Chapter
 from benchmark.attacks._structural_words import STRUCTURAL
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.errors import AttackError, SpecError
 from benchmark.reported import Column, Extras, ProbeResults
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.accounts import Chapter
 from benchmark.attacks._relative import column
 from benchmark.attacks._structure_words import STRUCTURE
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.attacks.structural import right
 from benchmark.reported import Column
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd

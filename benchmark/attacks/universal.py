@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.accounts import Chapter
 from benchmark.attacks._pictures import as_picture
 from benchmark.attacks._universal_words import UNIVERSAL
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.errors import AttackError
 from benchmark.reported import Column, Extras, ProbeResults
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd

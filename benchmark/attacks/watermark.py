@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.accounts import Chapter
 from benchmark.attacks._watermark_words import WATERMARK
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.data._mark import CORNERS, Corner, square
 from benchmark.reported import Column, Extras, ProbeResults
-from benchmark.sentences import Chapter
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -126,7 +126,8 @@ def suite_rows(tables: SuiteTables, directions: dict[str, bool]) -> list[dict[st
     for _, line in tables.board.iterrows():
         row = {"suite": tables.name, "model": line["model"], "n": line["n"], "threat": threat}
         for claim in tables.claims:
-            row |= {f"{claim.name}{side}": line.get(f"{claim.column}{side}", nan) for side in _SIDES}
+            sides = _SIDES if claim.axis else ("",)
+            row |= {f"{claim.name}{side}": line.get(f"{claim.column}{side}", nan) for side in sides}
             of_robust = line.get(f"n_{claim.column}", nan)
         row[N_ROBUST] = line["n"] if pd.isna(of_robust) else int(of_robust)
         twice = _twice(methods, line["model"])

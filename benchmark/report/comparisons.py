@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark import stats
 from benchmark.intervals import FEW
-from benchmark.report import stats
 from benchmark.report.explanations import score_rows
 from benchmark.report.rates import headline_outcomes, robust_head
 from benchmark.report.results import Results

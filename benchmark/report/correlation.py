@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.report import stats
+from benchmark import stats
 from benchmark.seeds import derive
 
 DRAWS = 9999

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark import stats
 from benchmark.registry import digest
-from benchmark.report import stats
 from benchmark.report.judgement.choice import judgement_of
 from benchmark.report.results import Condition, Results
 from benchmark.reported import EMPTY, Estimate

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.report import stats
+from benchmark import stats
 from benchmark.report.results import Results
 from benchmark.seeds import derive
 from benchmark.spec.suite import parse_eps, show_eps

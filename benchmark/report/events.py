@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.report import stats
+from benchmark import stats
 from benchmark.report.results import Condition, Results
 from benchmark.report.text import short
 from benchmark.reported import Estimate

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark import stats
 from benchmark.errors import UsageError
 from benchmark.explainers.base import explainers
-from benchmark.report import stats
 from benchmark.report.explanations import (
     LEVEL,
     control_explainers,

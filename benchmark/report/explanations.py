@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.report import stats
+from benchmark import stats
 from benchmark.report.gaps import gaps
 from benchmark.report.results import Results
 from benchmark.report.soundness import confounded

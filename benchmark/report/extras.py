@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.report import stats
+from benchmark import stats
 from benchmark.report.explained import explained_views
 from benchmark.report.gallery import gallery
 from benchmark.report.probes import artefact, views

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.report import stats
+from benchmark import stats
 from benchmark.report.results import Results
 from benchmark.reported import Column, Estimate
 from benchmark.seeds import derive

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark import stats
 from benchmark.attacks.base import Attack, attacks
 from benchmark.errors import AssayError, StoreError
-from benchmark.report import stats
 from benchmark.report.heads import OWN, Head, head_of
 from benchmark.report.results import Condition, Results
 from benchmark.reported import EMPTY, Column, Estimate, ProbeResults

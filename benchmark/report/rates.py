@@ -8,7 +8,7 @@ from math import inf
 import numpy as np
 import pandas as pd
 
-from benchmark.report import stats
+from benchmark import stats
 from benchmark.report.heads import COUNTED, NORMS, QUERIES, ROBUST, ROUNDED, SUCCESS, Head, Row, put_clean
 from benchmark.report.results import Condition, Results
 from benchmark.seeds import derive

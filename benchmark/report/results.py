@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark import stats
 from benchmark.errors import NoRecordsError
-from benchmark.report import stats
 from benchmark.reported import Estimate
 from benchmark.spec.suite import AttackProbe, SuiteSpec, show_eps
 from benchmark.store.folder import Store

@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import pandas as pd
 
+from benchmark import stats
 from benchmark.registry import digest
-from benchmark.report import stats
 from benchmark.report.flags import flag_names
 from benchmark.report.heads import Head, Row
 from benchmark.report.judgement.choice import judgement_of

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmark import stats
 from benchmark.intervals import ALIKE, FEW
-from benchmark.report import stats
 from benchmark.report.heads import BUDGETS, Head, Row, put_clean
 from benchmark.report.results import Condition, Results
 from benchmark.reported import Estimate

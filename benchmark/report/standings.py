@@ -10,8 +10,8 @@ import pandas as pd
 from benchmark.report.judgement.choice import judgement_of
 from benchmark.report.results import Results
 from benchmark.report.rows import headline_column, pairs
-from benchmark.report.stats import Pair
 from benchmark.sentences import listed
+from benchmark.stats import Pair
 
 FEW = 3  # decided pairs within an undecided group that are named one by one
 

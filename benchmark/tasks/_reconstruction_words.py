@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Any, ClassVar
 
+from benchmark.accounts import Account, Hazard
 from benchmark.attacks._reconstruction_words import percent
 from benchmark.reported import Estimate, Words
-from benchmark.sentences import Account, Bar, Draft, Hazard, ModelRecords, Sentence
+from benchmark.sentences import Bar, Draft, ModelRecords, Sentence
 from benchmark.spec.suite import show_eps
 
 

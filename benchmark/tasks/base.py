@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.accounts import Account
 from benchmark.errors import AttackError
 from benchmark.registry import Plugin, Registry
 from benchmark.reported import Column, Extras, TaskResults, Words
-from benchmark.sentences import Account, ModelRecords, Sentence
+from benchmark.sentences import ModelRecords, Sentence
 
 if TYPE_CHECKING:
     import pandas as pd

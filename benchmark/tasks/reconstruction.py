@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from benchmark.accounts import Account
 from benchmark.errors import EntryError, SpecError
 from benchmark.mri.masks import MaskSpec
 from benchmark.reported import Column, Extras, TaskResults, Values, Words
-from benchmark.sentences import Account
 from benchmark.tasks._reconstruction_words import MEASUREMENTS, Errors
 from benchmark.tasks.base import Rows, Score, Task, tasks
 

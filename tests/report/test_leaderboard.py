@@ -9,10 +9,9 @@ from math import isnan
 import numpy as np
 import pytest
 
-from benchmark import intervals
+from benchmark import intervals, stats
 from benchmark.errors import NoRecordsError
 from benchmark.intervals import wilson
-from benchmark.report import stats
 from benchmark.report.write import write_report
 from benchmark.spec.suite import SuiteSpec
 from benchmark.store.folder import Store

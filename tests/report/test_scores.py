@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from benchmark.report import scores
-from benchmark.report.stats import ranks_of
+from benchmark.stats import ranks_of
 from benchmark.tasks.base import Score, tasks
 
 SAMPLES = [f"s{i}" for i in range(8)]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from benchmark.report.rows import pairs
 from benchmark.report.standings import groups, standing_words
-from benchmark.report.stats import Pair, ranks_of
 from benchmark.sentences import listed
+from benchmark.stats import Pair, ranks_of
 from tests.report.test_leaderboard import Made
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from benchmark.report.heads import Head, Row
     from benchmark.report.probes import ProbeView
     from benchmark.report.results import Results
-    from benchmark.report.stats import Pair
     from benchmark.spec.suite import SuiteSpec
+    from benchmark.stats import Pair
     from benchmark.tasks.base import Task
 
 

@@ -26,8 +26,8 @@ from benchmark.report.scores import (
     score_verdicts,
     seed_spreads,
 )
-from benchmark.report.stats import Pair
 from benchmark.spec.suite import SuiteSpec
+from benchmark.stats import Pair
 from benchmark.tasks.base import Task
 
 

@@ -24,8 +24,8 @@ from benchmark.report.rates import (
     robust_head,
 )
 from benchmark.report.results import NORMS, Condition, Results
-from benchmark.report.stats import Pair
 from benchmark.spec.suite import SuiteSpec
+from benchmark.stats import Pair
 from benchmark.tasks.base import Task
 
 

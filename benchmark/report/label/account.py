@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from benchmark.accounts import Account
 from benchmark.report.label.answers import Answers
 from benchmark.report.label.numbers import Numbers
-from benchmark.sentences import Account
 from benchmark.tasks.base import Task
 
 

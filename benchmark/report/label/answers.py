@@ -8,11 +8,12 @@ from dataclasses import replace
 from math import isnan
 from typing import Any, ClassVar
 
+from benchmark.accounts import Account, Hazard
 from benchmark.report.label import robust
 from benchmark.report.label.tested import Tested
 from benchmark.report.results import NORMS
 from benchmark.reported import Estimate, Words
-from benchmark.sentences import FEW, Account, Bar, Draft, Hazard, Number, Sentence, per_100
+from benchmark.sentences import FEW, Bar, Draft, Number, Sentence, per_100
 from benchmark.spec.suite import write_eps
 
 WHITE, ASKING, BLIND = ("white-box",), ("score", "decision"), ("none",)

@@ -9,6 +9,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+from benchmark.accounts import Account
 from benchmark.errors import AssayError, NoRecordsError, UnknownNameError
 from benchmark.report.label import explained, top
 from benchmark.report.label.account import account_of
@@ -17,7 +18,7 @@ from benchmark.report.label.untested import checked as has_check
 from benchmark.report.label.untested import untested
 from benchmark.report.results import Results
 from benchmark.reported import Words
-from benchmark.sentences import Account, Bar, Sentence, Source
+from benchmark.sentences import Bar, Sentence, Source
 from benchmark.store.folder import Store
 
 SECTIONS = ("first", "tested", "ordinary", "deliberate", "shapes", "explanations", "shortcuts", "untested")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from benchmark.report import stats
+from benchmark import stats
 from benchmark.report.explainer_ranks import controls_of, directed, values
 from benchmark.report.explanations import LEVEL, real_explainers, refused
 from benchmark.report.label.tested import Tested

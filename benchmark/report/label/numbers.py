@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from math import isnan
 from typing import Any, ClassVar
 
+from benchmark.accounts import Account, Hazard
 from benchmark.report.label.tested import Tested
 from benchmark.report.scores import headline_name
 from benchmark.reported import Estimate, Words
-from benchmark.sentences import Account, Bar, Draft, Hazard, Sentence
+from benchmark.sentences import Bar, Draft, Sentence
 
 
 class Numbers(Account):

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.report import stats
+from benchmark import stats
+from benchmark.accounts import Chapter
 from benchmark.report.doubts import Flag
 from benchmark.report.flags import flags
 from benchmark.report.probes import ProbeView, own_columns, views
@@ -21,7 +22,7 @@ from benchmark.report.results import Condition, Results
 from benchmark.report.scores import gates, score_budgets, score_columns
 from benchmark.reported import Estimate, Words
 from benchmark.seeds import derive
-from benchmark.sentences import Chapter, Source
+from benchmark.sentences import Source
 from benchmark.spec.suite import AttackProbe
 from benchmark.store.record import last_line
 

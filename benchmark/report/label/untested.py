@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from benchmark.accounts import Hazard
 from benchmark.attacks.base import attacks
 from benchmark.report.label.account import account_of
 from benchmark.report.label.tested import Tested
 from benchmark.report.soundness import verdict_on
-from benchmark.sentences import Hazard, Number, Sentence, Source, listed, plural
+from benchmark.sentences import Number, Sentence, Source, listed, plural
 
 SECTION = "untested"
 
