@@ -24,8 +24,8 @@ def gaps(whys: Iterable[tuple[str, str, str]]) -> list[str]:
         alike: dict[tuple[str, ...], list[str]] = {}
         for model, columns in of.items():
             alike.setdefault(tuple(columns), []).append(model)
-        told = [f"{_some(columns)} of {_some(models)}" for columns, models in alike.items()]
-        lines.append(f"{'Blank' if why == BLANK else 'No interval'} ({why}): {'; '.join(told)}.")
+        columns_of_models = [f"{_some(columns)} of {_some(models)}" for columns, models in alike.items()]
+        lines.append(f"{'Blank' if why == BLANK else 'No interval'} ({why}): {'; '.join(columns_of_models)}.")
     return lines
 
 

@@ -147,9 +147,9 @@ def _compared(axes: Sequence[Axis]) -> str:
     by_suite: dict[str, list[str]] = {}
     for axis in axes:
         by_suite.setdefault(axis.suite, []).append(axis.name.partition(":")[2])
-    told = "; ".join(f"{suite}: {', '.join(names)}" for suite, names in by_suite.items())
+    shown = "; ".join(f"{suite}: {', '.join(names)}" for suite, names in by_suite.items())
     return (
-        f"Compared by point estimates where both models have every axis ({told}). Beyond the intervals: two 95 %"
+        f"Compared by point estimates where both models have every axis ({shown}). Beyond the intervals: two 95 %"
         " intervals do not overlap; means over explainers have none. Of the metrics of explanations only the sound ones"
         " are axes."
     )
@@ -162,11 +162,11 @@ def _ranks(part: Part) -> str:
     if not len(ranked):
         return ""
     ranks = ranked["rank"].astype(int)
-    told = [f"{rank} {listed(list(ranked['model'][ranks == rank]))}" for rank in sorted(set(ranks))]
-    whole = len(told) == len(ranked)
+    ranked_models = [f"{rank} {listed(list(ranked['model'][ranks == rank]))}" for rank in sorted(set(ranks))]
+    whole = len(ranked_models) == len(ranked)
     # ranks that are all different count one significant difference for every pair
     sure = "every place is decided" if whole and max(ranks) == len(ranked) else "not every place is decided"
-    return f"Ranks in {part.tables.name} by {lead}: {'; '.join(told)} ({sure})."
+    return f"Ranks in {part.tables.name} by {lead}: {'; '.join(ranked_models)} ({sure})."
 
 
 def _fewer(parts: Sequence[Part]) -> list[str]:
@@ -189,5 +189,5 @@ def _shown(frame: pd.DataFrame, heads: Mapping[str, Head]) -> list[str]:
 
 def _about(suite: SuiteTables) -> str:
     data, threat = suite.plan["dataset"], suite.suite.threat
-    told = f"{data['n']} samples of {suite.suite.dataset.label}"
-    return told if threat is None else f"{told}, {threat.norm} {threat.eps}"
+    samples = f"{data['n']} samples of {suite.suite.dataset.label}"
+    return samples if threat is None else f"{samples}, {threat.norm} {threat.eps}"

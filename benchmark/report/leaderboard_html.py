@@ -50,7 +50,7 @@ def run_html(
     remarks: Sequence[str] = (),
 ) -> str:
     """A run: its cells, its leaderboard, its explanations with their remarks, and its suite's parts folded away."""
-    told = escape(", ".join(f"{name} {n}" for name, n in counts.items()))
+    cells = escape(", ".join(f"{name} {n}" for name, n in counts.items()))
     texts_ = [html(board)]
     if len(explanations):
         names = [str(name) for name in explanations if not str(name).endswith(("_low", "_high"))]
@@ -58,7 +58,7 @@ def run_html(
         rows = [[cell_text(row, name) for name in names] for _, row in explanations.iterrows()]
         texts_.append(f"<details><summary>Explanations</summary>{_plain_table(names, rows)}{_list(remarks)}</details>")
     texts_ += [f"<details><summary>{escape(part.title)}</summary>{html(part)}</details>" for part in parts]
-    return f'<div>{"".join(texts_)}<div style="opacity:.8">cells: {told}</div></div>'
+    return f'<div>{"".join(texts_)}<div style="opacity:.8">cells: {cells}</div></div>'
 
 
 def _table(board: Leaderboard) -> str:

@@ -104,8 +104,10 @@ def settings_of(plan: Mapping[str, Any], heads: Iterable[Mapping[str, Any]] = ()
         ("metric", metrics, suite.metrics),
     ):
         for probe in probes:
-            told = probe.model_dump(mode="json", exclude={"name", "use", "params", "budgets", "time_limit", "metrics"})
-            others = {key: value for key, value in told.items() if value not in (None, "", [], False)}
+            stated = probe.model_dump(
+                mode="json", exclude={"name", "use", "params", "budgets", "time_limit", "metrics"}
+            )
+            others = {key: value for key, value in stated.items() if value not in (None, "", [], False)}
             ran = recorded_params(plan, by_hash, probe.name) if kind == "attack" else None
             version = versions.get(probe.name, "")
             found = _part(kind, probe.name, probe.use, registry, probe.params, version, others, ran)

@@ -74,8 +74,8 @@ def standing_words(results: Results, board: pd.DataFrame) -> list[str]:
     if left:
         barred = judgement_of(results.task).barred(results) & set(left)
         lost = [model for model in left if model not in barred]
-        told = [f"{listed(names)} ({why})" for names, why in _reasons(left, barred, lost, column) if names]
-        lines.append(f"Without a place: {'; '.join(told)}.")
+        reasons = [f"{listed(names)} ({why})" for names, why in _reasons(left, barred, lost, column) if names]
+        lines.append(f"Without a place: {'; '.join(reasons)}.")
     return lines
 
 

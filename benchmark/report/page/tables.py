@@ -153,8 +153,8 @@ def board_grid(results: Results, lead: Leaderboard) -> Grid:
 def _counted(lead: Leaderboard, name: str) -> list[Cell]:
     """Cells of a column, each with its n where that is not the table's."""
     found = interval_cells(lead.frame, name)
-    told = [own_n(lead, row, name).strip(" ()") for _, row in lead.frame.iterrows()]
-    return [replace(cell, chip=n) if n else cell for cell, n in zip(found, told, strict=True)]
+    denominators = [own_n(lead, row, name).strip(" ()") for _, row in lead.frame.iterrows()]
+    return [replace(cell, chip=n) if n else cell for cell, n in zip(found, denominators, strict=True)]
 
 
 def _flag_cells(lead: Leaderboard) -> list[Cell]:
