@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from benchmark.data.structures import Structures
 from benchmark.errors import AttackError
+from benchmark.inputs import IMAGE
 from benchmark.registry import Plugin, Registry
 from benchmark.reported import Column, Extras, ProbeResults
 from benchmark.sentences import Chapter
@@ -81,7 +82,7 @@ class Attack(Plugin):
     """Base of all attacks.
 
     Class attributes:
-        task: the task that it is made for; "" for every task whose inputs are images in [0, 1].
+        accepts: kinds of inputs that it perturbs (:mod:`benchmark.inputs`).
         control: True for a control (random noise, identity).
         descends: True where each budget starts from what was found at the next larger one: :meth:`run` gets it as
             ``fitted["larger"]``, perturbed inputs (N, C, H, W).
@@ -104,7 +105,7 @@ class Attack(Plugin):
         cost: calls a sample in words, for ``assay list``.
     """
 
-    task: ClassVar[str] = ""
+    accepts: ClassVar[tuple[str, ...]] = (IMAGE,)
     control: ClassVar[bool] = False
     descends: ClassVar[bool] = False
     reads: ClassVar[bool] = False

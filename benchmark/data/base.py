@@ -22,15 +22,22 @@ from benchmark.data.samples import Batch, Grid, Gridded, Index, Split
 from benchmark.data.structures import Structures
 from benchmark.errors import DataError, SpecError
 from benchmark.files import Stamp, remembered
+from benchmark.inputs import IMAGE
 from benchmark.registry import Plugin, Registry, digest
 
 INDEX_VERSION = 4  # raise when an index holds something else
 
 
 class Dataset(Plugin):
-    """Base of all datasets. A subclass says how to list and how to read; the base caches, resizes and stacks."""
+    """Base of all datasets. A subclass says how to list and how to read; the base caches, resizes and stacks.
+
+    Class attributes:
+        needs_path: it lies somewhere, and must be told where.
+        inputs: the kind of its samples (:mod:`benchmark.inputs`): tasks of that kind take them.
+    """
 
     needs_path: ClassVar[bool] = False
+    inputs: ClassVar[str] = IMAGE
 
     path: Path | None = Field(default=None, exclude=True)  # where it lies is never part of a hash
     _indices: dict[str, Index] = PrivateAttr(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
+from benchmark.inputs import IMAGE
 from benchmark.registry import Plugin, Registry
 
 if TYPE_CHECKING:
@@ -18,10 +19,12 @@ class Explainer(Plugin):
     """Base of all explainers.
 
     Class attributes:
+        accepts: kinds of inputs that it explains (:mod:`benchmark.inputs`).
         control: True for a control (random, edge filter).
         random: True where the attribution depends on drawn numbers.
     """
 
+    accepts: ClassVar[tuple[str, ...]] = (IMAGE,)
     control: ClassVar[bool] = False
     random: ClassVar[bool] = False
 

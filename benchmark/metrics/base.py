@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from benchmark.inputs import IMAGE
 from benchmark.registry import Plugin, Registry
 from benchmark.reported import ExplainedResults, Extras
 
@@ -64,6 +65,7 @@ class Metric(Plugin):
     """Base of all attribution metrics.
 
     Class attributes:
+        accepts: kinds of inputs whose attributions it judges (:mod:`benchmark.inputs`).
         higher_is_better: the true direction (None: descriptive only).
         random: True where it draws random numbers.
         needs_masks: True where it needs to know where the evidence is.
@@ -76,6 +78,7 @@ class Metric(Plugin):
         joint: True where it must see all samples of the suite at once (clustering), not a chunk of them.
     """
 
+    accepts: ClassVar[tuple[str, ...]] = (IMAGE,)
     higher_is_better: ClassVar[bool | None] = None
     random: ClassVar[bool] = False
     needs_masks: ClassVar[bool] = False

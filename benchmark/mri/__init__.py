@@ -6,4 +6,5 @@ called with is deepinv's convention, ``network(y, physics) -> image``.
 
 from __future__ import annotations
 
+MEASUREMENT = "measurement"  # kind of inputs: samples become packed measurements (:mod:`benchmark.mri.measurement`)
 VERSION = 1  # raise it when physics, masks, solvers or networks here compute otherwise: it enters every entry's digest

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.errors import EntryError, SpecError
-from benchmark.mri import VERSION
+from benchmark.mri import MEASUREMENT, VERSION
 from benchmark.mri.masks import MaskSpec
 from benchmark.mri.words import MEASUREMENTS, Errors
 from benchmark.reported import Column, Extras, TaskResults, Values, Words
@@ -56,7 +56,7 @@ class Reconstruction(Task):
     version: ClassVar[int] = 1
     source: ClassVar[str] = "undersampled k-space to a complex image; Antun et al. 2020, Genzel et al. 2022"
     needs_classes: ClassVar[bool] = False
-    images: ClassVar[bool] = False
+    inputs: ClassVar[str] = MEASUREMENT
     verdicts: ClassVar[bool] = False
     headline: ClassVar[str] = "amp_ratio"
     outputs: ClassVar[tuple[str, ...]] = ("image",)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import AttackError
+from benchmark.inputs import IMAGE
 from benchmark.registry import Plugin, Registry
 from benchmark.reported import Column, Extras, TaskResults, Words
 from benchmark.sentences import Account, ModelRecords, Sentence
@@ -60,7 +61,8 @@ class Task(Plugin):
     Class attributes:
         needs_classes: True where labels are class indices.
         robust_name: prefix of the robust rate's columns.
-        images: True where the model's inputs are images in [0, 1]: attacks made for no task in particular then apply.
+        inputs: the kind of what a model is asked with (:mod:`benchmark.inputs`): datasets of that kind fit, and
+            attacks, explainers and metrics that accept it.
         verdicts: False where no sample is right or broken: the task judges by numbers (:meth:`scores`).
         headline: where there are no verdicts, the score that ranks, at the headline budget.
         outputs: what ``output`` in entry.toml may say; the first is the default of a module in memory.
@@ -71,7 +73,7 @@ class Task(Plugin):
 
     needs_classes: ClassVar[bool] = True
     robust_name: ClassVar[str] = "robust_acc"
-    images: ClassVar[bool] = True
+    inputs: ClassVar[str] = IMAGE
     verdicts: ClassVar[bool] = True
     headline: ClassVar[str] = ""
     outputs: ClassVar[tuple[str, ...]] = ("logits", "logit1")
@@ -131,10 +133,6 @@ class Task(Plugin):
     def asides(self, model: ModelRecords, probe: str = "", eps: Fraction | None = None) -> Iterator[Sentence]:
         """What it adds on a label to the accuracy on samples as they are, or to that under a probe at a budget."""
         return iter(())
-
-    def takes(self, attack: type[Attack]) -> bool:
-        """Whether attacks of this class are made for it."""
-        return attack.task == self.use or (not attack.task and self.images)
 
     def extras(self, results: TaskResults) -> Extras:
         """Tables and pictures of its own beside the leaderboard."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
+from benchmark.mri import MEASUREMENT
 from benchmark.mri.attacks.words import MEASURED
 from benchmark.mri.masks import MaskSpec
 from benchmark.reported import Extras, ProbeResults
@@ -47,7 +48,7 @@ class Condition(BaseModel):
 class _Acquisition(Attack):
     """Base: each view measures the truth anew; networks made for one mask are skipped with that reason."""
 
-    task: ClassVar[str] = "reconstruction"
+    accepts: ClassVar[tuple[str, ...]] = (MEASUREMENT,)
     cost: ClassVar[str] = "none"
     tabled: ClassVar[bool] = True
     random: ClassVar[bool] = True

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
+from benchmark.mri import MEASUREMENT
 from benchmark.mri.attacks.detail import Detail
 from benchmark.mri.attacks.words import MEASURED
 from benchmark.reported import Column, Extras, ProbeResults, Values
@@ -42,7 +43,7 @@ class Details(Attack):
 
     source: ClassVar[str] = "Antun et al. 2020, PNAS 117:30088, structural changes"
     cost: ClassVar[str] = "none"
-    task: ClassVar[str] = "reconstruction"
+    accepts: ClassVar[tuple[str, ...]] = (MEASUREMENT,)
     tabled: ClassVar[bool] = True
     tests: ClassVar[tuple[str, ...]] = ("details",)
     says: ClassVar[Chapter] = MEASURED

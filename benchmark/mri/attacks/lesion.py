@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
+from benchmark.mri import MEASUREMENT
 from benchmark.mri.attacks.detail import Detail
 from benchmark.mri.attacks.words import MEASURED
 from benchmark.reported import Column, Values
@@ -42,7 +43,7 @@ class Lesion(Attack):
 
     source: ClassVar[str] = "after Antun et al. 2020 and Morshuis et al. 2022, arXiv:2207.05623"
     cost: ClassVar[str] = "steps forwards, steps backwards"
-    task: ClassVar[str] = "reconstruction"
+    accepts: ClassVar[tuple[str, ...]] = (MEASUREMENT,)
     tests: ClassVar[tuple[str, ...]] = ("lesion",)
     says: ClassVar[Chapter] = MEASURED
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
+from benchmark.mri import MEASUREMENT
 from benchmark.mri.attacks.words import MEASURED
 from benchmark.reported import Extras, ProbeResults
 from benchmark.sentences import Chapter
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class _Measurement(Attack):
     """Base: ||e|| <= eps ||y|| on the measured locations, for the largest error against the truth."""
 
-    task: ClassVar[str] = "reconstruction"
+    accepts: ClassVar[tuple[str, ...]] = (MEASUREMENT,)
     says: ClassVar[Chapter] = MEASURED
 
     @property

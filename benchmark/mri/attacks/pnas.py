@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
+from benchmark.mri import MEASUREMENT
 from benchmark.mri.attacks.words import MEASURED
 from benchmark.reported import Column, Values
 from benchmark.sentences import Chapter
@@ -41,7 +42,7 @@ class Pnas(Attack):
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Antun et al. 2020, PNAS 117:30088, equations 3 to 5"
     cost: ClassVar[str] = "steps forwards, steps backwards"
-    task: ClassVar[str] = "reconstruction"
+    accepts: ClassVar[tuple[str, ...]] = (MEASUREMENT,)
     random: ClassVar[bool] = True
     tests: ClassVar[tuple[str, ...]] = ("image",)
     says: ClassVar[Chapter] = MEASURED

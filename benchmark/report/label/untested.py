@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from benchmark.attacks.base import attacks
+from benchmark.inputs import takes
 from benchmark.report.label.account import account_of
 from benchmark.report.label.tested import Tested
 from benchmark.report.worth import verdict_on
@@ -16,7 +17,11 @@ SECTION = "untested"
 
 def hazards(tested: Tested) -> list[Hazard]:
     """Everything that a model of this task may meet: what the task says, then what families of attacks say."""
-    said = {cls.says for cls in attacks.classes().values() if cls.says is not None and tested.task.takes(cls)}
+    said = {
+        cls.says
+        for cls in attacks.classes().values()
+        if cls.says is not None and takes(cls.accepts, tested.task.inputs)
+    }
     chapters = sorted(said, key=lambda chapter: chapter.order)
     return [*account_of(tested.task).hazards(), *(hazard for chapter in chapters for hazard in chapter.hazards)]
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmark.inputs import IMAGE
 from benchmark.report import stats
 from benchmark.report.explained import samples_at_hand
 from benchmark.report.page.pictures import sheet
@@ -260,7 +261,7 @@ class Samples:
         self, judged: Mapping[tuple[str, str], Judged], most: int
     ) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """A sheet a cell of the matrix with the perturbed inputs that are at hand, and one of their clean inputs."""
-        if not self.results.task.images:
+        if self.results.task.inputs != IMAGE:
             return {}, None
         found, shown = {}, dict[str, None]()
         room = THUMBNAILS // max(1, 2 * len(judged))
