@@ -34,12 +34,12 @@ class Explainer(Plugin):
 
         Args:
             model: in eval mode, parameters frozen.
-            inputs: float32 (N, C, H, W) in [0, 1] on the suite's grid.
+            inputs: (N, ...), of a kind that it ``accepts``: images float32 (N, C, H, W) in [0, 1] on the suite's grid.
             targets: (N,) int64 class to explain.
             generator: per-sample random numbers.
 
         Returns:
-            float32 (N, C, H, W), signed, on the suite's grid, detached.
+            float32 of the inputs' shape, signed, detached.
 
         Raises:
             ExplainerError: the method fails its own check (such as completeness).

@@ -29,14 +29,14 @@ class Explained:
 
     Attributes:
         model: in eval mode, parameters frozen.
-        inputs: float32 (N, C, H, W) in [0, 1].
+        inputs: (N, ...), of a kind that the metric ``accepts``: images float32 (N, C, H, W) in [0, 1].
         labels: (N,) int64, true classes.
         targets: (N,) int64, the explained class.
-        attributions: float32 (N, C, H, W), signed, as the explainer gave them (not normalised).
-        masks: bool (N, 1, H, W), where the evidence is, or None.
+        attributions: float32 of the inputs' shape, signed, as the explainer gave them (not normalised).
+        masks: bool, where the evidence is, or None: of images (N, 1, H, W), else as the dataset gives them.
         explainer: the explainer, for metrics that explain again.
         generator: per-sample random numbers of this metric alone.
-        artefacts: bool (N, 1, H, W), where the sample's false structure is (all False where it has none), or None.
+        artefacts: likewise, where the sample's false structure is (all False where it has none), or None.
     """
 
     model: Model

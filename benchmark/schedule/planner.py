@@ -75,14 +75,16 @@ def _check_headline(suite: SuiteSpec, probes: Probes) -> None:
     threat = suite.threat
     if threat is None or not probes:
         return
+    todo = "add that budget to one of its attacks"
     for probe, attack in probes.values():
         at_eps = attack.threat.kind == "minimal" or threat.eps in probe.budgets
-        same = attack.threat.norm == threat.norm and attack.threat.domain == threat.domain
-        if same and at_eps and not attack.control:
-            return
+        if attack.threat.norm == threat.norm and at_eps and not attack.control:
+            if attack.threat.domain == threat.domain:
+                return
+            todo = f"attack {probe.name!r} perturbs {attack.threat.domain!r}: say `domain` under [threat]"
     raise SpecError(
         f"suite {suite.name!r}: no attack runs in the headline threat model"
-        f" ({threat.norm}, eps {show_eps(threat.eps)}); add that budget to one of its attacks"
+        f" ({threat.norm}, eps {show_eps(threat.eps)}, domain {threat.domain!r}); {todo}"
     )
 
 

@@ -109,6 +109,20 @@ class Task(Plugin):
             SpecError: saying which is needed.
         """
 
+    def valid(self, inputs: torch.Tensor) -> NDArray[np.bool_]:
+        """(N,) True where a model may be asked with an input (N, ...) at all, perturbed or not; here: in [0, 1]."""
+        from benchmark.attacks.verify import in_range
+
+        return in_range(inputs)
+
+    def judged(
+        self, attack: Attack, inputs: torch.Tensor, perturbed: Perturbed, eps: float | None
+    ) -> tuple[NDArray[np.str_], dict[str, NDArray[np.float64]]]:
+        """Status and norms of perturbed inputs, as :func:`benchmark.attacks.verify.judge`; :meth:`verify` begins so."""
+        from benchmark.attacks.verify import judge
+
+        return judge(attack, inputs, perturbed, eps, self.valid)
+
     def side_information(self, model: Model, attack: Attack | None, eps: float | None) -> AbstractContextManager[None]:
         """Inside the block the model knows what it may know of the attack (an oracle: the noise level)."""
         return nullcontext()
@@ -175,7 +189,7 @@ class Task(Plugin):
 
         Args:
             model: in eval mode, parameters frozen.
-            inputs: clean inputs, float32 (N, C, H, W) in [0, 1].
+            inputs: clean inputs (N, ...), of the task's kind.
             labels: (N,) true labels.
             perturbed: what the attack returned for these samples.
             attack: says the threat model.

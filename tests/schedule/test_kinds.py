@@ -33,7 +33,10 @@ MRI = {"task": "reconstruction", "dataset": {"use": "phantoms", "size": 16}}
         ({"dataset": {"use": "phantoms"}}, "holds 'measurement', the task 'classification' asks with 'image'"),
         (MRI | {"attacks": [{"name": "a", "use": "noise-l2"}]}, "attack 'a': 'noise-l2' accepts 'image', the task"),
         ({"attacks": [{"name": "a", "use": "pnas"}]}, "attack 'a': 'pnas' accepts 'measurement', the task"),
-        (MRI | {"explainers": [{"name": "e", "use": "saliency"}]}, "explainer 'e': 'saliency' accepts 'image', the task"),
+        (
+            MRI | {"explainers": [{"name": "e", "use": "saliency"}]},
+            "explainer 'e': 'saliency' accepts 'image', the task",
+        ),
         (MRI | {"metrics": [{"name": "m", "use": "road"}]}, "metric 'm': 'road' accepts 'image', the task"),
     ],
 )
