@@ -306,7 +306,8 @@ def unconfirmed(cell: Cell, context: Any, rows: Rows, found: Verified) -> Iterat
             _count(found.without_verdict, f"{cell.probe}: {error}")
             continue
         found.verdicts += len(mine)
-        yield from _refutations(rows, row, again, kept["samples"][mine])
+        scores = {score.column: None for score in task.scores()}
+        yield from _refutations(rows, row, again, kept["samples"][mine], tuple(scores))
 
 
 class NotReplayableError(AssayError):
@@ -326,9 +327,11 @@ def _replaying(without_norm: bool) -> Iterator[None]:
         raise NotReplayableError("the record does not hold every parameter that its replay needs") from error
 
 
-def _refutations(rows: Rows, row: NDArray[np.intp], again: Rows, samples: NDArray[Any]) -> Iterator[str]:
-    """Kept inputs whose status, success or score is not the recorded one."""
-    for name in ("status", "success", "amp", "rel_err"):
+def _refutations(
+    rows: Rows, row: NDArray[np.intp], again: Rows, samples: NDArray[Any], scores: Sequence[str]
+) -> Iterator[str]:
+    """Kept inputs whose status, success or score (columns of a task without verdicts) is not the recorded one."""
+    for name in ("status", "success", *scores):
         if name not in rows or name not in again:
             continue
         old, new = rows[name][row], again[name]
