@@ -91,4 +91,4 @@ def _compare_models(suite: str, a: str, b: str, include: list[Path], out: Path) 
         typer.echo("No interval: one sample or group, a mean of fewer than six, or values that are all the same.")
     compared = {row.quantity.partition(" · ")[2] for row in found}
     if any(name in compared and family_of(results.suite, name) == "faithfulness" for name in results.plan["metrics"]):
-        typer.echo(CONFOUNDED)
+        typer.echo(CONFOUNDED.format(results.task.words.elements))

@@ -27,7 +27,6 @@ from benchmark.report.text import (
 )
 from benchmark.report.worth import worth
 from benchmark.reported import Extras
-from benchmark.spec.suite import SuiteSpec
 
 SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
 RANKS = (
@@ -57,7 +56,7 @@ def markdown(
     lines += [f"{data['n']} samples of `{suite.dataset.label}` ({suite.dataset.split}), seed {suite.seed}."]
     lines += [f"{name}: {plain_text(text)}." for name, text in data.get("facts", {}).items()]
     if suite.threat is not None:
-        lines += [f"Headline threat model: {suite.threat.norm}, eps = {suite.threat.eps}{_where(suite)}."]
+        lines += [f"Headline threat model: {suite.threat.norm}, eps = {suite.threat.eps}{results.elsewhere}."]
     lines += [
         "Values in brackets are 95 % intervals; `?` marks a rate whose samples lack a verdict, with its two bounds."
     ]
@@ -90,12 +89,6 @@ def markdown(
         lines += [f"- {label}: {status}: {plain_text(reason)}" for label, status, reason in reasons] + [""]
     lines += ["## Settings", "", *settings_lines(lead.settings[suite.name])]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _where(suite: SuiteSpec) -> str:
-    """Where else than on the image the perturbation lives."""
-    domain = suite.threat.domain if suite.threat is not None else "image"
-    return "" if domain == "image" else f" of the {domain}'s norm"
 
 
 def _drift_part(results: Results) -> list[str]:

@@ -10,6 +10,7 @@ from benchmark.meta.verdicts import verdict
 from benchmark.metrics.base import Metric, metrics
 from benchmark.report.results import Results
 from benchmark.spec.suite import SuiteSpec
+from benchmark.tasks.base import tasks
 
 ORDER = (
     "sound",
@@ -25,7 +26,7 @@ ORDER = (
 
 CONFOUNDED = (
     "Faithfulness scores compare explainers on one network. Between networks they confound the network (how it takes to"
-    " changed pixels) with the explanation."
+    " changed {}) with the explanation."
 )
 
 
@@ -43,10 +44,8 @@ def direction(suite: SuiteSpec, stated: Mapping[str, Mapping[str, Any]], name: s
 
 def confounded(suites: Iterable[SuiteSpec], networks: int) -> list[str]:
     """The note that stands beside scores of several networks where some are of faithfulness; else nothing."""
-    several = networks > 1 and any(
-        family_of(suite, m.name) == "faithfulness" for suite in suites for m in suite.metrics
-    )
-    return [CONFOUNDED] if several else []
+    of = [suite for suite in suites if any(family_of(suite, m.name) == "faithfulness" for m in suite.metrics)]
+    return [CONFOUNDED.format(tasks.lookup(of[0].task)[0].words.elements)] if networks > 1 and of else []
 
 
 def worth(results: Results) -> list[str]:

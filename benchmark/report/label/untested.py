@@ -40,7 +40,7 @@ def _tests(tested: Tested, probe: str, hazard: Hazard) -> bool:
     attack = tested.views[probe].attack if probe in tested.views else None
     if hazard.of is None:
         return attack is not None and hazard.key in attack.hazards()
-    return hazard.of({**tested.threat(probe), "fits": attack is not None and attack.fits})
+    return hazard.of({**tested.threat(probe), "fits": attack is not None and attack.fits, "inputs": tested.task.inputs})
 
 
 def checked(tested: Tested) -> bool:
