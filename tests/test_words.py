@@ -182,6 +182,19 @@ def test_what_is_made_for_images_is_refused(outputs, more, said):
     assert said in done.stderr
 
 
+def test_lists_say_what_is_accepted(outputs):
+    place = Workplace.__new__(Workplace)
+    place.root = outputs["root"]
+    lines = {what: place.assay("list", what, *OWN).stdout for what in ("attacks", "explainers", "metrics", "datasets")}
+    assert re.search(r"toy-swap .*accepts 'tokens'", lines["attacks"])
+    assert re.search(r"toy-leave-one-out .*accepts 'tokens'", lines["explainers"])
+    assert re.search(r"toy-evidence .*accepts 'tokens'", lines["metrics"])
+    assert re.search(r"toy-sentences .*holds 'tokens'", lines["datasets"])
+    assert not re.search(r"gradcam .*accepts", lines["explainers"])
+    for args in (("bag",), ("bag", "--only", "toy-leave-one-out")):
+        assert "images" in place.assay("explainers", *args, *WITH, code=2).stderr
+
+
 # -- the plugins ---------------------------------------------------------------------------------------------------
 
 
