@@ -53,6 +53,7 @@ class Words:
         card: type and name of the task on a model card.
         rounding: what a sample is stored as, in a clause; empty where there is no such form.
         flags: what a flag means, in the label's words, where that is the task's own.
+        norms: in which a sample can be changed at all: tokens are replaced or not, so l0 alone.
     """
 
     sample: str = "sample"
@@ -63,6 +64,7 @@ class Words:
     card: tuple[str, str] = ("other", "Other")
     rounding: str = ""
     flags: Mapping[str, str] = field(default_factory=dict)
+    norms: tuple[str, ...] = ("linf", "l2", "l1", "l0")
 
     @property
     def samples(self) -> str:

@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parents[1] / "benchmark"
 WINGS = ("mri",)
 FLOORS = (
     ("errors",),
-    ("spec", "registry", "seeds", "resources", "files", "code", "intervals"),
+    ("spec", "registry", "seeds", "resources", "files", "code", "intervals", "inputs"),
     ("store", "drawing", "reported", "sentences", "accounts", "stats"),
     ("models", "data"),
     ("attacks", "explainers", "metrics"),

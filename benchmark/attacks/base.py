@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 from benchmark.accounts import Chapter
 from benchmark.data.structures import Structures
 from benchmark.errors import AttackError
+from benchmark.inputs import IMAGE
 from benchmark.registry import Plugin, Registry
 from benchmark.reported import Column, Extras, ProbeResults
 
@@ -39,8 +40,9 @@ class Threat(BaseModel):
         norm: norm of the perturbation, ``"none"`` where it has none (rotation, sticker).
         kind: ``"fixed"`` budget, ``"minimal"`` norm (no budget given), or ``"none"`` (neither: identity).
         knowledge: what the adversary knows of the model.
-        domain: where the perturbation lives, ``"image"``, ``"measurement"`` or ``"acquisition"`` (mask, noise); or
-            ``"explanation"``: on the image, but the prediction is to stay.
+        domain: where the perturbation lives: the kind of inputs that are perturbed (``"image"``, ``"measurement"``,
+            ``"tokens"``); ``"acquisition"`` (mask, noise); or ``"explanation"``: on the input, but the prediction is
+            to stay.
         targeted: the adversary wants one class, not any wrong one.
         relative: the budget is a share of the norm of what is perturbed.
     """
@@ -60,12 +62,12 @@ class Perturbed:
     """What an attack returns.
 
     Attributes:
-        inputs: perturbed inputs, float32 (N, C, H, W), same order as given.
+        inputs: perturbed inputs (N, ...), of the shape, type and order given.
         params: per-sample parameters (first axis N) by which :meth:`Attack.replay` makes the same inputs again;
             they become columns of the record with the prefix ``param_`` where they are one number a sample.
         forwards, backwards: exact calls per sample (N,), where the attack knows them; else the verifier takes the
             mean that the model wrapper counted.
-        reference: (N, C, H, W), the clean counterpart of each input where that is not the clean input itself (the same
+        reference: (N, ...), the clean counterpart of each input where that is not the clean input itself (the same
             view without the sticker; the measurement of the image with a lesion). A sample that a classifier gets
             wrong there is no success, and its column ``reference_correct`` is False.
     """
@@ -81,12 +83,12 @@ class Attack(Plugin):
     """Base of all attacks.
 
     Class attributes:
-        task: the task that it is made for; "" for every task whose inputs are images in [0, 1].
+        accepts: kinds of inputs that it perturbs (:mod:`benchmark.inputs`).
         control: True for a control (random noise, identity).
         descends: True where each budget starts from what was found at the next larger one: :meth:`run` gets it as
-            ``fitted["larger"]``, perturbed inputs (N, C, H, W).
+            ``fitted["larger"]``, perturbed inputs (N, ...).
         reads: True where it is handed what another probe of the suite (``of``) found on other entries (``sources``) at
-            the same budget: ``fitted["found:<entry>"]``, perturbed inputs (N, C, H, W).
+            the same budget: ``fitted["found:<entry>"]``, perturbed inputs (N, ...).
         random: True where the result depends on drawn numbers.
         fits: True where :meth:`fit` must run on training samples first; its arrays reach :meth:`run` as ``fitted``.
         whole_batch: True where the attack must see every sample of the batch (third-party code that draws for the
@@ -104,7 +106,7 @@ class Attack(Plugin):
         cost: calls a sample in words, for ``assay list``.
     """
 
-    task: ClassVar[str] = ""
+    accepts: ClassVar[tuple[str, ...]] = (IMAGE,)
     control: ClassVar[bool] = False
     descends: ClassVar[bool] = False
     reads: ClassVar[bool] = False
@@ -252,8 +254,9 @@ class Attack(Plugin):
         """Perturb a batch.
 
         Args:
-            model: in eval mode, parameters frozen; call it on inputs in [0, 1].
-            inputs: float32 (N, C, H, W) in [0, 1], on the model's device.
+            model: in eval mode, parameters frozen; call it on inputs of the kind given.
+            inputs: (N, ...) on the model's device, of a kind that it ``accepts``; images are float32 (N, C, H, W) in
+                [0, 1].
             labels: (N,) true labels.
             eps: the budget in the threat's norm; None for minimal-norm attacks.
             generator: per-sample random numbers.

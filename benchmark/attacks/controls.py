@@ -12,6 +12,7 @@ from pydantic import Field
 
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.errors import AttackError
+from benchmark.inputs import ANYTHING
 
 if TYPE_CHECKING:
     import torch
@@ -132,6 +133,7 @@ class Identity(Attack):
     source: ClassVar[str] = "control: no perturbation"
     cost: ClassVar[str] = "none"
     control: ClassVar[bool] = True
+    accepts: ClassVar[tuple[str, ...]] = ANYTHING
 
     @property
     def threat(self) -> Threat:

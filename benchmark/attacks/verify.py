@@ -1,13 +1,15 @@
 """The verifier: norms, budget, range and replay of perturbed inputs. No attack decides its own success.
 
-Pure functions of clean and perturbed inputs; the task adds the prediction (``Task.verify``). All arithmetic is in
-float64. One float32 rounding of an input in [0, 1] is at most 6e-8 (half a unit in the last place is 3e-8, twice:
-once for the sum and once for eps itself), and the tolerances grant that much and no more.
+Pure functions of clean and perturbed inputs; the task adds the prediction (``Task.verify``) and says which inputs a
+model may be asked with at all (:meth:`benchmark.tasks.base.Task.valid`). All arithmetic is in float64. One float32
+rounding of an input in [0, 1] is at most 6e-8 (half a unit in the last place is 3e-8, twice: once for the sum and once
+for eps itself), and the tolerances grant that much and no more.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +38,8 @@ def norms(clean: torch.Tensor, perturbed: torch.Tensor) -> dict[str, Floats]:
         clean, perturbed: (N, ...) of one shape; the difference is taken in float64.
 
     Returns:
-        ``l0`` (number of elements, not pixels, that differ), ``l1``, ``l2``, ``linf``, each (N,) float64.
+        ``l0`` (number of elements that differ; an image has one a channel and place), ``l1``, ``l2``, ``linf``, each
+        (N,) float64.
     """
     d = (perturbed.detach().double() - clean.detach().double()).flatten(1)
     absolute = d.abs()
@@ -78,7 +81,7 @@ def within_budget(values: Floats, eps: float, norm: Norm, numel: int) -> Bools:
 
 
 def in_range(perturbed: torch.Tensor) -> Bools:
-    """(N,) True where every element lies in [0, 1], give or take one rounding (6e-8)."""
+    """(N,) True where every element lies in [0, 1], give or take one rounding (6e-8): what is valid of an image."""
     flat = perturbed.detach().double().flatten(1)
     inside = ((flat >= -ROUNDING) & (flat <= 1 + ROUNDING)).all(1)
     return np.asarray(inside.cpu().numpy())
@@ -113,26 +116,31 @@ def replays(attack: Attack, inputs: torch.Tensor, perturbed: Perturbed, eps: flo
 
 
 def judge(
-    attack: Attack, inputs: torch.Tensor, perturbed: Perturbed, eps: float | None
+    attack: Attack,
+    inputs: torch.Tensor,
+    perturbed: Perturbed,
+    eps: float | None,
+    valid: Callable[[torch.Tensor], Bools] = in_range,
 ) -> tuple[NDArray[np.str_], dict[str, Floats]]:
     """Status and norms of perturbed inputs; what every task's ``verify`` begins with.
 
     Args:
-        attack: says the threat model. A fixed budget is checked against ``eps``, a minimal norm only against the
-            range, a threat without a norm by replaying its parameters.
-        inputs: clean inputs (N, C, H, W) in [0, 1].
+        attack: says the threat model. A fixed budget is checked against ``eps``, a minimal norm only against what is
+            valid, a threat without a norm by replaying its parameters.
+        inputs: clean inputs (N, ...).
         perturbed: what the attack returned for them.
         eps: the budget; ignored where the threat is not of a fixed budget.
+        valid: inputs to (N,) True where a model may be asked with them; default: elements in [0, 1], as of images.
 
     Returns:
-        (N,) status, ``"ok"``, ``"out_of_budget"`` (also: out of range, or not replayable) or ``"nan"``; and the norms.
+        (N,) status, ``"ok"``, ``"out_of_budget"`` (also: not valid, or not replayable) or ``"nan"``; and the norms.
 
     Raises:
         AttackError: a fixed-budget attack without a budget, or a replay that is missing.
     """
     threat = attack.threat
     sizes = norms(inputs, perturbed.inputs)
-    good = in_range(perturbed.inputs)
+    good = valid(perturbed.inputs)
     if threat.norm == "none":
         good &= replays(attack, inputs, perturbed, eps)
     elif threat.kind == "fixed":

@@ -39,17 +39,23 @@ def _entry(name: str, extra: list[Path], data: list[str], only: list[str]) -> in
     """Print what is found of each explainer on an entry; how many are wrong."""
     from benchmark.errors import UsageError
     from benchmark.explainers.base import explainers as registry
+    from benchmark.inputs import IMAGE, kinds, takes
     from benchmark.meta.networks import findings
     from benchmark.models.build import build_model
     from benchmark.models.entries import load_entry
     from benchmark.models.obtain import ensure_weights
     from benchmark.spec.suites import parse_pairs
+    from benchmark.tasks.base import tasks
 
     for use in only:
-        registry.lookup(use)
+        if not takes(accepts := registry.lookup(use)[0].accepts, IMAGE):
+            raise UsageError(f"explainer {use!r} accepts {kinds(accepts)}: what is known of explainers is of images")
     entry = load_entry(name, extra)
-    if entry.spec.task != "classification":
-        raise UsageError(f"entry {name!r} is made for the task {entry.spec.task!r}; explainers are for classifiers")
+    task = tasks.lookup(entry.spec.task)[0]
+    if task.inputs != IMAGE or not task.needs_classes:
+        raise UsageError(
+            f"entry {name!r} is made for the task {entry.spec.task!r}; explainers are for classifiers of images"
+        )
     ensure_weights(entry, lambda line: typer.echo(line, err=True), parse_pairs(data, "--data"))
     width, wrong = max(len(use) for use in only or registry.names()), 0
     typer.echo(f"{name}:")

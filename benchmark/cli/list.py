@@ -83,9 +83,15 @@ def _plugins(what: What) -> list[tuple[str, str]]:
 
 
 def _facts(cls: Any) -> str:
+    from benchmark.inputs import IMAGE, kinds
+
     facts = []
     if hasattr(cls, "threat") and not hasattr(cls, "members"):
         facts.append(_threat(cls()))
+    if hasattr(cls, "accepts") and IMAGE not in cls.accepts:
+        facts.append(f"accepts {kinds(cls.accepts)}")
+    if getattr(cls, "inputs", IMAGE) != IMAGE:
+        facts.append(f"holds {cls.inputs!r}")
     if getattr(cls, "control", False):
         facts.append("control")
     if hasattr(cls, "higher_is_better"):

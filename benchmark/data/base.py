@@ -1,7 +1,7 @@
-"""What a dataset is: named samples in [0, 1] with labels, a digest, and where known masks and groups.
+"""What a dataset is: named samples with labels, a digest, and where known masks and groups.
 
 ``index`` (ids, labels, classes, digest) needs no torch and is cached in the user's cache folder; ``read`` brings the
-pixels of the asked samples only, so that a set is never forced into memory whole.
+asked samples only, so that a set is never forced into memory whole.
 """
 
 from __future__ import annotations
@@ -22,16 +22,23 @@ from benchmark.data.samples import Batch, Grid, Gridded, Index, Split
 from benchmark.data.structures import Structures
 from benchmark.errors import DataError, SpecError
 from benchmark.files import Stamp, remembered
+from benchmark.inputs import IMAGE
 from benchmark.registry import Plugin, Registry, digest
 
 INDEX_VERSION = 4  # raise when an index holds something else
 
 
 class Dataset(Plugin):
-    """Base of all datasets. A subclass says how to list and how to read; the base caches, resizes and stacks."""
+    """Base of all datasets. A subclass says how to list and how to read; the base caches, resizes and stacks.
+
+    Class attributes:
+        needs_path: it lies somewhere, and must be told where.
+        inputs: the kind of its samples (:mod:`benchmark.inputs`): tasks of that kind take them.
+    """
 
     needs_path: ClassVar[bool] = False
     endings: ClassVar[Collection[str]] = ()  # of the names of the files that it reads, in lower case
+    inputs: ClassVar[str] = IMAGE
 
     path: Path | None = Field(default=None, exclude=True)  # where it lies is never part of a hash
     _indices: dict[str, Index] = PrivateAttr(default_factory=dict)
@@ -42,7 +49,7 @@ class Dataset(Plugin):
 
     @abstractmethod
     def fingerprint(self, split: Split) -> str:
-        """Cheap key that changes when the content may have changed (names, sizes, times, versions); no pixels read.
+        """Cheap key that changes when the content may have changed (names, sizes, times, versions); no sample is read.
 
         Raises:
             DataError: the data are missing or empty, with what to do.
@@ -58,13 +65,15 @@ class Dataset(Plugin):
 
     @abstractmethod
     def read(self, split: Split, ids: Sequence[str]) -> list[NDArray[Any]]:
-        """Raw images of these samples: uint8, or float in [0, 1]; each (H, W) or (H, W, C), sizes may differ.
+        """Raw samples: images are uint8, or float in [0, 1]; each (H, W) or (H, W, C), sizes may differ.
 
-        A dataset whose samples are no such images says in :meth:`place` what becomes of them.
+        Samples of another kind (``inputs``) are any arrays; :meth:`place` says what becomes of them.
         """
 
-    def place(self, raw: NDArray[Any], grid: Grid, name: str) -> NDArray[np.float32]:
-        """One raw sample on the suite's grid, float32 (C, H, W).
+    def place(self, raw: NDArray[Any], grid: Grid, name: str) -> NDArray[Any]:
+        """One raw sample as a model is asked with it: an image on the suite's grid, float32 (C, H, W).
+
+        Of another kind: as it was read, unless the dataset says otherwise here.
 
         Args:
             raw: as :meth:`read` gives it.
@@ -74,9 +83,41 @@ class Dataset(Plugin):
         Raises:
             DataError: it cannot be brought there.
         """
+        if self.inputs != IMAGE:
+            return np.asarray(raw)
         from benchmark.data.grid import to_grid
 
         return to_grid(raw, grid, name)
+
+    def place_mask(
+        self, mask: NDArray[np.bool_], raw: NDArray[Any], placed: NDArray[Any], grid: Grid, name: str
+    ) -> NDArray[np.bool_]:
+        """A sample's mask brought where the sample was: of an image (1, H, W) on the suite's grid.
+
+        Of another kind: as it was read, of the shape of what was placed.
+
+        Args:
+            mask: as :meth:`read_masks` gives it.
+            raw, placed: the sample before and after :meth:`place`.
+            grid: the suite's grid.
+            name: for messages.
+
+        Raises:
+            DataError: a mask of another size than its sample.
+        """
+        what = f"dataset {self.name!r}: the mask of {name!r} has"
+        if self.inputs != IMAGE:
+            if mask.shape != placed.shape:
+                raise DataError(f"{what} the shape {mask.shape}, its sample {placed.shape}; give both one shape")
+            return mask
+        from benchmark.data.grid import to_grid_mask
+
+        if mask.shape != raw.shape[:2]:
+            raise DataError(
+                f"{what} {mask.shape[0]} rows and {mask.shape[1]} columns, its image {raw.shape[0]} and {raw.shape[1]};"
+                " a mask must be of its image's size"
+            )
+        return to_grid_mask(mask, (placed.shape[1], placed.shape[2]), grid.fit)
 
     def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:
         """Files that these samples (default: all of the split) are read from: they may not change during a run."""
@@ -87,11 +128,11 @@ class Dataset(Plugin):
         return {}
 
     def read_masks(self, split: Split, ids: Sequence[str]) -> list[NDArray[np.bool_]]:
-        """Masks (H, W), True where the evidence is; only called where ``Index.masks`` is True."""
+        """Masks, True where the evidence is: of images (H, W); only called where ``Index.masks`` is True."""
         raise DataError(f"dataset {self.name!r} has no masks")
 
     def read_artefacts(self, split: Split, ids: Sequence[str]) -> list[NDArray[np.bool_]]:
-        """Masks (H, W), True where the sample's false structure is (nowhere where it has none); only called where
+        """Masks likewise, True where the sample's false structure is (nowhere where it has none); only called where
         ``Index.artefacts`` is True."""
         raise DataError(f"dataset {self.name!r} has no masks of false structures")
 
@@ -197,8 +238,8 @@ class Dataset(Plugin):
         """These samples on the suite's grid.
 
         Raises:
-            DataError: an unknown id, an unreadable image, sizes that differ while the grid names none, a mask of
-                another size than its image, or a file that is no longer what the index was made of.
+            DataError: an unknown id, an unreadable sample, sizes that differ while the grid names none, a mask of
+                another size than its sample, or a file that is no longer what the index was made of.
         """
         index = self.index(split)
         where = index.positions(ids)
@@ -207,41 +248,26 @@ class Dataset(Plugin):
             evidence = self.read_masks(split, ids) if masks and index.masks else None
             false = self.read_artefacts(split, ids) if masks and index.artefacts else None
         self._unchanged({file: self._stamps[file] for file in self.sources(split, ids) if file in self._stamps})
-        images = [self.place(image, grid, name) for image, name in zip(raw, ids, strict=True)]
-        shapes = {image.shape for image in images}
+        placed = [self.place(sample, grid, name) for sample, name in zip(raw, ids, strict=True)]
+        shapes = {sample.shape for sample in placed}
         if len(shapes) > 1:
-            raise DataError(
-                f"dataset {self.name!r}: images of {len(shapes)} shapes, such as {sorted(shapes)[:3]};"
-                " name a `size` (and `channels`) in the suite's [dataset]"
-            )
+            todo = "name a `size` (and `channels`) in the suite's [dataset]" if self.inputs == IMAGE else "give all one"
+            some = f"{len(shapes)} shapes, such as {sorted(shapes)[:3]}"
+            raise DataError(f"dataset {self.name!r}: samples of {some}; {todo}")
+
+        def on_grid(masks: Sequence[NDArray[np.bool_]] | None) -> NDArray[np.bool_] | None:
+            if masks is None:
+                return None
+            parts = zip(masks, raw, placed, ids, strict=True)
+            return np.stack([self.place_mask(mask, one, there, grid, name) for mask, one, there, name in parts])
 
         return Batch(
             ids=tuple(ids),
-            inputs=np.stack(images) if images else np.zeros((0, 1, 1, 1), np.float32),
+            inputs=np.stack(placed) if placed else np.zeros((0, 1, 1, 1), np.float32),
             labels=index.labels[where],
-            masks=None if evidence is None else self._on_grid(evidence, raw, ids, images, grid),
-            artefacts=None if false is None else self._on_grid(false, raw, ids, images, grid),
+            masks=on_grid(evidence),
+            artefacts=on_grid(false),
         )
-
-    def _on_grid(
-        self,
-        masks: Sequence[NDArray[np.bool_]],
-        raw: Sequence[NDArray[Any]],
-        ids: Sequence[str],
-        images: Sequence[NDArray[np.float32]],
-        grid: Grid,
-    ) -> NDArray[np.bool_]:
-        """Masks of the images' own sizes, brought to the grid as these are."""
-        from benchmark.data.grid import to_grid_mask
-
-        for mask, image, name in zip(masks, raw, ids, strict=True):
-            if mask.shape != image.shape[:2]:
-                raise DataError(
-                    f"dataset {self.name!r}: the mask of {name!r} has {mask.shape[0]} rows and {mask.shape[1]} columns,"
-                    f" its image {image.shape[0]} and {image.shape[1]}; a mask must be of its image's size"
-                )
-        height, width = images[0].shape[1:]
-        return np.stack([to_grid_mask(mask, (height, width), grid.fit) for mask in masks])
 
 
 def _at(path: Path | None) -> str:

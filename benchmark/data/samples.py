@@ -1,4 +1,4 @@
-"""What a dataset gives: its grid, what is known of a split without its pixels, and samples on the grid."""
+"""What a dataset gives: its grid, what is known of a split without its content, and samples on the grid."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ class Gridded(Protocol):
 
 @dataclass(frozen=True)
 class Index:
-    """What is known of a split without its pixels.
+    """What is known of a split without its content.
 
     Attributes:
         ids: unique sample names, in the dataset's own order.
         labels: one label a sample: int64 class indices, or float64 targets for a regression task.
         classes: class names; empty where labels are not classes.
-        digest: sha256 over the content (pixels, labels, names) of the split.
+        digest: sha256 over the content (samples, labels, names) of the split.
         groups: group (patient, sign, …) of each sample, or None.
         masks: True where the dataset can say where the evidence is.
         artefacts: True where it can say where a false structure (a watermark, a marker) is.
@@ -141,14 +141,14 @@ class Batch:
 
     Attributes:
         ids: sample names.
-        inputs: float32 (N, C, H, W) in [0, 1].
+        inputs: (N, ...), of the dataset's kind: images float32 (N, C, H, W) in [0, 1].
         labels: (N,) int64 or float64.
-        masks: bool (N, 1, H, W), where the evidence is, or None.
-        artefacts: bool (N, 1, H, W), where the false structure is, or None.
+        masks: bool, where the evidence is, or None: of images (N, 1, H, W), else of the inputs' shape.
+        artefacts: likewise, where the false structure is, or None.
     """
 
     ids: tuple[str, ...]
-    inputs: NDArray[np.float32]
+    inputs: NDArray[Any]
     labels: NDArray[Any]
     masks: NDArray[np.bool_] | None = None
     artefacts: NDArray[np.bool_] | None = None

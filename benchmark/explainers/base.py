@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
+from benchmark.inputs import IMAGE
 from benchmark.registry import Plugin, Registry
 
 if TYPE_CHECKING:
@@ -18,11 +19,13 @@ class Explainer(Plugin):
     """Base of all explainers.
 
     Class attributes:
+        accepts: kinds of inputs that it explains (:mod:`benchmark.inputs`).
         control: True for a control (random, edge filter).
         blind: True for a control that sees neither model nor input: it has nothing to keep, and is never stable.
         random: True where the attribution depends on drawn numbers.
     """
 
+    accepts: ClassVar[tuple[str, ...]] = (IMAGE,)
     control: ClassVar[bool] = False
     random: ClassVar[bool] = False
     blind: ClassVar[bool] = False
@@ -33,12 +36,12 @@ class Explainer(Plugin):
 
         Args:
             model: in eval mode, parameters frozen.
-            inputs: float32 (N, C, H, W) in [0, 1] on the suite's grid.
+            inputs: (N, ...), of a kind that it ``accepts``: images float32 (N, C, H, W) in [0, 1] on the suite's grid.
             targets: (N,) int64 class to explain.
             generator: per-sample random numbers.
 
         Returns:
-            float32 (N, C, H, W), signed, on the suite's grid, detached.
+            float32 of the inputs' shape, signed, detached.
 
         Raises:
             ExplainerError: the method fails its own check (such as completeness).

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from benchmark.explainers.base import Explainer, explainers
+from benchmark.inputs import ANYTHING
 
 if TYPE_CHECKING:
     import torch
@@ -20,12 +21,13 @@ class RandomAttribution(Explainer):
     """Uniform numbers in [-1, 1), drawn per sample; every call draws afresh."""
 
     control: ClassVar[bool] = True
+    accepts: ClassVar[tuple[str, ...]] = ANYTHING
     random: ClassVar[bool] = True
     blind: ClassVar[bool] = True
     source: ClassVar[str] = "control: uniform noise"
 
     def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
-        """(N, C, H, W) uniform numbers in [-1, 1)."""
+        """Uniform numbers in [-1, 1), of the inputs' shape."""
         return generator.uniform(inputs.shape[1:], -1.0, 1.0).to(inputs.device)
 
 
@@ -61,13 +63,14 @@ class Constant(Explainer):
     """One everywhere: optimal for every stability metric, undefined for every metric that ranks inputs."""
 
     control: ClassVar[bool] = True
+    accepts: ClassVar[tuple[str, ...]] = ANYTHING
     source: ClassVar[str] = "control: constant"
 
     def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
-        """(N, C, H, W) ones."""
+        """Ones, float32, of the inputs' shape."""
         import torch
 
-        return torch.ones_like(inputs, requires_grad=False)
+        return torch.ones_like(inputs, dtype=torch.float32, requires_grad=False)
 
 
 @explainers.register("untrained")

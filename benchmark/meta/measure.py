@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark.errors import AssayError
+from benchmark.inputs import IMAGE, takes
 from benchmark.meta.bench import CONTROLS, REAL, Bench, benches, distinct
 from benchmark.meta.consistency import inter_consistency, intra_consistency
 from benchmark.meta.verdicts import label
@@ -46,9 +47,11 @@ class Effort:
 
 
 def measurable() -> list[str]:
-    """Registered metrics that the bench can measure: no families of a library, none that sees all samples at once."""
-    classes = metrics.classes().items()
-    return [name for name, cls in classes if not issubclass(cls, Family) and not cls.joint and not cls.needs_artefacts]
+    """Registered metrics that the bench can measure: of images, no families of a library, none that sees all samples
+    at once."""
+    found = {name: cls for name, cls in metrics.classes().items() if takes(cls.accepts, IMAGE)}
+    kept = {name: cls for name, cls in found.items() if not issubclass(cls, Family)}
+    return [name for name, cls in kept.items() if not cls.joint and not cls.needs_artefacts]
 
 
 def measure(names: Sequence[str], effort: Effort, workers: int, said: Said) -> dict[str, pd.DataFrame]:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from benchmark.explainers.base import explainers
+from benchmark.inputs import IMAGE, takes
 from benchmark.meta.marked import write_between
 from benchmark.meta.relations import Finding, case, examined, small
 from benchmark.models.build import build_model
@@ -86,9 +87,9 @@ def reference(name: str) -> Model:
 
 
 def findings(model: Model, entry: Any = None, uses: Iterable[str] = ()) -> Iterator[tuple[str, Finding]]:
-    """What is found of each explainer (default: all) on a model."""
+    """What is found of each explainer (default: all of images) on a model."""
     of = case(model, entry)
-    for use in uses or explainers.names():
+    for use in uses or [use for use in explainers.names() if takes(explainers.lookup(use)[0].accepts, IMAGE)]:
         yield use, examined(small(use), of, entry)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from benchmark.inputs import IMAGE
 from benchmark.registry import Plugin, Registry
 from benchmark.reported import ExplainedResults, Extras
 
@@ -28,14 +29,14 @@ class Explained:
 
     Attributes:
         model: in eval mode, parameters frozen.
-        inputs: float32 (N, C, H, W) in [0, 1].
+        inputs: (N, ...), of a kind that the metric ``accepts``: images float32 (N, C, H, W) in [0, 1].
         labels: (N,) int64, true classes.
         targets: (N,) int64, the explained class.
-        attributions: float32 (N, C, H, W), signed, as the explainer gave them (not normalised).
-        masks: bool (N, 1, H, W), where the evidence is, or None.
+        attributions: float32 of the inputs' shape, signed, as the explainer gave them (not normalised).
+        masks: bool, where the evidence is, or None: of images (N, 1, H, W), else as the dataset gives them.
         explainer: the explainer, for metrics that explain again.
         generator: per-sample random numbers of this metric alone.
-        artefacts: bool (N, 1, H, W), where the sample's false structure is (all False where it has none), or None.
+        artefacts: likewise, where the sample's false structure is (all False where it has none), or None.
     """
 
     model: Model
@@ -64,6 +65,7 @@ class Metric(Plugin):
     """Base of all attribution metrics.
 
     Class attributes:
+        accepts: kinds of inputs whose attributions it judges (:mod:`benchmark.inputs`).
         higher_is_better: the true direction (None: descriptive only).
         random: True where it draws random numbers.
         needs_masks: True where it needs to know where the evidence is.
@@ -76,6 +78,7 @@ class Metric(Plugin):
         joint: True where it must see all samples of the suite at once (clustering), not a chunk of them.
     """
 
+    accepts: ClassVar[tuple[str, ...]] = (IMAGE,)
     higher_is_better: ClassVar[bool | None] = None
     random: ClassVar[bool] = False
     needs_masks: ClassVar[bool] = False

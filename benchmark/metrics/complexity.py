@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
+from benchmark.inputs import ANYTHING
 from benchmark.metrics.base import Metric, metrics
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Sparseness(Metric):
     source: ClassVar[str] = "Chalasani et al. 2020, eq. 11"
     higher_is_better: ClassVar[bool | None] = True
     family: ClassVar[str] = "complexity"
+    accepts: ClassVar[tuple[str, ...]] = ANYTHING
     quantus: ClassVar[str] = "Sparseness: the same with abs; without it changes the caller's array"
     channels: ClassVar[str] = "each"
     range: ClassVar[str] = "[0, 1)"
@@ -47,6 +49,7 @@ class Complexity(Metric):
     source: ClassVar[str] = "Bhatt et al. 2020, eq. 5"
     higher_is_better: ClassVar[bool | None] = False
     family: ClassVar[str] = "complexity"
+    accepts: ClassVar[tuple[str, ...]] = ANYTHING
     quantus: ClassVar[str] = "Complexity: the same with abs; without it changes the caller's array"
     channels: ClassVar[str] = "each"
     range: ClassVar[str] = "[0, log d]"
@@ -71,6 +74,7 @@ class EffectiveComplexity(Metric):
     source: ClassVar[str] = "Nguyen and Martínez 2020"
     higher_is_better: ClassVar[bool | None] = False
     family: ClassVar[str] = "complexity"
+    accepts: ClassVar[tuple[str, ...]] = ANYTHING
     quantus: ClassVar[str] = (
         "EffectiveComplexity: one sample's scale moves the others; ours is a share, normalised per sample"
     )

@@ -102,9 +102,9 @@ def check_model(
         ("eval mode", lambda: check_eval(model)),
         ("the same twice", lambda: check_repeats(model, inputs, output)),
         ("any batch", lambda: check_batches(model, inputs, output)),
-        ("the input gradient", lambda: check_gradient(model, inputs)),
+        *([("the input gradient", lambda: check_gradient(model, inputs))] if networks.differentiable else []),
         *networks.last_questions(trial),
-        ("cost", lambda: check_cost(model, inputs)),
+        ("cost", lambda: check_cost(model, inputs, backward=networks.differentiable)),
     ):
         effort.said(what, len(inputs))
         results.append(guarded(check))
@@ -313,8 +313,8 @@ def guessing(batch: Batch) -> float:
     return float(np.bincount(np.asarray(batch.labels, np.int64)).max() / len(batch))
 
 
-def check_cost(model: Model, inputs: torch.Tensor) -> Result:
-    """Seconds a sample for a forward and a backward pass, and the activations that a backward pass keeps."""
+def check_cost(model: Model, inputs: torch.Tensor, *, backward: bool = True) -> Result:
+    """Seconds a sample for a forward and, where inputs have a gradient, a backward pass, and the activations kept."""
     sizes: list[int] = []
 
     def note(_: nn.Module, __: Any, output: Any) -> None:
@@ -328,18 +328,18 @@ def check_cost(model: Model, inputs: torch.Tensor) -> Result:
     finally:
         for hook in hooks:
             hook.remove()
-    x, start = inputs.clone().requires_grad_(True), time.perf_counter()
+    x, n, start = inputs.clone().requires_grad_(backward), len(inputs), time.perf_counter()
     logits = model.surrogate(inputs)(x)
     synchronise(model)
-    forward, start = time.perf_counter() - start, time.perf_counter()
-    torch.autograd.grad(logits.sum(), x)
-    synchronise(model)
-    backward, n = time.perf_counter() - start, len(inputs)
+    took, start = time.perf_counter() - start, time.perf_counter()
+    found = f"forward {took / n * 1e3:.3g} ms"
+    if backward:
+        torch.autograd.grad(logits.sum(), x)
+        synchronise(model)
+        found += f", backward {(time.perf_counter() - start) / n * 1e3:.3g} ms"
     megabytes = sum(p.numel() * p.element_size() for p in model.parameters()) / 2**20
-    finding = f"forward {forward / n * 1e3:.3g} ms, backward {backward / n * 1e3:.3g} ms a sample (batch of {n});"
-    return Result(
-        "cost", "ok", f"{finding} about {sum(sizes) / n / 2**20:.2g} MB a sample, {megabytes:.3g} MB of parameters"
-    )
+    found += f" a sample (batch of {n}); about {sum(sizes) / n / 2**20:.2g} MB a sample"
+    return Result("cost", "ok", f"{found}, {megabytes:.3g} MB of parameters")
 
 
 def synchronise(model: Model) -> None:

@@ -8,4 +8,5 @@ from __future__ import annotations
 
 EXTRA = "mri"  # of the distribution: what installs the libraries
 LIBRARIES = ("deepinv", "sigpy", "nibabel", "h5py", "pywavelets", "torchmetrics")
+MEASUREMENT = "measurement"  # kind of inputs: samples become packed measurements (:mod:`benchmark.mri.measurement`)
 VERSION = 1  # raise it when physics, masks, solvers or networks here compute otherwise: it enters every entry's digest

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from benchmark.accounts import Account
 from benchmark.errors import EntryError, SpecError
-from benchmark.mri import EXTRA, VERSION
+from benchmark.mri import EXTRA, MEASUREMENT, VERSION
 from benchmark.mri.masks import MaskSpec
 from benchmark.mri.words import MEASUREMENTS, Errors
 from benchmark.reported import Column, Extras, TaskResults, Values, Words
@@ -58,7 +58,7 @@ class Reconstruction(Task):
     requires: ClassVar[tuple[str, ...]] = ("deepinv", "torchmetrics")
     extra: ClassVar[str] = EXTRA
     needs_classes: ClassVar[bool] = False
-    images: ClassVar[bool] = False
+    inputs: ClassVar[str] = MEASUREMENT
     verdicts: ClassVar[bool] = False
     headline: ClassVar[str] = "amp_ratio"
     outputs: ClassVar[tuple[str, ...]] = ("image",)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import StoreError
+from benchmark.inputs import IMAGE
 from benchmark.report.explanations import control_explainers
 from benchmark.report.results import Results
 from benchmark.reported import Extras
@@ -33,6 +34,8 @@ CAPTION = (
 def gallery(results: Results) -> Extras:
     """A picture a model whose similarity cells kept what it is drawn from; captions of all, as in a clone."""
     found = Extras()
+    if results.task.inputs != IMAGE:
+        return found
     cells = results.cells[results.cells["kind"] == "similarity"]
     for model in results.models:
         own = cells[cells["model"] == model]["hash"]

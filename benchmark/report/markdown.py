@@ -28,7 +28,6 @@ from benchmark.report.text import (
     transposed_lines,
 )
 from benchmark.reported import Extras
-from benchmark.spec.suite import SuiteSpec
 
 SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
 RANKS = (
@@ -58,7 +57,7 @@ def markdown(
     lines += [f"{data['n']} samples of `{suite.dataset.label}` ({suite.dataset.split}), seed {suite.seed}."]
     lines += [f"{name}: {plain_text(text)}." for name, text in data.get("facts", {}).items()]
     if suite.threat is not None:
-        lines += [f"Headline threat model: {suite.threat.norm}, eps = {suite.threat.eps}{_where(suite)}."]
+        lines += [f"Headline threat model: {suite.threat.norm}, eps = {suite.threat.eps}{results.elsewhere}."]
     lines += [
         "Values in brackets are 95 % intervals; `?` marks a rate whose samples lack a verdict, with its two bounds."
     ]
@@ -97,12 +96,6 @@ def _own_tables(results: Results, board: pd.DataFrame) -> dict[str, list[str]]:
         if column.table and f"{column.name}_low" in board:
             found.setdefault(column.table, []).append(column.name)
     return found
-
-
-def _where(suite: SuiteSpec) -> str:
-    """Where else than on the image the perturbation lives."""
-    domain = suite.threat.domain if suite.threat is not None else "image"
-    return "" if domain == "image" else f" of the {domain}'s norm"
 
 
 def _drift_part(results: Results) -> list[str]:

@@ -157,6 +157,13 @@ class Results:
         wanted = {"norm": norm, "domain": domain}
         return [probe for probe in self.suite.attacks if wanted.items() <= self.threat(probe.name).items()]
 
+    @property
+    def elsewhere(self) -> str:
+        """What the headline's budget is a share of the norm of, in a clause; empty where it is none."""
+        threat = self.suite.threat
+        relative = threat is not None and any(self.threat(p.name).get("relative") for p in self.of_norm(threat.norm))
+        return f" of the {threat.domain}'s norm" if threat is not None and relative else ""
+
     def sources(self, probe: str) -> list[str]:
         """Entries that an attack probe was fitted on, in the plan's order."""
         return self._sources.get(probe, [])

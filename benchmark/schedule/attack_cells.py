@@ -82,7 +82,7 @@ class AttackCells:
                 needs=needs,
                 probe=probe.name,
                 source=source,
-                threat=threat_of(attack),
+                threat=threat_of(attack, self.draft.task.inputs),
                 **common,
             )
         )
@@ -152,7 +152,7 @@ class AttackCells:
                     plugin=ref(attack),
                     seed=suite.seed,
                     probe=probe.name,
-                    threat=threat_of(attack),
+                    threat=threat_of(attack, self.draft.task.inputs),
                     **(self.draft.base(entry) | {"time_limit": probe.time_limit or suite.run.time_limit}),
                 )
             )

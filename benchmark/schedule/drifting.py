@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import AssayError
+from benchmark.inputs import IMAGE
 from benchmark.schedule.context import Context
 from benchmark.schedule.explaining import attributed, explainer_of
-from benchmark.schedule.parts import Artefacts, Outcome, Rows, clean_rows, skip_if_asked
+from benchmark.schedule.parts import Artefacts, Outcome, Rows, clean_rows, skip_if_asked, task_of
 from benchmark.spec.cell import Cell
 from benchmark.store.record import strings
 
@@ -46,7 +47,8 @@ def drift_cell(cell: Cell, context: Context, model: Model, spec: Any, batch_size
         for name, values in _similarities(cell, context, model, at, batch_size).items():
             rows[name][at] = values
         rows["own_changed"][at] = (attacked["pred"] != attacked["pred_clean"])[at]
-        defined = np.isfinite(np.stack([rows[name] for name in ("value", "own_topk", "own_ssim")])).all(0)
+        measured = ("value", "own_topk", "own_ssim") if task_of(cell).inputs == IMAGE else ("value", "own_topk")
+        defined = np.isfinite(np.stack([rows[name] for name in measured])).all(0)
         status = np.where((status == "ok") & ~defined, "nan", status)
     return {"sample": strings(cell.samples), **rows, "status": strings(status)}, Artefacts(), batch_size
 
@@ -67,16 +69,14 @@ def _similarities(
     inputs = _perturbed(cell, context, names)
     after = attributed(same, context, model, explainer_of(cell), inputs, targets, batch_size)
     a, b = torch.as_tensor(before), torch.as_tensor(after)
-    measured = {
-        "value": spearman(a, b),
-        "own_topk": top_k_overlap(a, b),
-        "own_ssim": structural_similarity(a, b),
-    }
+    measured = {"value": spearman(a, b), "own_topk": top_k_overlap(a, b)}
+    if task_of(cell).inputs == IMAGE:  # windows of a picture; of other inputs it stays NaN
+        measured["own_ssim"] = structural_similarity(a, b)
     return {name: values.numpy() for name, values in measured.items()}
 
 
-def _perturbed(cell: Cell, context: Context, names: tuple[str, ...]) -> NDArray[np.float32]:
-    """Perturbed inputs of these samples, (len(names), C, H, W)."""
+def _perturbed(cell: Cell, context: Context, names: tuple[str, ...]) -> NDArray[Any]:
+    """Perturbed inputs of these samples, (len(names), ...)."""
     kept = context.results.artefact(cell.needs["attack"], "perturbed")
     place = {str(name): i for i, name in enumerate(kept["samples"])}
     lost = [name for name in names if name not in place]
@@ -85,5 +85,5 @@ def _perturbed(cell: Cell, context: Context, names: tuple[str, ...]) -> NDArray[
             f"drift of {cell.probe!r} under {cell.metric!r}: the attack kept no perturbed input of sample {lost[0]!r}"
             f" ({len(lost)} of {len(names)} are missing); remove that record and run again"
         )
-    chosen: NDArray[np.float32] = kept["inputs"][[place[name] for name in names]]
+    chosen: NDArray[Any] = kept["inputs"][[place[name] for name in names]]
     return chosen

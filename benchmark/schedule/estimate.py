@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.data.base import Grid
 from benchmark.errors import AssayError
+from benchmark.inputs import IMAGE
 from benchmark.schedule.context import Context, load_entry_model
 from benchmark.schedule.costs import key_of
 from benchmark.schedule.engine import Job, run_here
@@ -28,6 +29,7 @@ from benchmark.schedule.watcher import Watcher
 from benchmark.spec.cell import Cell
 from benchmark.spec.entry import EntrySpec
 from benchmark.spec.suite import SuiteSpec
+from benchmark.tasks.base import tasks
 
 if TYPE_CHECKING:
     from benchmark.models.wrap import Model
@@ -81,12 +83,14 @@ def estimated(prepared: Prepared, threads: int = 1) -> Estimate:
         threads: CPU threads of a worker.
 
     Returns:
-        what could be estimated; nothing of a task that is not about classes, or where the entries cannot be built.
+        what could be estimated; nothing of a task that is not about classes of images, or where the entries cannot
+        be built.
     """
     unknown = [cell for cell in prepared.selected if cell.hash in prepared.ledger.attempts]
     unknown = [cell for cell in unknown if prepared.ledger.costs.seconds(cell) is None]
     estimate = Estimate()
-    if not unknown or not prepared.plan.index.classes:
+    pictures = tasks.lookup(prepared.plan.suite.task)[0].inputs == IMAGE  # the stand-in is a network of these
+    if not unknown or not prepared.plan.index.classes or not pictures:
         return estimate
     with cpu_threads(threads):
         return _estimated(prepared.plan.suite, unknown, len(prepared.plan.index.classes))

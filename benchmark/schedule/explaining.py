@@ -60,11 +60,11 @@ def attributed(
     context: Context,
     model: Model,
     explainer: Explainer,
-    inputs: NDArray[np.float32],
+    inputs: NDArray[Any],
     targets: NDArray[np.int64],
     batch_size: int,
 ) -> NDArray[np.float32]:
-    """Attributions of the cell's samples at these inputs, float32 (N, C, H, W); draws are the cell's.
+    """Attributions of the cell's samples at these inputs, float32 (N, ...) of their shape; draws are the cell's.
 
     Raises:
         AssayError: the explainer returned another shape.

@@ -12,6 +12,7 @@ from benchmark.attacks.base import Attack, attacks
 from benchmark.data.base import Index
 from benchmark.errors import SpecError
 from benchmark.explainers.base import explainers
+from benchmark.inputs import ANYTHING
 from benchmark.metrics.base import metrics
 from benchmark.registry import Plugin, digest
 from benchmark.schedule.request import PlannedEntry
@@ -155,9 +156,11 @@ def ref(plugin: Plugin) -> PluginRef:
     return PluginRef(use=identity["use"], params=identity["params"], version=identity["version"], local=plugin.local())
 
 
-def threat_of(attack: Attack) -> dict[str, Any]:
-    """The threat model as a plan holds it."""
+def threat_of(attack: Attack, inputs: str) -> dict[str, Any]:
+    """The threat model as a plan holds it; what accepts any kind of inputs perturbs those of the task."""
     threat = attack.threat.model_dump() | {"control": attack.control}
+    if attack.accepts == ANYTHING:
+        threat["domain"] = inputs
     if not attack.breaks:
         threat["breaks"] = False
     if not threat["relative"]:

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 
 from benchmark.attacks.base import Attack
 from benchmark.data.base import Grid
-from benchmark.errors import EntryError, SpecError
+from benchmark.errors import SpecError
 from benchmark.schedule.attack_cells import AttackCells
 from benchmark.schedule.draft import Draft
 from benchmark.schedule.explain_cells import ExplainCells
+from benchmark.schedule.kinds import check_kinds
 from benchmark.schedule.matching import MAPPED, resized, scaled_notes
 from benchmark.schedule.plan import Plan, chunks, make_attack
 from benchmark.schedule.request import PlannedEntry
@@ -33,12 +34,7 @@ def make_plan(suite: SuiteSpec, entries: Sequence[PlannedEntry]) -> Plan:
         DataError: the dataset is missing or empty.
         EntryError: an entry made for another task.
     """
-    for entry in entries:
-        if entry.task != suite.task:
-            raise EntryError(
-                f"entry {entry.name!r} is made for the task {entry.task!r}, suite {suite.name!r} asks for"
-                f" {suite.task!r}; leave it out with --models, or choose another suite"
-            )
+    check_kinds(suite, entries)
     draft = Draft(suite, entries)
     probes = {
         probe.name: (probe, make_attack(probe, f"suite {suite.name!r}, attack {probe.name!r}"))
@@ -79,14 +75,16 @@ def _check_headline(suite: SuiteSpec, probes: Probes) -> None:
     threat = suite.threat
     if threat is None or not probes:
         return
+    todo = "add that budget to one of its attacks"
     for probe, attack in probes.values():
         at_eps = attack.threat.kind == "minimal" or threat.eps in probe.budgets
-        same = attack.threat.norm == threat.norm and attack.threat.domain == threat.domain
-        if same and at_eps and not attack.control:
-            return
+        if attack.threat.norm == threat.norm and at_eps and not attack.control:
+            if attack.threat.domain == threat.domain:
+                return
+            todo = f"attack {probe.name!r} perturbs {attack.threat.domain!r}: say `domain` under [threat]"
     raise SpecError(
         f"suite {suite.name!r}: no attack runs in the headline threat model"
-        f" ({threat.norm}, eps {show_eps(threat.eps)}); add that budget to one of its attacks"
+        f" ({threat.norm}, eps {show_eps(threat.eps)}, domain {threat.domain!r}); {todo}"
     )
 
 
@@ -114,13 +112,10 @@ def _check_reference(draft: Draft) -> None:
 
 
 def _check_readers(draft: Draft, probes: Probes) -> None:
-    """An attack is made for the suite's task; one that reads says of which probe and which entries."""
+    """An attack that reads says of which probe and which entries."""
     suite = draft.suite
     for probe, attack in probes.values():
         where = f"suite {suite.name!r}, attack {probe.name!r}"
-        if attack.task != suite.task and (attack.task or not draft.task.images):
-            made = f"the task {attack.task!r}" if attack.task else "inputs that are images in [0, 1]"
-            raise SpecError(f"{where}: {probe.use!r} is made for {made}, the suite's task is {suite.task!r}")
         if attack.reads != bool(probe.of):
             said = "reads what others found; name that probe in `of` and the entries in `sources`"
             said = said if attack.reads else "reads nothing of others; remove `of` and `sources`"

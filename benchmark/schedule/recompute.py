@@ -308,8 +308,8 @@ def unconfirmed(cell: Cell, context: Any, rows: Rows, verified: Verified) -> Ite
             _count(verified.without_verdict, f"{cell.probe}: {error}")
             continue
         verified.verdicts += len(mine)
-        judged = ["status", "success", *(score.column for score in task.scores())]
-        yield from _refutations(rows, row, again, kept["samples"][mine], judged)
+        scores = {score.column: None for score in task.scores()}
+        yield from _refutations(rows, row, again, kept["samples"][mine], tuple(scores))
 
 
 class NotReplayableError(AssayError):
@@ -330,10 +330,10 @@ def _replaying(without_norm: bool) -> Iterator[None]:
 
 
 def _refutations(
-    rows: Rows, row: NDArray[np.intp], again: Rows, samples: NDArray[Any], judged: Sequence[str]
+    rows: Rows, row: NDArray[np.intp], again: Rows, samples: NDArray[Any], scores: Sequence[str]
 ) -> Iterator[str]:
-    """Kept inputs whose status, success or score is not the recorded one."""
-    for name in dict.fromkeys(judged):
+    """Kept inputs whose status, success or score (columns of a task without verdicts) is not the recorded one."""
+    for name in ("status", "success", *scores):
         if name not in rows or name not in again:
             continue
         old, new = rows[name][row], again[name]

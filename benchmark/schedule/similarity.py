@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import NotApplicableError, StoreError
+from benchmark.inputs import IMAGE
 from benchmark.schedule.context import Context
-from benchmark.schedule.parts import Artefacts, Outcome
+from benchmark.schedule.parts import Artefacts, Outcome, task_of
 from benchmark.spec.cell import Cell
 from benchmark.store.record import strings
 
@@ -52,13 +53,16 @@ def similarity_cell(cell: Cell, context: Context, _model: Model, _spec: Any, bat
         column = np.full(len(pairs), np.nan)
         column[some] = reduce(values[:, some], axis=0)
         rows_out[name] = column
-    return rows_out, Artefacts({"gallery": gallery(cell, context, targets, attributions)}), batch_size
+    shown = {}
+    if task_of(cell).inputs == IMAGE:  # else there is nothing to be drawn as a picture
+        shown["gallery"] = gallery(cell, context, targets, attributions)
+    return rows_out, Artefacts(shown), batch_size
 
 
 def attributions_at_hand(
     cell: Cell, context: Context
 ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.float32]]]:
-    """Explained classes (N,) and attributions (N, C, H, W) of each explainer that has them, in the suite's order."""
+    """Explained classes (N,) and attributions (N, ...) of each explainer that has them, in the suite's order."""
     targets, attributions = {}, {}
     for role, need in cell.needs.items():
         if need not in cell.optional:

@@ -86,7 +86,8 @@ class DatasetSpec(Strict):
 class ThreatSpec(Strict):
     """The headline threat model: ``robust_acc_worst`` is the accuracy under all attacks of this norm within eps.
 
-    ``domain`` is where the perturbation lives; attacks in another domain are another threat model.
+    ``domain`` is where the perturbation lives, such as the task's kind of inputs; attacks in another domain are another
+    threat model.
     """
 
     norm: Literal["linf", "l2", "l1", "l0"]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from benchmark.accounts import Account
 from benchmark.errors import AttackError
+from benchmark.inputs import IMAGE
 from benchmark.registry import Plugin, Registry
 from benchmark.reported import Column, Extras, TaskResults, Words
 from benchmark.sentences import ModelRecords, Sentence
@@ -62,7 +63,8 @@ class Task(Plugin):
     Class attributes:
         needs_classes: True where labels are class indices.
         robust_name: prefix of the robust rate's columns.
-        images: True where the model's inputs are images in [0, 1]: attacks made for no task in particular then apply.
+        inputs: the kind of what a model is asked with (:mod:`benchmark.inputs`): datasets of that kind fit, and
+            attacks, explainers and metrics that accept it.
         verdicts: False where no sample is right or broken: the task judges by numbers (:meth:`scores`).
         headline: where there are no verdicts, the score that ranks, at the headline budget.
         outputs: what ``output`` in entry.toml may say; the first is the default of a module in memory.
@@ -75,7 +77,7 @@ class Task(Plugin):
 
     needs_classes: ClassVar[bool] = True
     robust_name: ClassVar[str] = "robust_acc"
-    images: ClassVar[bool] = True
+    inputs: ClassVar[str] = IMAGE
     verdicts: ClassVar[bool] = True
     headline: ClassVar[str] = ""
     outputs: ClassVar[tuple[str, ...]] = ("logits", "logit1")
@@ -112,6 +114,20 @@ class Task(Plugin):
             SpecError: saying which is needed.
         """
 
+    def valid(self, inputs: torch.Tensor) -> NDArray[np.bool_]:
+        """(N,) True where a model may be asked with an input (N, ...) at all, perturbed or not; here: in [0, 1]."""
+        from benchmark.attacks.verify import in_range
+
+        return in_range(inputs)
+
+    def judged(
+        self, attack: Attack, inputs: torch.Tensor, perturbed: Perturbed, eps: float | None
+    ) -> tuple[NDArray[np.str_], dict[str, NDArray[np.float64]]]:
+        """Status and norms of perturbed inputs, as :func:`benchmark.attacks.verify.judge`; :meth:`verify` begins so."""
+        from benchmark.attacks.verify import judge
+
+        return judge(attack, inputs, perturbed, eps, self.valid)
+
     def side_information(self, model: Model, attack: Attack | None, eps: float | None) -> AbstractContextManager[None]:
         """Inside the block the model knows what it may know of the attack (an oracle: the noise level)."""
         return nullcontext()
@@ -140,10 +156,6 @@ class Task(Plugin):
     def doubts(self, clean: pd.DataFrame, enough: int) -> Iterator[tuple[str, str]]:
         """(flag, words) of what in a model's clean rows makes a robustness claim doubtful, where so many say so."""
         return iter(())
-
-    def takes(self, attack: type[Attack]) -> bool:
-        """Whether attacks of this class are made for it."""
-        return attack.task == self.use or (not attack.task and self.images)
 
     def extras(self, results: TaskResults) -> Extras:
         """Tables and pictures of its own beside the leaderboard."""
@@ -186,7 +198,7 @@ class Task(Plugin):
 
         Args:
             model: in eval mode, parameters frozen.
-            inputs: clean inputs, float32 (N, C, H, W) in [0, 1].
+            inputs: clean inputs (N, ...), of the task's kind.
             labels: (N,) true labels.
             perturbed: what the attack returned for these samples.
             attack: says the threat model.

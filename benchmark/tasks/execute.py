@@ -48,17 +48,17 @@ def execute(
         task: judges.
         attack: perturbs.
         model: on the device of ``inputs``.
-        inputs: float32 (N, C, H, W) in [0, 1].
+        inputs: (N, ...), of the task's kind: of images float32 (N, C, H, W) in [0, 1].
         labels: (N,) true labels.
         clean: clean columns of these samples; ``correct`` is needed.
         eps: the budget, None where there is none.
         generator: N per-sample random streams.
         fitted: what :meth:`Attack.fit` returned, where the attack fits.
-        others: inputs that other cells found, (N, C, H, W) each, where the attack descends or reads.
+        others: inputs that other cells found, (N, ...) each, where the attack descends or reads.
 
     Returns:
         The columns of :meth:`Task.verify` with ``forwards``, ``backwards`` (calls a sample, float64) and
-        ``param_<key>`` (NaN where left out); and the perturbed inputs, float32 (N, C, H, W).
+        ``param_<key>`` (NaN where left out); and the perturbed inputs, as ``inputs``.
 
     Raises:
         AttackError: the attack raised, or returned another shape or dtype. Out of memory passes through.
@@ -141,7 +141,7 @@ def generate(
     Args:
         task, attack, model: as in :func:`execute`.
         targets: (M,) int64 classes.
-        shape: (C, H, W) of one input.
+        shape: of one input, (C, H, W).
         generator: M per-target random streams.
 
     Returns:

@@ -106,7 +106,10 @@ TRANSFER = '\n[[attacks]]\nname = "t2"\nuse = "measurement-transfer"\n'
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ('\n[[attacks]]\nname = "pgd"\nuse = "noise-l2"\nbudgets = ["0.1"]', "made for inputs that are images"),
+        (
+            '\n[[attacks]]\nname = "pgd"\nuse = "noise-l2"\nbudgets = ["0.1"]',
+            "'noise-l2' accepts 'image', the task 'reconstruction' asks with 'measurement'",
+        ),
         (TRANSFER + 'budgets = ["0.05"]', "name that probe in `of`"),
         (TRANSFER + 'budgets = ["0.02"]\nof = "worst"\nsources = ["plain"]', "runs at each of its budgets"),
         (TRANSFER + 'budgets = ["0.05"]\nof = "worst"\nsources = ["nobody"]', "nobody"),

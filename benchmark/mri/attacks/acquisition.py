@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.accounts import Chapter
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
-from benchmark.mri import EXTRA
+from benchmark.mri import EXTRA, MEASUREMENT
 from benchmark.mri.attacks.words import MEASURED
 from benchmark.mri.masks import MaskSpec
 from benchmark.reported import Extras, ProbeResults
@@ -48,9 +48,9 @@ class Condition(BaseModel):
 class _Acquisition(Attack):
     """Base: each view measures the truth anew; networks made for one mask are skipped with that reason."""
 
-    task: ClassVar[str] = "reconstruction"
     requires: ClassVar[tuple[str, ...]] = ("deepinv",)
     extra: ClassVar[str] = EXTRA
+    accepts: ClassVar[tuple[str, ...]] = (MEASUREMENT,)
     cost: ClassVar[str] = "none"
     tabled: ClassVar[bool] = True
     random: ClassVar[bool] = True

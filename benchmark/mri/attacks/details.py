@@ -11,7 +11,7 @@ from pydantic import Field
 
 from benchmark.accounts import Chapter
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
-from benchmark.mri import EXTRA
+from benchmark.mri import EXTRA, MEASUREMENT
 from benchmark.mri.attacks.detail import Detail
 from benchmark.mri.attacks.words import MEASURED
 from benchmark.reported import Column, Extras, ProbeResults, Values
@@ -43,9 +43,9 @@ class Details(Attack):
 
     source: ClassVar[str] = "Antun et al. 2020, PNAS 117:30088, structural changes"
     cost: ClassVar[str] = "none"
-    task: ClassVar[str] = "reconstruction"
     requires: ClassVar[tuple[str, ...]] = ("deepinv",)
     extra: ClassVar[str] = EXTRA
+    accepts: ClassVar[tuple[str, ...]] = (MEASUREMENT,)
     tabled: ClassVar[bool] = True
     tests: ClassVar[tuple[str, ...]] = ("details",)
     says: ClassVar[Chapter] = MEASURED

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
-from benchmark.mri import EXTRA
+from benchmark.mri import EXTRA, MEASUREMENT
 from benchmark.reported import Column, Values
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ class Jacobian(Attack):
     version: ClassVar[int] = 2
     source: ClassVar[str] = "power iteration on J^T J (Golub and Van Loan, section 8.2); a lower bound"
     cost: ClassVar[str] = "1 + 2 x iterations forwards, iterations backwards"
-    task: ClassVar[str] = "reconstruction"
     requires: ClassVar[tuple[str, ...]] = ("deepinv",)
     extra: ClassVar[str] = EXTRA
+    accepts: ClassVar[tuple[str, ...]] = (MEASUREMENT,)
     random: ClassVar[bool] = True
 
     iterations: int = Field(default=10, ge=1)

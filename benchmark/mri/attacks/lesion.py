@@ -11,7 +11,7 @@ from pydantic import Field
 
 from benchmark.accounts import Chapter
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
-from benchmark.mri import EXTRA
+from benchmark.mri import EXTRA, MEASUREMENT
 from benchmark.mri.attacks.detail import Detail
 from benchmark.mri.attacks.words import MEASURED
 from benchmark.reported import Column, Values
@@ -43,9 +43,9 @@ class Lesion(Attack):
 
     source: ClassVar[str] = "after Antun et al. 2020 and Morshuis et al. 2022, arXiv:2207.05623"
     cost: ClassVar[str] = "steps forwards, steps backwards"
-    task: ClassVar[str] = "reconstruction"
     requires: ClassVar[tuple[str, ...]] = ("deepinv",)
     extra: ClassVar[str] = EXTRA
+    accepts: ClassVar[tuple[str, ...]] = (MEASUREMENT,)
     tests: ClassVar[tuple[str, ...]] = ("lesion",)
     says: ClassVar[Chapter] = MEASURED
 

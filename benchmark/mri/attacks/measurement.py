@@ -11,7 +11,7 @@ from pydantic import Field
 
 from benchmark.accounts import Chapter
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
-from benchmark.mri import EXTRA
+from benchmark.mri import EXTRA, MEASUREMENT
 from benchmark.mri.attacks.words import MEASURED
 from benchmark.reported import Extras, ProbeResults
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class _Measurement(Attack):
     """Base: ||e|| <= eps ||y|| on the measured locations, for the largest error against the truth."""
 
-    task: ClassVar[str] = "reconstruction"
     requires: ClassVar[tuple[str, ...]] = ("deepinv",)
     extra: ClassVar[str] = EXTRA
+    accepts: ClassVar[tuple[str, ...]] = (MEASUREMENT,)
     says: ClassVar[Chapter] = MEASURED
 
     @property

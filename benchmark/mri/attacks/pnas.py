@@ -10,7 +10,7 @@ from pydantic import Field
 
 from benchmark.accounts import Chapter
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
-from benchmark.mri import EXTRA
+from benchmark.mri import EXTRA, MEASUREMENT
 from benchmark.mri.attacks.words import MEASURED
 from benchmark.reported import Column, Values
 
@@ -42,9 +42,9 @@ class Pnas(Attack):
     version: ClassVar[int] = 2
     source: ClassVar[str] = "Antun et al. 2020, PNAS 117:30088, equations 3 to 5"
     cost: ClassVar[str] = "steps forwards, steps backwards"
-    task: ClassVar[str] = "reconstruction"
     requires: ClassVar[tuple[str, ...]] = ("deepinv",)
     extra: ClassVar[str] = EXTRA
+    accepts: ClassVar[tuple[str, ...]] = (MEASUREMENT,)
     random: ClassVar[bool] = True
     tests: ClassVar[tuple[str, ...]] = ("image",)
     says: ClassVar[Chapter] = MEASURED

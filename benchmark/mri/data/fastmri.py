@@ -17,7 +17,7 @@ from benchmark.data.reading.files import Slices, beside, chosen_slices, given_pa
 from benchmark.data.reading.left_out import count, shown
 from benchmark.errors import AssayError, DataError
 from benchmark.files import stamps, why
-from benchmark.mri import EXTRA
+from benchmark.mri import EXTRA, MEASUREMENT
 from benchmark.registry import canonical, digest
 
 ROUNDING = 0.02  # of the fields of view in headers
@@ -50,6 +50,7 @@ class FastMri(Dataset):
 
     source: ClassVar[str] = "Zbontar et al. 2018 (arXiv:1811.08839), fastmri.med.nyu.edu"
     needs_path: ClassVar[bool] = True
+    inputs: ClassVar[str] = MEASUREMENT
 
     folder: str = "{split}"
     split: str = "test"

@@ -15,7 +15,7 @@ from benchmark.data.base import Dataset, Grid, Index, Split, datasets
 from benchmark.data.reading.files import check_split, given_path, npz_array, npz_keys
 from benchmark.errors import DataError
 from benchmark.files import stamps
-from benchmark.mri import EXTRA
+from benchmark.mri import EXTRA, MEASUREMENT
 from benchmark.registry import canonical, digest
 
 FEWEST_COILS = 4  # a leading axis as long as this may well be coils
@@ -48,6 +48,7 @@ class KspaceNpz(Dataset):
 
     source: ClassVar[str] = "the user's own measurements"
     needs_path: ClassVar[bool] = True
+    inputs: ClassVar[str] = MEASUREMENT
 
     key: str = "kspace"
     split: str = "test"

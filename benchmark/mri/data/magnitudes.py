@@ -22,6 +22,7 @@ from benchmark.data.reading.files import beside, given_path, split_files, useful
 from benchmark.data.reading.left_out import count, shown
 from benchmark.errors import DataError
 from benchmark.files import stamps
+from benchmark.mri import MEASUREMENT
 from benchmark.mri.data.kspace import as_sample, grid_size, lower, pad_to_shape, square_size, with_phase
 from benchmark.registry import canonical, digest
 from benchmark.seeds import derive
@@ -57,6 +58,7 @@ class Magnitudes(Dataset):
     """
 
     needs_path: ClassVar[bool] = True
+    inputs: ClassVar[str] = MEASUREMENT
     suffixes: ClassVar[tuple[str, ...]] = ()
 
     folder: str = "{split}"

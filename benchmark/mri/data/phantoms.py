@@ -12,6 +12,7 @@ from pydantic import Field
 
 from benchmark.data.base import Dataset, Grid, Index, Split, datasets
 from benchmark.errors import DataError
+from benchmark.mri import MEASUREMENT
 from benchmark.registry import canonical, digest
 from benchmark.seeds import derive
 
@@ -35,6 +36,7 @@ class Phantoms(Dataset):
         seed: of all phantoms.
     """
 
+    inputs: ClassVar[str] = MEASUREMENT
     source: ClassVar[str] = "generated; in the spirit of Shepp and Logan 1974, but not piecewise constant"
 
     coils: int = Field(default=1, ge=1, le=64)

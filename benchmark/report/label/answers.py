@@ -9,6 +9,7 @@ from math import isnan
 from typing import Any, ClassVar
 
 from benchmark.accounts import Account, Hazard
+from benchmark.inputs import IMAGE
 from benchmark.report.label import robust
 from benchmark.report.label.tested import Tested
 from benchmark.report.results import NORMS
@@ -21,7 +22,11 @@ WHITE, ASKING, BLIND = ("white-box",), ("score", "decision"), ("none",)
 
 def _by(threat: Any, norms: Sequence[str], knowledge: Sequence[str]) -> bool:
     """Whether a threat model searches each sample's own change, in one of these norms and with this knowledge."""
-    own = threat.get("breaks", True) and not threat.get("fits") and threat.get("domain", "image") == "image"
+    own = (
+        threat.get("breaks", True)
+        and not threat.get("fits")
+        and threat.get("domain", IMAGE) in (IMAGE, threat.get("inputs"))
+    )
     return bool(own and threat.get("norm") in norms and threat.get("knowledge") in knowledge)
 
 
@@ -43,6 +48,13 @@ class Answers(Account):
 
     def hazards(self) -> tuple[Hazard, ...]:
         """Bounded changes, by who makes them, and random noise."""
+        if "linf" not in self.words.norms:  # elements are replaced, not moved by a little
+            few, asked = f"changes of a few {self.words.elements}", (*WHITE, *ASKING)
+            norms = self.words.norms
+            return (
+                Hazard("sparse", few, lambda t: _by(t, norms, asked)),
+                Hazard("noise", f"random changes of a few {self.words.elements}", lambda t: _by(t, norms, BLIND)),
+            )
         return (
             Hazard("linf", f"small changes of every {self.words.element}", lambda t: _by(t, ("linf",), WHITE)),
             Hazard("l2", "changes of a limited total size", lambda t: _by(t, ("l2",), WHITE)),

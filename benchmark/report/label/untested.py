@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmark.accounts import Hazard
 from benchmark.attacks.base import attacks
+from benchmark.inputs import takes
 from benchmark.report.label.account import account_of
 from benchmark.report.label.tested import Tested
 from benchmark.report.soundness import verdict_on
@@ -17,7 +18,11 @@ SECTION = "untested"
 
 def hazards(tested: Tested) -> list[Hazard]:
     """Everything that a model of this task may meet: what the task says, then what families of attacks say."""
-    said = {cls.says for cls in attacks.classes().values() if cls.says is not None and tested.task.takes(cls)}
+    said = {
+        cls.says
+        for cls in attacks.classes().values()
+        if cls.says is not None and takes(cls.accepts, tested.task.inputs)
+    }
     chapters = sorted(said, key=lambda chapter: chapter.order)
     return [*account_of(tested.task).hazards(), *(hazard for chapter in chapters for hazard in chapter.hazards)]
 
@@ -36,7 +41,7 @@ def _tests(tested: Tested, probe: str, hazard: Hazard) -> bool:
     attack = tested.views[probe].attack if probe in tested.views else None
     if hazard.of is None:
         return attack is not None and hazard.key in attack.hazards()
-    return hazard.of({**tested.threat(probe), "fits": attack is not None and attack.fits})
+    return hazard.of({**tested.threat(probe), "fits": attack is not None and attack.fits, "inputs": tested.task.inputs})
 
 
 def checked(tested: Tested) -> bool:

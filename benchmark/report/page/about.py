@@ -19,8 +19,7 @@ def facts(results: Results) -> list[tuple[str, str]]:
         ("models", str(len(results.models))),
     ]
     if suite.threat is not None:
-        where = "" if suite.threat.domain == "image" else f" of the {suite.threat.domain}'s norm"
-        found.append(("headline threat model", f"{suite.threat.norm}, eps = {suite.threat.eps}{where}"))
+        found.append(("headline threat model", f"{suite.threat.norm}, eps = {suite.threat.eps}{results.elsewhere}"))
     attacks = sum(not results.threat(probe.name).get("control") for probe in suite.attacks)
     controls = len(suite.attacks) - attacks
     if suite.attacks:

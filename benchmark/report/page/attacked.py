@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from benchmark.inputs import IMAGE
 from benchmark.report.events import BROKEN, Events
 from benchmark.report.page.pictures import change, picture
 from benchmark.report.page.samples import Attacked, Samples
@@ -47,7 +48,7 @@ def gallery(samples: Samples) -> list[Shown]:
     Of a fixed-budget attack at the headline's budget, else at its largest one. The samples are those that it broke on
     most models, so that rows can be compared.
     """
-    if not samples.judgement.breaks or not samples.results.task.images:
+    if not samples.judgement.breaks or samples.results.task.inputs != IMAGE:
         return []
     found, used = [], 0
     for attacked in _one_budget(samples):

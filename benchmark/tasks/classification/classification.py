@@ -125,10 +125,9 @@ class Classification(Task):
         a success that is still another class after rounding to 8 bits, round(255 x) / 255, as an image file would hold
         it (foolbox#423); one more forward of each success.
         """
-        from benchmark.attacks.verify import judge
         from benchmark.models.frozen import frozen
 
-        status, norms = judge(attack, inputs, perturbed, eps)
+        status, norms = self.judged(attack, inputs, perturbed, eps)
         with frozen(model):
             logits = _logits(model, perturbed.inputs)
         pred, margin = _predictions(logits, labels.long())
