@@ -129,7 +129,7 @@ def test_shipped_chest_x_ray_weights_reach_the_readmes_figure(name, real_data):
 @pytest.fixture(scope="module")
 def heads():
     """The test split of the phantoms, rendered once."""
-    return TrainingData(RecipeData(use="phantoms"), (2, 32, 32), output="image")
+    return TrainingData(RecipeData(use="phantoms"), (2, 32, 32))
 
 
 @pytest.mark.parametrize("name", RECONSTRUCTION)
