@@ -22,6 +22,8 @@ from pydantic import BaseModel
 
 from benchmark.attacks.base import attacks
 from benchmark.attacks.libraries import foolbox, torchattacks
+from benchmark.cli.options import RESULTS
+from benchmark.cli.outcome import print_outcome, where_line
 from benchmark.data.base import datasets
 from benchmark.explainers.base import explainers
 from benchmark.meta.page import BEGIN, END, generated
@@ -29,6 +31,7 @@ from benchmark.metrics.base import metrics
 from benchmark.registry import Family
 from benchmark.report.heads import COUNTS
 from benchmark.report.soundness import ORDER as VERDICTS
+from benchmark.report.write import write_report
 from benchmark.schedule.plan import make_attack
 from benchmark.schedule.request import Options
 from benchmark.spec import entry as entry_spec
@@ -366,6 +369,23 @@ def test_every_suite_is_in_the_readme():
     table = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## The suites\n")[2].partition("\n## ")[0]
     rows = {name for line in table.splitlines() for name in re.findall(r"`([^`]+)`", line.strip("|").split("|")[0])}
     assert {file.stem for file in (ROOT / "suites").glob("*.toml")} <= rows
+
+
+def test_the_readme_shows_the_end_of_a_first_run(tmp_path, monkeypatch, capsys):
+    """Oracle: what a run prints of the tracked records, where nobody says how wide a line is."""
+    kept = shutil.ignore_patterns(*UNTRACKED)
+    shutil.copytree(ROOT / "results" / "digits", tmp_path / "results" / "digits", ignore=kept)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    results, board, _, _ = write_report(RESULTS / "digits")
+    cells = len(results.plan["cells"])
+    print_outcome(results, board)
+    print(f"computed {cells}, known 0, failed 0, skipped 0")
+    print(where_line(RESULTS / "digits", RESULTS))
+    real = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    text = next(block.text for block in blocks(ROOT / "README.md") if "Handwritten digits" in block.text)
+    assert text.splitlines() == real
+    assert max(map(len, real)) <= 100
 
 
 def test_python_options():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from benchmark.files import Rehash
 
-WIDTH_WHEN_PIPED = 160
+WIDTH_WHEN_PIPED = 100
 MOST_LINES = 20  # of one list
 LOOSE = 28  # characters that a column of sentences takes at least
 BESIDE, EDGE = 3, 1  # characters that a table adds to each column, and once

@@ -39,30 +39,28 @@ class Said:
     Attributes:
         start: the line before the run but for the counts.
         cells: how many it has.
-        report: the printed report.
-        board: where its leaderboard lies.
+        report: the printed tables and what stands below them.
+        where: the last line: where the leaderboard lies.
     """
 
     start: str
     cells: int
     report: str
-    board: str
+    where: str
 
 
 @dataclass
 class Finished:
-    """What a whole command said: of the suite and its parts, then of all together."""
+    """What a whole command said: of the suite and its parts."""
 
     suites: list[Said] = field(default_factory=list)
-    combined: str = ""
 
     def lines(self) -> Iterator[str]:
         """What the same command says again, a text at a time."""
         for said in self.suites:
             yield f"{said.start}; {said.cells} cells known, 0 to compute\n"
             yield said.report
-            yield f"computed 0, known {said.cells}, failed 0, skipped 0\nleaderboard: {said.board}\n"
-        yield self.combined
+            yield f"computed 0, known {said.cells}, failed 0, skipped 0\n{said.where}\n"
 
 
 def remembered_run(asked: Asked) -> Finished | None:
@@ -70,7 +68,7 @@ def remembered_run(asked: Asked) -> Finished | None:
     memo = recall("finished", _place(asked))
     if memo is None or memo.get("key") != _key(asked):
         return None
-    return Finished([Said(**each) for each in memo["suites"]], memo["combined"])
+    return Finished([Said(**each) for each in memo["suites"]])
 
 
 def remember_run(asked: Asked, finished: Finished) -> None:

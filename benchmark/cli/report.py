@@ -136,11 +136,11 @@ def results_folders(suite: str, out: Path, name: str = "") -> list[Path]:
     return folders if known else [out / name]
 
 
-def combine(folders: list[Path]) -> None:
-    """Write and print robustness beside explanation quality, where the suite has both."""
+def combine(folders: list[Path], *, shown: bool = True) -> None:
+    """Write robustness beside explanation quality, where the suite has both; print it where it is to be ``shown``."""
     from benchmark.cli.tables import print_combined
     from benchmark.report.combined import write_combined
 
     combined = write_combined(folders) if folders[0].is_dir() else None
-    if combined is not None:
+    if combined is not None and shown:
         print_combined(combined)

@@ -10,7 +10,6 @@ import typer
 from benchmark.cli.options import RESULTS, Data, Device, Entries, Include, Models, Only, Out, SuiteName, Workers, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from benchmark.cli.finished import Said
@@ -50,7 +49,7 @@ def run(
 ) -> None:
     """Run a suite; the same command resumes it, and computes only what is not known yet."""
     from benchmark.cli.console import say_rehash
-    from benchmark.cli.finished import Finished, heard, remember_run, remembered_run
+    from benchmark.cli.finished import Finished, remember_run, remembered_run
     from benchmark.cli.progress import watcher_for
     from benchmark.files import rehashing
     from benchmark.registry import include as include_files
@@ -94,11 +93,10 @@ def run(
         return
     from benchmark.cli.report import combine, results_folders
 
-    with heard() as combined:
-        combine(results_folders(suite, out, whole[0][0].name))
+    combine(results_folders(suite, out, whole[0][0].name), shown=False)
     if not all(fine for fine, _ in ran):
         raise typer.Exit(1)
-    remember_run(asked, Finished([said for _, said in ran if said is not None], combined.getvalue()))
+    remember_run(asked, Finished([said for _, said in ran if said is not None]))
 
 
 def _run_one(
@@ -110,7 +108,7 @@ def _run_one(
     *,
     part: bool,
 ) -> tuple[bool, Said | None]:
-    """Run one suite and print its tables: whether all is fine (no cell failed or was left), and what was said.
+    """Run one suite and print its leaderboard: whether all is fine (no cell failed or was left), and what was said.
 
     ``dry``: only say what would be computed, and whether to estimate what nothing is known of.
     """
@@ -129,7 +127,7 @@ def _run_one(
         typer.echo(f"\nInterrupted: {len(prepared.ledger.finished)} cells finished and kept;"
                    " the same command goes on from there.", err=True)  # fmt: skip
         raise typer.Exit(INTERRUPTED) from None
-    return _say_end(prepared, options.data, start, part)
+    return _say_end(prepared, options, start, part)
 
 
 def _say_plan(prepared: Prepared, first: Estimate) -> None:
@@ -175,10 +173,10 @@ def _say_start(prepared: Prepared) -> str:
     return start
 
 
-def _say_end(prepared: Prepared, data: Mapping[str, Path], start: str, part: bool) -> tuple[bool, Said | None]:
-    """Print the tables and the counts; see :func:`_run_one`."""
+def _say_end(prepared: Prepared, options: Options, start: str, part: bool) -> tuple[bool, Said | None]:
+    """Print the leaderboard and the counts; see :func:`_run_one`."""
     from benchmark.cli.finished import Said, heard
-    from benchmark.cli.tables import print_report
+    from benchmark.cli.outcome import print_outcome, where_line
     from benchmark.errors import NoRecordsError
     from benchmark.report.write import write_report
     from benchmark.spec.suites import data_paths
@@ -186,20 +184,30 @@ def _say_end(prepared: Prepared, data: Mapping[str, Path], start: str, part: boo
     counts = prepared.ledger.counts()
     left = prepared.ledger.left
     try:
-        results, board, explained, extra = write_report(prepared.store.folder, data_paths(prepared.plan.suite, data))
+        data = data_paths(prepared.plan.suite, options.data)
+        results, board, _, _ = write_report(prepared.store.folder, data)
     except NoRecordsError as error:
         typer.echo(f"assay: {error}", err=True)
         return False, None
     with heard() as report:
-        print_report(results, board, explained, extra, part=part)
+        print_outcome(results, board, part=part)
     typer.echo(
         f"computed {counts['done']}, known {counts['known']}, failed {counts['failed']}, skipped {counts['skipped']}"
         + (f", not started {left}" if left else "")
     )
-    where = prepared.store.folder / ("leaderboard.md" if part else "leaderboard.csv")
-    typer.echo(f"leaderboard: {where}")
+    where = where_line(prepared.store.folder, options.out, _asked_again(prepared), part=part)
+    typer.echo(where)
     parked = sum(status == "failed" for status in prepared.ledger.known.values())
     if parked:
         typer.echo(f"{parked} failed before and are parked; --retry-failed tries them again", err=True)
     cells = len({cell.hash for cell in prepared.selected})
-    return not (counts["failed"] or parked or left), Said(start, cells, report.getvalue(), str(where))
+    return not (counts["failed"] or parked or left), Said(start, cells, report.getvalue(), where)
+
+
+def _asked_again(prepared: Prepared) -> list[Path]:
+    """Included files that a report needs, too: where the suite's task is of one of them."""
+    from benchmark.registry import included_files
+    from benchmark.tasks.base import tasks
+
+    task = tasks.lookup(prepared.plan.suite.task)[0]
+    return included_files() if task.__module__.startswith("assay_include_") else []

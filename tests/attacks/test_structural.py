@@ -246,7 +246,8 @@ def test_a_suite_reports_average_against_worst_case(workplace):
         "struct",
         f'entries = ["digits_mlp"]\ndataset = {{ use = "digits", samples = 30 }}\nrun = {{ chunk = 20 }}\n{probes}',
     )
-    said = workplace.assay("run", "struct", "--workers", 1).stdout
+    workplace.assay("run", "struct", "--workers", 1)
+    said = workplace.assay("report", "struct").stdout
     folder = workplace.root / "results" / "struct"
     table = pd.read_csv(folder / "average_vs_worst.csv").iloc[0]
     board = pd.read_csv(folder / "leaderboard.csv").iloc[0]

@@ -113,7 +113,10 @@ def ran(tmp_path_factory):
     for name in EXPECTED:
         write_entry(place.root / "baselines" / name, MODELS, f'kwargs = {{ how = "{name}" }}')
     place.suite("doubtful", SUITE)
-    done = place.assay("run", "doubtful", "--workers", 1)
+    ran = place.assay("run", "doubtful", "--workers", 1).stdout
+    assert "Flags: " in ran
+    assert "zero-gradient (" in ran
+    done = place.assay("report", "doubtful")
     folder = place.root / "results" / "doubtful"
     return done.stdout, pd.read_csv(folder / "leaderboard.csv").set_index("model"), (folder / "leaderboard.md")
 
