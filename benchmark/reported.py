@@ -306,7 +306,7 @@ class ExplainedResults(Protocol):
         columns. Empty where nothing was computed."""
 
     def attributions(self, model: str) -> tuple[Sequence[str], NDArray[Any], NDArray[Any]] | None:
-        """Sample ids, explained classes (N,) and attributions (N, C, H, W); None where they are not at hand."""
+        """Sample ids, explained classes (N,) and attributions (N, ...); None where they are not at hand."""
 
     def inputs(self, samples: Sequence[str]) -> NDArray[Any] | None:
-        """Inputs (N, C, H, W) of samples on the suite's grid, None where the data are not at hand."""
+        """Inputs (N, ...) of samples as models are asked with them, None where the data are not at hand."""
