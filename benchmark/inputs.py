@@ -1,6 +1,6 @@
 """Kinds of inputs: what a task asks its models with, and which of them an attack, an explainer or a metric takes.
 
-A kind is a word: ``"image"`` (float32 (N, C, H, W) in [0, 1]), ``"measurement"``, ``"tokens"``, or one of a plugin's
+A kind is a word: ``"image"`` (float32 (N, C, H, W) in [0, 1]), ``"tokens"``, or one of a plugin's
 own. A dataset and a task say what they are (``inputs``), the others what they take (``accepts``); the plan holds them
 against one another.
 """

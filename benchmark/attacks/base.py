@@ -68,7 +68,7 @@ class Perturbed:
         forwards, backwards: exact calls per sample (N,), where the attack knows them; else the verifier takes the
             mean that the model wrapper counted.
         reference: (N, ...), the clean counterpart of each input where that is not the clean input itself (the same
-            view without the sticker; the measurement of the image with a lesion). A sample that a classifier gets
+            view without the sticker). A sample that a classifier gets
             wrong there is no success, and its column ``reference_correct`` is False.
     """
 
@@ -203,10 +203,6 @@ class Attack(Plugin):
         if self.threat.kind != "fixed" or not judges or not isinstance(steps, int):
             return None
         return self.model_copy(update={"steps": steps + more})
-
-    def known_level(self, eps: float | None) -> float | None:
-        """Noise level ||n|| / ||A x|| that an oracle may know of the attack; None: none but the task's own."""
-        return eps if self.threat.domain == "measurement" and self.threat.kind == "fixed" else None
 
     def check_budget(self, eps: Fraction) -> None:
         """Refuse a budget that this attack cannot run at, before anything is computed.

@@ -109,14 +109,12 @@ class Networks:
     Class attributes:
         preprocessed: mean, std, one logit and the layer of activation maps can be said of them.
         differentiable: there is a gradient at the input; False where inputs are no real numbers (tokens, codes).
-        own_channels: samples keep their own channels in training, whatever ``input_shape`` says.
         dataset, suite: what a drafted entry is made for.
         shape, factory_shape: (C, H, W) of a drafted entry with the small network, and with a factory.
     """
 
     preprocessed: ClassVar[bool] = True
     differentiable: ClassVar[bool] = True
-    own_channels: ClassVar[bool] = False
     dataset: ClassVar[str] = ""
     suite: ClassVar[str] = ""
     shape: ClassVar[tuple[int, ...]] = ()

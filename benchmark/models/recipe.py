@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from benchmark.data.base import Dataset, Grid, datasets
 from benchmark.errors import DataError
+from benchmark.inputs import IMAGE
 from benchmark.models.weights import Progress
 from benchmark.models.wrap import Model
 from benchmark.seeds import derive
@@ -36,7 +37,6 @@ class TrainingData:
         spec: ``[recipe.data]`` of entry.toml.
         input_shape: (C, H, W) of the entry.
         where: paths given by ``--data``, by the dataset's name.
-        own_channels: samples keep their own channels, as the dataset gives them.
     """
 
     def __init__(
@@ -44,8 +44,6 @@ class TrainingData:
         spec: RecipeData,
         input_shape: tuple[int, ...],
         where: Mapping[str, Path] | None = None,
-        *,
-        own_channels: bool = False,
     ) -> None:
         self.spec = spec
         path = (where or {}).get(spec.label, spec.path)
@@ -53,7 +51,7 @@ class TrainingData:
             raise DataError(f"the recipe trains on {spec.label!r}: say where it lies with --data {spec.label}=PATH")
         params = {**spec.params, **({"path": path} if path is not None else {})}
         self.dataset: Dataset = datasets.make(spec.use, params, "[recipe.data]")
-        channels = None if own_channels else input_shape[0]
+        channels = input_shape[0] if self.dataset.inputs == IMAGE else None
         self.grid = Grid.model_validate({"size": tuple(input_shape[1:]), "channels": channels})
         self._values = math.prod(input_shape)
         self._kept: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}

@@ -64,8 +64,7 @@ def train_entry(
     train = find_train(entry, recipe)
     network = build_network(entry, derive(seed, "initial"))
     model = wrap(entry, network).to(device)
-    own = networks_of(entry.spec.task).own_channels
-    splits = TrainingData(recipe.data, entry.spec.input_shape, data, own_channels=own)
+    splits = TrainingData(recipe.data, entry.spec.input_shape, data)
     say(f"{entry.name}: {splits.size(recipe.data.train)} training samples, seed {seed}, device {device}")
     with global_seed(derive(seed, "training")), entry_errors(entry, f"its recipe {recipe.file}"):
         curve = train(model, splits, seed=seed, device=device, progress=say, **recipe.params)

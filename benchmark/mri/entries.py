@@ -85,7 +85,6 @@ class Reconstructors(Networks):
     """Networks from measurements to images, ``network(y, physics) -> image`` as in deepinv."""
 
     preprocessed: ClassVar[bool] = False
-    own_channels: ClassVar[bool] = True
     dataset: ClassVar[str] = "phantoms"
     suite: ClassVar[str] = "mri"
     shape: ClassVar[tuple[int, ...]] = (2, 32, 32)

@@ -13,6 +13,7 @@ from pydantic import Field
 from benchmark.accounts import Account
 from benchmark.errors import EntryError, SpecError
 from benchmark.mri import EXTRA, MEASUREMENT, VERSION
+from benchmark.mri.attacks.acquisition import Acquisition
 from benchmark.mri.masks import MaskSpec
 from benchmark.mri.words import MEASUREMENTS, Errors
 from benchmark.reported import Column, Extras, TaskResults, Values, Words
@@ -113,14 +114,18 @@ class Reconstruction(Task):
 
         if not isinstance(model, Reconstructor):
             raise EntryError("task 'reconstruction' needs a network of images: set output = \"image\" in entry.toml")
-        known = attack.known_level(eps) if attack is not None else None
-        anew = attack is not None and attack.threat.domain == "acquisition"
-        level = known if anew and known is not None else max(self.noise, known or 0.0)
-        before, model.level = model.level, level
+        before, model.level = model.level, self._known_level(attack, eps)
         try:
             yield
         finally:
             model.level = before
+
+    def _known_level(self, attack: Attack | None, eps: float | None) -> float:
+        """Noise level ||n|| / ||A x|| that an oracle is told: its own, an acquisition's, or an attack's budget."""
+        if isinstance(attack, Acquisition):
+            return attack.noise_level()
+        budget = attack is not None and attack.threat.domain == MEASUREMENT and attack.threat.kind == "fixed"
+        return max(self.noise, eps or 0.0) if budget else self.noise
 
     def keeps(self, model: Model, inputs: torch.Tensor, labels: torch.Tensor) -> dict[str, NDArray[Any]]:
         """``outputs`` and ``truth`` (N, 2, H, W), and the packed ``measured`` (N, K, H, W)."""

@@ -129,7 +129,7 @@ def test_shipped_chest_x_ray_weights_reach_the_readmes_figure(name, real_data):
 @pytest.fixture(scope="module")
 def heads():
     """The test split of the phantoms, rendered once."""
-    return TrainingData(RecipeData(use="phantoms"), (2, 32, 32), output="image")
+    return TrainingData(RecipeData(use="phantoms"), (2, 32, 32))
 
 
 @pytest.mark.parametrize("name", RECONSTRUCTION)
@@ -255,11 +255,11 @@ def test_weights_of_images_made_on_first_use_say_how_far_they_are(tmp_path):
 
 
 def test_what_a_recipes_digest_follows(tmp_path, fresh, monkeypatch):
-    """Weights in the cache are named by it: code of ours enters as MRI_VERSION, other packages with their version."""
+    """Weights in the cache are named by it: code of ours enters with a version, other packages with their version."""
     shared = images(tmp_path).recipe_digest()
     theirs = images(tmp_path, "benchmark.mri.training:train", "torchvision.transforms:Resize").recipe_digest()
     own = fresh.recipe_digest()
-    monkeypatch.setattr("benchmark.models.entries.MRI_VERSION", 10**6)
+    monkeypatch.setattr("benchmark.mri.task.Reconstruction.versions", {"mri": 10**6})
     assert images(tmp_path).recipe_digest() != shared
     assert fresh.recipe_digest() == own
     monkeypatch.undo()

@@ -24,7 +24,7 @@ MASK = {"kind": "vd2d", "fraction": 0.54, "seed": 0}
 def data():
     """Few small phantoms."""
     spec = RecipeData(use="phantoms", val="val", params={"train": 32, "val": 8, "test": 300})
-    return TrainingData(spec, (2, 16, 16), output="image")
+    return TrainingData(spec, (2, 16, 16))
 
 
 def phantoms(coils=1, n=6):
@@ -53,7 +53,7 @@ def test_training_data_of_images_keep_their_channels(data):
     assert samples.dtype == torch.float32
     assert len(labels) == 4
     coils = RecipeData(use="phantoms", params={"coils": 2, "train": 2})
-    assert next(TrainingData(coils, (2, 16, 16), output="image").batches("train", 2))[0].shape == (2, 8, 16, 16)
+    assert next(TrainingData(coils, (2, 16, 16)).batches("train", 2))[0].shape == (2, 8, 16, 16)
 
 
 @pytest.mark.parametrize("coils", [1, 3])

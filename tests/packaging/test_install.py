@@ -167,11 +167,12 @@ def test_metadata(wheel):
         licence = archive.read(name.replace("METADATA", "licenses/LICENSE")).decode()
         scripts = archive.read(name.replace("METADATA", "entry_points.txt")).decode()
     assert head["Name"] == "assay-benchmark"
-    assert set(head.get_all("Provides-Extra")) == {"ray", "dev", "speed", "hub", "notebook"}
+    assert set(head.get_all("Provides-Extra")) == {"ray", "dev", "speed", "hub", "notebook", "mri"}
     assert head["Requires-Python"] == ">=3.11"
     assert (head["License-Expression"], head["License-File"]) == ("Apache-2.0", "LICENSE")
     assert "Apache License" in licence
     assert "assay = benchmark.cli.main:main" in scripts
+    assert "mri = benchmark.mri.plugins" in scripts, "a wing registers as a third party would"
     plain = [text for text in head.get_all("Requires-Dist") if "extra ==" not in text]
     assert {"torch>=2.6", "torchvision>=0.21"} <= set(plain)
     assert not [text for text in plain if "@" in text or "==" in text], "nothing is pinned or comes from an address"

@@ -45,7 +45,7 @@ class Condition(BaseModel):
         return f"{self.mask.kind} {self.mask.fraction:.3g}{seed}{noise}"
 
 
-class _Acquisition(Attack):
+class Acquisition(Attack):
     """Base: each view measures the truth anew; networks made for one mask are skipped with that reason."""
 
     requires: ClassVar[tuple[str, ...]] = ("deepinv",)
@@ -69,8 +69,8 @@ class _Acquisition(Attack):
         """One a condition."""
         return len(self.conditions())
 
-    def known_level(self, eps: float | None) -> float | None:
-        """The condition's noise, in place of the task's."""
+    def noise_level(self) -> float:
+        """Of the condition: ||n|| / ||A x||, in place of the task's."""
         return self.conditions()[self._view].noise
 
     def run(
@@ -93,7 +93,7 @@ class _Acquisition(Attack):
 
 
 @attacks.register("sampling")
-class Sampling(_Acquisition):
+class Sampling(Acquisition):
     """Nested masks of rising share: does more data give a better image? (Antun et al. 2020, the number of samples.)
 
     Fields:
@@ -120,7 +120,7 @@ class Sampling(_Acquisition):
 
 
 @attacks.register("shift")
-class Shift(_Acquisition):
+class Shift(Acquisition):
     """Other masks, other accelerations, noise that training had not: how much worse is the image?
 
     Fields:
