@@ -76,6 +76,10 @@ class Words:
         """Several of them."""
         return f"{self.element}s"
 
+    def count(self, n: int) -> str:
+        """``1 sample``, ``2,000 samples``."""
+        return f"{n:,} {self.sample if n == 1 else self.samples}"
+
     def size(self, norm: str, eps: Fraction) -> tuple[str, tuple[str, ...]]:
         """A budget in plain words, and the numbers that stand in them."""
         shown = write_eps(eps)

@@ -105,6 +105,7 @@ def test_everything_ran_and_speaks_of_sentences(outputs):
     assert "how it takes to changed tokens" in outputs["compare"]
     label = outputs["label.md"]
     assert "ordinary sentences" in label
+    assert "“Right answers” are" in label
     assert "at most 1 token replaced" in label
     assert "small changes of every" not in label  # a token is replaced or not
     assert "text-classification" in outputs["card.yaml"]
