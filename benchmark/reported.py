@@ -76,6 +76,10 @@ class Words:
         """Several of them."""
         return f"{self.element}s"
 
+    def count(self, n: int) -> str:
+        """``1 sample``, ``2,000 samples``."""
+        return f"{n:,} {self.sample if n == 1 else self.samples}"
+
     def size(self, norm: str, eps: Fraction) -> tuple[str, tuple[str, ...]]:
         """A budget in plain words, and the numbers that stand in them."""
         shown = write_eps(eps)
@@ -306,7 +310,7 @@ class ExplainedResults(Protocol):
         columns. Empty where nothing was computed."""
 
     def attributions(self, model: str) -> tuple[Sequence[str], NDArray[Any], NDArray[Any]] | None:
-        """Sample ids, explained classes (N,) and attributions (N, C, H, W); None where they are not at hand."""
+        """Sample ids, explained classes (N,) and attributions (N, ...); None where they are not at hand."""
 
     def inputs(self, samples: Sequence[str]) -> NDArray[Any] | None:
-        """Inputs (N, C, H, W) of samples on the suite's grid, None where the data are not at hand."""
+        """Inputs (N, ...) of samples as models are asked with them, None where the data are not at hand."""

@@ -63,6 +63,13 @@ class Answers(Account):
             Hazard("noise", "random noise", lambda t: _by(t, ("linf", "l2"), BLIND)),
         )
 
+    def judged(self, words: Words) -> str:
+        """Right and wrong."""
+        return (
+            f"“Right answers” are those that the model gives on the {words.samples} as they are. “Wrong” is decided by"
+            f" predicting the changed {words.sample} again, never by the attack itself."
+        )
+
     def standing(self, model: Tested) -> tuple[int, float]:
         """Attacked samples, and the rate (the most that it can be where verdicts lack)."""
         threat = model.suite.threat

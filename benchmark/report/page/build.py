@@ -14,7 +14,7 @@ import pandas as pd
 
 from benchmark.inputs import IMAGE
 from benchmark.report.curves import WORST, Curves, curves, describe
-from benchmark.report.drift import SAYS, attacked_explanations, compact
+from benchmark.report.drift import attacked_explanations, compact, says
 from benchmark.report.explainer_ranks import control_lines
 from benchmark.report.explanations import explanation_remarks, one_method, scoring_lines, similarity
 from benchmark.report.formats import MOST_PAIRS
@@ -260,7 +260,7 @@ def _explanations(
         "pictures": pictures,
         "caption": next((captions[stem] for stem in stems), CAPTION),
         "drift": of_frame("drift", drift, filtered="models and explainers") if len(drift) else None,
-        "drift_said": SAYS.replace("`", ""),
+        "drift_said": says(drift).replace("`", ""),
     }
 
 
