@@ -1,7 +1,7 @@
 """README.md, CONTRIBUTING.md and docs/ say what is so: commands, code, suites, entries, tables of keys and plugins.
 
 Oracles: the program itself (each command is run, what is shown must be in its output), and the declarations that the
-tables speak of (pydantic models, registries, command line, record). The conventions are in CONTRIBUTING.md, "Pages".
+tables speak of (pydantic models, registries, command line, record). The conventions are in docs/extending.md, "Pages".
 """
 
 from __future__ import annotations

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from benchmark import __version__
 from benchmark.cli.check import check
 from benchmark.cli.compare import compare
 from benchmark.cli.explainers import explainers
@@ -52,6 +54,21 @@ for _name, _command in (
     ("explainers", explainers),
 ):
     app.command(_name)(_command)
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"assay {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import csv
 import json
 import shutil
 import sys
+import tomllib
 
 import pandas as pd
 import pytest
@@ -166,6 +167,12 @@ def test_new_resnet18_runs_in_the_shipped_suite_at_once(workplace, tmp_path):
     assert {head["spec"]["model"] for head in workplace.heads("digits")} == {"mine"}
     board = pd.read_csv(workplace.root / "results/digits/leaderboard.csv").set_index("model")
     assert board.loc["mine", "n"] == 10
+
+
+def test_the_version_is_said_and_is_the_distributions(workplace):
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert workplace.assay("--version").stdout == f"assay {project['version']}\n"
+    assert f"\n## {project['version']} (" in (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_show_and_list(workplace):
