@@ -32,7 +32,7 @@ TOY = Path(__file__).parent / "toys" / "words"
 OWN = ("--include", TOY / "words.py")
 WITH = (*OWN, "--entries", TOY / "entries")
 SEAM = ("data.base", "tasks.base", "attacks.base", "explainers.base", "metrics.base", "models.kinds")
-SEAM += ("reported", "sentences", "registry", "seeds", "errors", "inputs")
+SEAM += ("reported", "spec.budget", "sentences", "registry", "seeds", "errors", "inputs")
 FOREIGN = re.compile(r"\b(images?|pixels?|px|jpe?g|fog|k-space|kspace|grey|colou?rs?)\b", re.IGNORECASE)
 PAD, UNKNOWN, WORDS = 0, 1, range(2, 33)
 

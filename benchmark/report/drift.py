@@ -12,7 +12,7 @@ from benchmark import stats
 from benchmark.inputs import IMAGE
 from benchmark.report.results import Results
 from benchmark.seeds import derive
-from benchmark.spec.suite import parse_eps, show_eps
+from benchmark.spec.budget import Budget
 
 MEASURES = {"spearman": "value", "topk": "own_topk", "ssim": "own_ssim"}
 CHANGED = ("all", "no", "yes")
@@ -72,7 +72,7 @@ def _rows(results: Results, key: Any, planned: int, part: pd.DataFrame) -> list[
         "explainer": explainer,
         "control": bool(results.plan["explainers"][explainer]["control"]),
         "attack": attack,
-        "eps": show_eps(parse_eps(eps)) if eps else "",
+        "eps": Budget.parse(eps).printed if eps else "",
     }
     status = part["status"] if len(part) else pd.Series(dtype=object)
     judged = part[status == "ok"] if len(part) else part

@@ -15,7 +15,6 @@ from benchmark.report.label.tested import Tested
 from benchmark.report.results import NORMS
 from benchmark.reported import Estimate, Words
 from benchmark.sentences import FEW, Bar, Draft, Number, Sentence, per_100
-from benchmark.spec.suite import write_eps
 
 WHITE, ASKING, BLIND = ("white-box",), ("score", "decision"), ("none",)
 
@@ -140,10 +139,10 @@ class Answers(Account):
         column, estimate = model.own_worst(threat.norm, threat.eps)
         if estimate.n and not isnan(estimate.value):
             names = [p.name for p in model.breaking(threat.norm) if threat.eps in p.budgets or not p.budgets]
-            settings: dict[str, Any] = {"norm": threat.norm, "eps": str(threat.eps), "attacks": names}
+            settings: dict[str, Any] = {"norm": threat.norm, "eps": threat.eps.text, "attacks": names}
             if model.flags:
                 settings["in_doubt"] = sorted({flag.name for flag in model.flags})
-            title = f"Adversarial accuracy (suite {model.name}, {threat.norm}, eps = {write_eps(threat.eps)})"
+            title = f"Adversarial accuracy (suite {model.name}, {threat.norm}, eps = {threat.eps.words})"
             yield title, "adversarial_accuracy", estimate, column, settings
 
     def shown(self, bar: Bar) -> str:

@@ -80,7 +80,7 @@ def _one_budget(samples: Samples) -> list[Attacked]:
         if attacked.view.attack.generates:
             continue
         headline = chosen.get(name)
-        if headline is not None and threat is not None and headline.eps == str(threat.eps):
+        if headline is not None and threat is not None and headline.eps == threat.eps:
             continue
         chosen[name] = attacked
     return list(chosen.values())

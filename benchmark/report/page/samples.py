@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +18,7 @@ from benchmark.report.judgement.choice import judgement_of
 from benchmark.report.page.pictures import sheet
 from benchmark.report.probes import ProbeView, views
 from benchmark.report.results import Results
-from benchmark.spec.suite import show_eps
+from benchmark.spec.budget import Budget, at_budget
 
 MOST_ROWS = 120_000  # samples over all cells of the matrix
 THUMBNAILS = 1_300_000  # bytes of all thumbnails together
@@ -30,17 +29,17 @@ class Attacked:
     """One attack at one budget: a row or a column of the matrix."""
 
     view: ProbeView
-    eps: str | None
+    eps: Budget | None
 
     @property
     def key(self) -> str:
         """What it is called in the page's address."""
-        return self.view.name if self.eps is None else f"{self.view.name}@{show_eps(Fraction(self.eps))}"
+        return at_budget(self.view.name, self.eps, "@")
 
     @property
     def budget(self) -> str:
         """The budget for reading; empty where there is none."""
-        return "" if self.eps is None else show_eps(Fraction(self.eps))
+        return "" if self.eps is None else self.eps.printed
 
     @property
     def norm(self) -> str:
