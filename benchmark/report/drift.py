@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from benchmark import stats
-from benchmark.inputs import IMAGE
 from benchmark.report.results import Results
 from benchmark.seeds import derive
 from benchmark.spec.budget import Budget
@@ -96,7 +95,7 @@ def _rows(results: Results, key: Any, planned: int, part: pd.DataFrame) -> list[
 
 def _measures(results: Results) -> list[tuple[str, str]]:
     """Names and columns of the similarities that the task's inputs have."""
-    image = results.task.inputs == IMAGE
+    image = results.pictured
     return [(name, column) for name, column in MEASURES.items() if image or name not in PICTURED]
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from benchmark import stats
 from benchmark.errors import NoRecordsError
+from benchmark.inputs import IMAGE
 from benchmark.reported import Estimate
 from benchmark.spec.budget import Budget, at_budget
 from benchmark.spec.suite import AttackProbe, SuiteSpec
@@ -106,6 +107,11 @@ class Results:
         self._clean = {model: self._clean_rows(model) for model in self.models}
         self._outcomes: dict[tuple[str, Condition, str], pd.Series] = {}
         self._asked: dict[tuple[str, Condition], list[str]] = {}
+
+    @property
+    def pictured(self) -> bool:
+        """Whether samples can be drawn: they are images."""
+        return self.task.inputs == IMAGE
 
     @property
     def classes(self) -> list[str]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmark.inputs import IMAGE
 from benchmark.report.curves import WORST, Curves, curves, describe
 from benchmark.report.drift import attacked_explanations, compact, says
 from benchmark.report.explainer_ranks import control_lines
@@ -128,7 +127,7 @@ def page(
         "curves": panels(results, drawn),
         "areas": _areas(drawn),
         "described": describe(drawn.areas) if len(drawn.areas) else [],
-        "pictured": results.task.inputs == IMAGE,
+        "pictured": results.pictured,
         "shots": gallery(samples),
         "kept_here": bool(list(results.store.artefacts.glob("*"))) if results.store.artefacts.is_dir() else False,
         "parts": _parts(results, found, {*stems, *drawn.figures}),

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.inputs import IMAGE
 from benchmark.report.events import Events, generated_samples
 from benchmark.report.explained import samples_at_hand
 from benchmark.report.judgement.base import Judgement
@@ -161,7 +160,7 @@ class Samples:
         self, judged: Mapping[tuple[str, str], Events], most: int
     ) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """A sheet a cell of the matrix with the perturbed inputs that are at hand, and one of their clean inputs."""
-        if self.results.task.inputs != IMAGE:
+        if not self.results.pictured:
             return {}, None
         found, shown = {}, dict[str, None]()
         room = THUMBNAILS // max(1, 2 * len(judged))
