@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from benchmark.reported import Estimate, ProbeResults
+from benchmark.reported import Estimate, ProbeResults, Words
 from benchmark.sentences import Bar, ModelRecords, Sentence
 
 Writer = Callable[[ModelRecords, Sequence[ProbeResults]], Iterator[Sentence]]
@@ -106,6 +106,13 @@ class Account(ABC):
     @abstractmethod
     def aloud(self, bar: Bar) -> str:
         """A bar in words, for those who do not see it."""
+
+    def judged(self, words: Words) -> str:
+        """How it is judged, for those who read a label."""
+        return (
+            f"What a change does is found by asking the model again with the changed {words.sample}, never by the"
+            " attack itself."
+        )
 
     def tone(self, bars: Sequence[Bar]) -> float | None:
         """A share of right answers that colours the badge; None: grey."""

@@ -115,9 +115,9 @@ def evaluate(
     """Evaluate a plain module on a suite, in this process; the suite's own entries are left to their records.
 
     Args:
-        module: takes float32 (N, C, H, W) in [0, 1] on the suite's grid (after ``mean`` and ``std``), returns logits
-            (N, K), or one logit (N, 1) with ``one_logit``. Of another task: as its networks are called
-            (:meth:`benchmark.tasks.base.Task.wrap`). It is copied and left as it was.
+        module: takes what the suite's task asks with: images as float32 (N, C, H, W) in [0, 1] on the suite's grid
+            (after ``mean`` and ``std``). It returns logits (N, K), or one logit (N, 1) with ``one_logit``; of another
+            task, what its networks return (:meth:`benchmark.tasks.base.Task.wrap`). It is copied and left as it was.
         suite: name, or path of a suite.toml.
         name: the row's name (default: the class's, in lower case).
         mean, std: per channel, applied inside.

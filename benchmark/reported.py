@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from math import nan
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.spec.suite import write_eps
+from benchmark.spec.budget import Budget
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,9 +75,13 @@ class Words:
         """Several of them."""
         return f"{self.element}s"
 
-    def size(self, norm: str, eps: Fraction) -> tuple[str, tuple[str, ...]]:
+    def count(self, n: int) -> str:
+        """``1 sample``, ``2,000 samples``."""
+        return f"{n:,} {self.sample if n == 1 else self.samples}"
+
+    def size(self, norm: str, eps: Budget) -> tuple[str, tuple[str, ...]]:
         """A budget in plain words, and the numbers that stand in them."""
-        shown = write_eps(eps)
+        shown = eps.words
         words = {
             "linf": f"no {self.element} changed by more than {shown}",
             "l2": f"a total change of at most {shown} (the root of the summed squares of all changes)",
@@ -86,10 +89,10 @@ class Words:
         }
         return words.get(norm, f"at most {shown} {self.elements} changed"), (shown,)
 
-    def short_size(self, norm: str, eps: Fraction) -> str:
+    def short_size(self, norm: str, eps: Budget) -> str:
         """A budget in a few words."""
-        each = f"each {self.element} by at most {write_eps(eps)}"
-        return each if norm == "linf" else f"{norm} size at most {write_eps(eps)}"
+        each = f"each {self.element} by at most {eps.words}"
+        return each if norm == "linf" else f"{norm} size at most {eps.words}"
 
     def grid(self, height: int, width: int) -> str:
         """A sentence on the size that every sample is brought to."""
@@ -177,8 +180,8 @@ class ProbeResults(Protocol):
         """The attack with its parameters."""
 
     @property
-    def budgets(self) -> Sequence[str | None]:
-        """Exact budgets as texts, ``None`` for an attack that has none."""
+    def budgets(self) -> Sequence[Budget | None]:
+        """Budgets that it ran at; ``None`` for an attack that has none."""
 
     @property
     def models(self) -> Sequence[str]:
@@ -200,7 +203,7 @@ class ProbeResults(Protocol):
         """What the entry says of itself (``[facts]``), and the facts of the data."""
 
     def rows(
-        self, model: str, eps: str | None = None, *, kind: str = "attack", source: str | None = None
+        self, model: str, eps: Budget | None = None, *, kind: str = "attack", source: str | None = None
     ) -> pd.DataFrame:
         """Rows of a model at a budget, its clean columns beside them; ``source``: fitted on that entry (default: as
         the suite says). Empty where nothing was computed."""
@@ -208,10 +211,10 @@ class ProbeResults(Protocol):
     def clean(self, model: str) -> pd.DataFrame:
         """Clean rows of a model."""
 
-    def own(self, name: str, model: str, eps: str | None = None) -> tuple[float, float, float]:
+    def own(self, name: str, model: str, eps: Budget | None = None) -> tuple[float, float, float]:
         """A column that the attack declares: value and 95 % interval."""
 
-    def robust(self, model: str, eps: str | None = None) -> tuple[float, float, float]:
+    def robust(self, model: str, eps: Budget | None = None) -> tuple[float, float, float]:
         """Robust rate under this probe, and its 95 % interval."""
 
     def sources(self) -> Sequence[str]:
@@ -229,7 +232,7 @@ class ProbeResults(Protocol):
         ``pred_clean`` and the metrics' own columns (``own_*``). Empty where nothing was explained."""
 
     def artefact(
-        self, model: str, eps: str | None = None, *, kind: str = "attack", name: str = ""
+        self, model: str, eps: Budget | None = None, *, kind: str = "attack", name: str = ""
     ) -> Mapping[str, NDArray[Any]] | None:
         """Arrays that a cell left (``perturbed``, ``fitted`` or ``generated``), None where they are not at hand."""
 
@@ -254,15 +257,15 @@ class TaskResults(Protocol):
     def facts(self, model: str) -> Mapping[str, Any]:
         """Facts of an entry."""
 
-    def score(self, name: str, model: str, eps: str) -> tuple[float, float, float]:
+    def score(self, name: str, model: str, eps: Budget) -> tuple[float, float, float]:
         """A :class:`Score` of a model at a budget: mean and 95 % interval."""
 
-    def budgets(self) -> Sequence[str]:
+    def budgets(self) -> Sequence[Budget]:
         """Budgets of the headline threat model, smallest first."""
 
     @property
-    def eps(self) -> str:
-        """The headline's budget; empty where the suite has no headline threat model."""
+    def eps(self) -> Budget | None:
+        """The headline's budget; None where the suite has no headline threat model."""
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -306,7 +309,7 @@ class ExplainedResults(Protocol):
         columns. Empty where nothing was computed."""
 
     def attributions(self, model: str) -> tuple[Sequence[str], NDArray[Any], NDArray[Any]] | None:
-        """Sample ids, explained classes (N,) and attributions (N, C, H, W); None where they are not at hand."""
+        """Sample ids, explained classes (N,) and attributions (N, ...); None where they are not at hand."""
 
     def inputs(self, samples: Sequence[str]) -> NDArray[Any] | None:
-        """Inputs (N, C, H, W) of samples on the suite's grid, None where the data are not at hand."""
+        """Inputs (N, ...) of samples as models are asked with them, None where the data are not at hand."""

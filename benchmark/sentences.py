@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property
 from math import isnan
 from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmark.registry import digest
 from benchmark.reported import Estimate, ProbeResults, Words
+from benchmark.spec.budget import Budget
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -152,7 +152,7 @@ class ModelRecords(Protocol):
     @property
     def gate(self) -> tuple[bool, float, float] | None: ...
     @property
-    def budgets(self) -> Sequence[Fraction]: ...
+    def budgets(self) -> Sequence[Budget]: ...
 
     def threat(self, probe: str) -> Mapping[str, Any]:
         """Threat model of a probe, as the plan holds it."""
@@ -163,10 +163,10 @@ class ModelRecords(Protocol):
     def breaking(self, norm: str, *, control: bool = False) -> list[AttackProbe]:
         """Probes of a norm that ran and search each sample's own change; or the controls of that norm."""
 
-    def robust(self, probe: str, eps: Fraction | None = None) -> tuple[str, Estimate]:
+    def robust(self, probe: str, eps: Budget | None = None) -> tuple[str, Estimate]:
         """Column and rate of the samples that are right and stay so."""
 
-    def broken(self, probe: str, eps: Fraction | None = None, success: str = "success") -> tuple[str, Estimate]:
+    def broken(self, probe: str, eps: Budget | None = None, success: str = "success") -> tuple[str, Estimate]:
         """Column and rate of the right samples that are made wrong."""
 
     def paired(self, one: NDArray[Any], other: NDArray[Any]) -> tuple[float, float]:
@@ -175,10 +175,10 @@ class ModelRecords(Protocol):
     def clean_cells(self, model: str = "") -> list[str]:
         """Cells with the clean predictions of the model, or of another one of the suite."""
 
-    def attack_cells(self, probe: str, eps: Fraction | None = None, *, kinds: Sequence[str] = ("attack",)) -> list[str]:
+    def attack_cells(self, probe: str, eps: Budget | None = None, *, kinds: Sequence[str] = ("attack",)) -> list[str]:
         """Finished cells of a probe, of one budget (None: all)."""
 
-    def headline_cells(self, eps: Fraction) -> list[str]:
+    def headline_cells(self, eps: Budget) -> list[str]:
         """Clean cells, and those of every probe of the headline threat model's norm at a budget."""
 
     def source(self, probe: str, n: int, cells: Sequence[str], columns: Sequence[str] = ()) -> Source:
@@ -241,11 +241,11 @@ class Draft:
         said = self.share(column, estimate, turned=turned)
         return said + of + self.interval(column, estimate, turned=turned, unit=unit)
 
-    def size(self, norm: str, eps: Fraction) -> str:
+    def size(self, norm: str, eps: Budget) -> str:
         """A budget in plain words."""
         text, shown = self.model.words.size(norm, eps)
         for each in shown:
-            self.number(each, float(eps), "(the plan's budget)")
+            self.number(each, eps.value, "(the plan's budget)")
         return text
 
     def done(
@@ -263,9 +263,9 @@ class Draft:
         return Sentence(section, text, (source, *more), tuple(self.numbers), short, 0.0 if isnan(harm) else harm)
 
 
-def budgets(view: ProbeResults) -> list[Fraction]:
+def budgets(view: ProbeResults) -> list[Budget]:
     """Budgets that a probe ran at, smallest first."""
-    return sorted(Fraction(eps) for eps in view.budgets if eps is not None)
+    return sorted(eps for eps in view.budgets if eps is not None)
 
 
 def plural(n: int, noun: str) -> str:

@@ -72,6 +72,9 @@ def test_everything_ran(outputs):
     assert "input gradient" in outputs["check"]
     assert "fail" not in outputs["check"]
     assert "moved_worst_2" in outputs["label.md"]
+    assert "40 series in" in outputs["label.md"]
+    for word in ("seriess", "Right answers", "Wrong"):  # nothing is right or wrong here
+        assert word not in outputs["label.md"]
 
 
 def test_no_output_speaks_of_images_or_of_mri(outputs):

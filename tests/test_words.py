@@ -32,7 +32,7 @@ TOY = Path(__file__).parent / "toys" / "words"
 OWN = ("--include", TOY / "words.py")
 WITH = (*OWN, "--entries", TOY / "entries")
 SEAM = ("data.base", "tasks.base", "attacks.base", "explainers.base", "metrics.base", "models.kinds")
-SEAM += ("reported", "sentences", "registry", "seeds", "errors", "inputs")
+SEAM += ("reported", "spec.budget", "sentences", "registry", "seeds", "errors", "inputs")
 FOREIGN = re.compile(r"\b(images?|pixels?|px|jpe?g|fog|k-space|kspace|grey|colou?rs?)\b", re.IGNORECASE)
 PAD, UNKNOWN, WORDS = 0, 1, range(2, 33)
 
@@ -105,10 +105,13 @@ def test_everything_ran_and_speaks_of_sentences(outputs):
     assert "how it takes to changed tokens" in outputs["compare"]
     label = outputs["label.md"]
     assert "ordinary sentences" in label
+    assert "“Right answers” are" in label
     assert "at most 1 token replaced" in label
     assert "small changes of every" not in label  # a token is replaced or not
     assert "text-classification" in outputs["card.yaml"]
     assert r"\begin{tabular}" in outputs["latex"]
+    assert "SSIM" not in outputs["leaderboard.md"]  # is of pictures
+    assert "ssim" not in outputs["explanations_attacked.csv"]
     for section in ("What the attacks do", "Attributions are not tracked"):  # nothing there to be drawn
         assert section not in outputs["report.html"]
 
@@ -191,6 +194,8 @@ def test_lists_say_what_is_accepted(outputs):
     assert re.search(r"toy-evidence .*accepts 'tokens'", lines["metrics"])
     assert re.search(r"toy-sentences .*holds 'tokens'", lines["datasets"])
     assert not re.search(r"gradcam .*accepts", lines["explainers"])
+    wrong = place.assay("check", "bag", "--suite", "tiny", *WITH, code=2).stderr
+    assert "asks with 'tokens', dataset 'digits' holds 'image'" in wrong
     for args in (("bag",), ("bag", "--only", "toy-leave-one-out")):
         assert "images" in place.assay("explainers", *args, *WITH, code=2).stderr
 

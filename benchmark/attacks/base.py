@@ -8,7 +8,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -21,6 +20,7 @@ from benchmark.errors import AttackError
 from benchmark.inputs import IMAGE
 from benchmark.registry import Plugin, Registry
 from benchmark.reported import Column, Extras, ProbeResults
+from benchmark.spec.budget import Budget
 
 if TYPE_CHECKING:
     import torch
@@ -204,7 +204,7 @@ class Attack(Plugin):
             return None
         return self.model_copy(update={"steps": steps + more})
 
-    def check_budget(self, eps: Fraction) -> None:
+    def check_budget(self, eps: Budget) -> None:
         """Refuse a budget that this attack cannot run at, before anything is computed.
 
         Raises:

@@ -117,9 +117,10 @@ def labelled(entry: Entry, suite: str, where: Mapping[str, Path], samples: int) 
 
     Raises:
         EntryError: the entry names other classes than the data.
+        SpecError: the data are of another kind than the entry's task asks with.
     """
-    from benchmark.data.base import Grid, open_dataset
-    from benchmark.errors import DataError
+    from benchmark.data.base import Grid, datasets, open_dataset
+    from benchmark.errors import DataError, SpecError
     from benchmark.schedule.matching import MAPPED, matched_entry
     from benchmark.seeds import derive
     from benchmark.spec.suites import load_suite
@@ -130,6 +131,12 @@ def labelled(entry: Entry, suite: str, where: Mapping[str, Path], samples: int) 
     if spec is None:
         return Labelled(f"no dataset is known for {entry.name}: random inputs are used")
     path = where.get(spec.label, spec.path)
+    holds = datasets.lookup(spec.use)[0].inputs
+    if holds != task.inputs:
+        raise SpecError(
+            f"entry {entry.name!r}: its task {entry.spec.task!r} asks with {task.inputs!r}, dataset {spec.label!r}"
+            f" holds {holds!r}; name a suite of that task with --suite"
+        )
     try:
         dataset = open_dataset(spec.use, spec.params, path=path, classes=spec.classes, order=spec.order)
         index = dataset.index(spec.split)

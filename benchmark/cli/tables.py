@@ -11,7 +11,7 @@ from benchmark.cli.console import blocks, first_of_each, fitted, height, table_c
 from benchmark.report.columns import arrows, own_names, query_names, shown_columns
 from benchmark.report.combined import TITLE as COMBINED
 from benchmark.report.combined import Combined, cell, main_columns, words
-from benchmark.report.drift import SHOWN, TITLE, attacked_explanations, compact
+from benchmark.report.drift import TITLE, attacked_explanations, compact, shown
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
 from benchmark.report.explanations import explanation_remarks, one_method, scoring_lines
 from benchmark.report.flags import flags
@@ -148,13 +148,13 @@ def _print_drift(console: Console, attacked: pd.DataFrame) -> None:
     """What the attacks did to the attributions; nothing where no explainer names one."""
     if not len(attacked) or len(attacked) > MOST_ROWS:
         return
-    rows = []
+    rows, names = [], shown(attacked)
     for _, row in attacked.iterrows():
-        cells = {name: number(row[name]) for name in SHOWN} | {"spearman_kept": cell_text(row, "spearman_kept")}
+        cells = {name: number(row[name]) for name in names} | {"spearman_kept": cell_text(row, "spearman_kept")}
         cells["explainer"] += " (control)" if row["control"] else ""
-        rows.append([cells[name] for name in SHOWN])
-    heads = [name.replace("_", " ") for name in SHOWN]
-    print_tables(console, TITLE, heads, rows, keys=4, left=range(len(SHOWN)))
+        rows.append([cells[name] for name in names])
+    heads = [name.replace("_", " ") for name in names]
+    print_tables(console, TITLE, heads, rows, keys=4, left=range(len(names)))
 
 
 def print_combined(combined: Combined) -> None:

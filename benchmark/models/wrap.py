@@ -1,4 +1,4 @@
-"""The model as every attack, explainer and metric sees it: inputs in [0, 1] on the suite's grid to logits."""
+"""The model as every attack, explainer and metric sees it: of images, in [0, 1] on the suite's grid to logits."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ class Model(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Inputs in [0, 1], (N, C, H, W), to logits (N, K)."""
+        """Inputs of the task's kind to what it asks for: of images in [0, 1], (N, C, H, W), logits (N, K)."""
         return self.counted(self.core(self.prepared(x)))
 
     def reordered(self, order: Sequence[int]) -> Model:

@@ -11,7 +11,6 @@ from benchmark.accounts import Account, Hazard
 from benchmark.mri.attacks.words import percent
 from benchmark.reported import Estimate, Words
 from benchmark.sentences import Bar, Draft, ModelRecords, Sentence
-from benchmark.spec.suite import show_eps
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Errors(Account):
     def headline(self, first: ModelRecords, bars: Sequence[Bar]) -> list[Bar]:
         """Ordinary measurements, and the worst noise at the headline's budget."""
         threat = first.suite.threat
-        name = f"rel_err_worst_{show_eps(threat.eps)}" if threat is not None else ""
+        name = f"rel_err_worst_{threat.eps.printed}" if threat is not None else ""
         ordinary = [bar for bar in bars if bar.kind == "ordinary"][:1]
         return ordinary + [bar for bar in bars if (bar.column == name if name else bar.headline)][:1]
 
@@ -85,9 +84,9 @@ class Errors(Account):
             source = first.plan_source("what the plan asks for")
             return Sentence("verdict", "No valid answer on ordinary images is on record.", (source,))
         text = f"Its images are off by {_share(draft, top[0])} % of the true image's strength on ordinary measurements"
-        if len(top) > 1:
-            eps = first.suite.threat.eps if first.suite.threat is not None else 0
-            at = draft.number(f"{100 * float(eps):.3g}", float(eps), "(the plan's budget)")
+        if len(top) > 1 and first.suite.threat is not None:
+            eps = first.suite.threat.eps
+            at = draft.number(eps.percent, eps.value, "(the plan's budget)")
             worst = _share(draft, top[1])
             text += f"; by {worst} % under the worst noise that was found, {at} % as strong as the measurement"
         return Sentence("verdict", text + ".", tuple(bar.source for bar in top), tuple(draft.numbers))
@@ -156,12 +155,12 @@ def ordinary(model: ModelRecords) -> Iterator[Sentence]:
 def deliberate(model: ModelRecords) -> Iterator[Sentence]:
     """Worst-case noise in the measurement against random noise of the same size."""
     for eps in model.budgets:
-        at = show_eps(eps)
+        at = eps.printed
         worst, chance, ratio = (model.scores.get(f"{n}_{at}") for n in ("rel_err_worst", "rel_err_random", "amp_ratio"))
         if worst is None or not worst.n or isnan(worst.value):
             continue
         draft = Draft(model, f"noise of {eps}")
-        share = draft.number(f"{100 * float(eps):.3g}", float(eps), "(the plan's budget)")
+        share = draft.number(eps.percent, eps.value, "(the plan's budget)")
         text = (
             f"The worst noise that was found in the measurement, {share} % as strong as the measurement, makes that"
             f" error {percent(draft, f'rel_err_worst_{at}', worst)}"
@@ -191,9 +190,9 @@ def bars(model: ModelRecords) -> Iterator[Bar]:
             ("control", "Random noise", "rel_err_random"),
             ("worst", "Worst noise", "rel_err_worst"),
         ):
-            name = f"{column}_{show_eps(eps)}"
+            name = f"{column}_{eps.printed}"
             estimate = model.scores.get(name)
             if estimate is not None and estimate.n and not isnan(estimate.value):
                 cells = model.headline_cells(eps)
                 source = model.source(f"noise of {eps}", estimate.n, cells, [name])
-                yield Bar(f"{words} of {100 * float(eps):.3g} %", estimate, source, name, kind)
+                yield Bar(f"{words} of {eps.percent} %", estimate, source, name, kind)

@@ -18,7 +18,6 @@ from benchmark.report.soundness import confounded, direction
 from benchmark.report.suite_tables import SuiteTables, read_suite_tables
 from benchmark.report.tables import to_csv
 from benchmark.report.text import PAGE, cell_text
-from benchmark.spec.suite import show_eps
 from benchmark.store.atomic import write_atomic
 
 ROBUST, N_ROBUST = "robust_acc_worst", "n_robust_acc_worst"
@@ -121,7 +120,7 @@ def suite_rows(tables: SuiteTables, directions: dict[str, bool]) -> list[dict[st
         for cell in plan["cells"]
         if cell["kind"] == "attack" and (cell.get("threat") or {}).get("control")
     }
-    threat = "" if suite.threat is None else f"{suite.threat.norm} {show_eps(suite.threat.eps)}"
+    threat = "" if suite.threat is None else f"{suite.threat.norm} {suite.threat.eps.printed}"
     rows = []
     for _, line in tables.board.iterrows():
         row = {"suite": tables.name, "model": line["model"], "n": line["n"], "threat": threat}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from fractions import Fraction
 from math import nan
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from benchmark.report.judgement.choice import judgement_of
 from benchmark.report.results import Condition, Results
 from benchmark.reported import EMPTY, Estimate
 from benchmark.seeds import derive
+from benchmark.spec.budget import Budget
 from benchmark.spec.suite import AttackProbe
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _distances(
     won = rows[(rows["status"] == "ok") & rows["success"].fillna(False).astype(bool)] if len(rows) else rows
     if len(won) and f"norm_{norm}" in won:
         # a norm may lie one rounding above the budget that it was verified to keep
-        budget = {text: float(Fraction(text)) for text in won["eps"].dropna().unique()}
+        budget = {text: Budget.parse(text).value for text in won["eps"].dropna().unique()}
         size = np.fmin(won[f"norm_{norm}"].to_numpy(dtype=float), won["eps"].map(budget).to_numpy(dtype=float))
         nearest = pd.Series(size).groupby(won["sample"].to_numpy()).min()
         found = nearest.reindex(samples).fillna(np.inf)
@@ -146,10 +146,10 @@ def largest_budget(results: Results, norm: str, probes: list[AttackProbe], worst
 
     Without any budget: the largest norm that the best attack needed for any sample; None where it broke none.
     """
-    budgets = [float(eps) for probe in probes for eps in probe.budgets if norm != "linf" or eps < UNLIMITED]
+    budgets = [eps.value for probe in probes for eps in probe.budgets if norm != "linf" or eps.value < UNLIMITED]
     threat = results.suite.threat
     if threat is not None and threat.norm == norm:
-        budgets.append(float(threat.eps))
+        budgets.append(threat.eps.value)
     if not budgets:
         values = np.concatenate([found.values for found in worst.values()])
         budgets = [float(value) for value in values[np.isfinite(values) & (values > 0)]]
@@ -158,14 +158,14 @@ def largest_budget(results: Results, norm: str, probes: list[AttackProbe], worst
 
 def _unlimited(norm: str, probe: AttackProbe) -> bool:
     """Whether a probe runs without any effective limit only: then it has no curve, but counts among all together."""
-    return norm == "linf" and bool(probe.budgets) and min(probe.budgets) >= UNLIMITED
+    return norm == "linf" and bool(probe.budgets) and min(probe.budgets).value >= UNLIMITED
 
 
 def _grid(results: Results, norm: str, probes: list[AttackProbe], d_max: float) -> list[float]:
-    budgets = {float(eps) for probe in probes for eps in probe.budgets}
+    budgets = {eps.value for probe in probes for eps in probe.budgets}
     threat = results.suite.threat
     if threat is not None and threat.norm == norm:
-        budgets.add(float(threat.eps))
+        budgets.add(threat.eps.value)
     return sorted({*np.linspace(0, d_max, STEPS + 1).tolist(), *(eps for eps in budgets if eps <= d_max)})
 
 
@@ -210,7 +210,7 @@ def reference(results: Results, norm: str, probes: list[AttackProbe]) -> str:
     """
     versions = results.plan.get("versions", {})
     made = [
-        [p.use, p.params, p.norm, p.kind, [str(eps) for eps in p.budgets], versions.get(p.name, "")] for p in probes
+        [p.use, p.params, p.norm, p.kind, [eps.text for eps in p.budgets], versions.get(p.name, "")] for p in probes
     ]
     return digest([norm, sorted(made, key=str)])[:12]
 
@@ -237,7 +237,7 @@ class _Draw:
             part = part[~part["attack"].isin(one_step)]
         controls = {p.name for p in self.results.of_norm(self.norm) if self.results.threat(p.name).get("control")}
         threat = self.results.suite.threat
-        eps = float(threat.eps) if threat is not None and threat.norm == self.norm else None
+        eps = threat.eps.value if threat is not None and threat.norm == self.norm else None
         return draw_curves(part, self.norm, controls, eps)
 
 

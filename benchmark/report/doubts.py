@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 import pandas as pd
 
 from benchmark.report.probes import ProbeView, views
-from benchmark.report.results import NORMS, Condition, Results
-from benchmark.spec.suite import AttackProbe, show_eps
+from benchmark.report.results import NORMS, Condition, Results, of_budget
+from benchmark.spec.budget import Budget
+from benchmark.spec.suite import AttackProbe
 
 BLACK_BOX = ("score", "decision", "transfer")
 EFFORT = frozenset({"steps", "n_restarts", "restarts", "n_queries", "queries", "max_iterations", "max_iter"})
@@ -64,21 +64,21 @@ def _of_knowledge(results: Results, norm: str, knowledge: Sequence[str]) -> list
     ]
 
 
-def _budgets(results: Results, norm: str, probes: Sequence[AttackProbe]) -> list[Fraction]:
+def _budgets(results: Results, norm: str, probes: Sequence[AttackProbe]) -> list[Budget]:
     """Budgets at which these probes can be compared, rising: those of any, and the headline's."""
     threat = results.suite.threat
     found = {eps for probe in probes for eps in probe.budgets}
     return sorted(found | ({threat.eps} if threat is not None and threat.norm == norm else set()))
 
 
-def _at(results: Results, probe: AttackProbe, eps: Fraction) -> Condition | None:
+def _at(results: Results, probe: AttackProbe, eps: Budget) -> Condition | None:
     """The condition whose verdict a probe needs at a budget; None where it did not run there."""
     if results.threat(probe.name).get("kind") == "minimal":
         return Condition(probe.name, None)
     return Condition(probe.name, eps) if eps in probe.budgets else None
 
 
-def _within(results: Results, probe: AttackProbe, eps: Fraction) -> bool:
+def _within(results: Results, probe: AttackProbe, eps: Budget) -> bool:
     """Whether a probe looked for perturbations of at most eps; one of minimal norm always does."""
     return results.threat(probe.name).get("kind") == "minimal" or any(budget <= eps for budget in probe.budgets)
 
@@ -101,7 +101,7 @@ def _only_black(
     results: Results,
     model: str,
     norm: str,
-    eps: Fraction,
+    eps: Budget,
     white: Sequence[AttackProbe],
     black: Sequence[AttackProbe],
 ) -> tuple[int, str] | None:
@@ -125,7 +125,7 @@ def _only_black(
         return None
     names = ", ".join(name for name, broken in by_black.items() if broken & only)
     words = (
-        f"at {norm} {show_eps(eps)}, {len(only)} of {n} samples are broken by a black-box attack ({names}) and by no"
+        f"at {norm} {eps.printed}, {len(only)} of {n} samples are broken by a black-box attack ({names}) and by no"
         f" white-box one ({', '.join(by_white)}): the white-box attacks are not strong enough for this model"
     )
     return len(only), words
@@ -141,14 +141,14 @@ def _cannot_cross(results: Results, model: str) -> Iterator[Flag]:
             eps, share = max(short.items())
             more = f" (and at {len(short) - 1} smaller budgets)" if len(short) > 1 else ""
             words = (
-                f"at {view.attack.threat.norm} {show_eps(eps)}{more}, the steps of {view.name} together cover"
+                f"at {view.attack.threat.norm} {eps.printed}{more}, the steps of {view.name} together cover"
                 f" {share:.2g} of the budget: what it leaves unbroken was never attacked at the border"
             )
             yield Flag(model, "cannot-cross", words)
 
 
-def _reach(view: ProbeView, eps: Fraction) -> float | None:
-    share = view.attack.reach(float(eps))
+def _reach(view: ProbeView, eps: Budget) -> float | None:
+    share = view.attack.reach(eps.value)
     return None if share is None else share + ROUNDING
 
 
@@ -164,13 +164,13 @@ def _ten_more(results: Results, model: str) -> Iterator[Flag]:
         if "more_steps" not in rows:
             continue
         for eps in sorted(view.probe.budgets, reverse=True):
-            here = rows[rows["eps"] == str(eps)]
+            here = rows[of_budget(rows, eps)]
             tried = here["more_steps"].astype(float).dropna()
             gained, right = int(tried.sum()), here["sample"].isin(_right(results.clean(model)))
             left = int((right & ~here["success"].astype(bool)).sum())
             if gained and gained / len(tried) * left >= least(len(here)):
                 words = (
-                    f"at {view.attack.threat.norm} {show_eps(eps)}, ten more steps of {view.name} break {gained} of"
+                    f"at {view.attack.threat.norm} {eps.printed}, ten more steps of {view.name} break {gained} of"
                     f" {len(tried)} samples that it had left and on which they were tried: more of it breaks more"
                 )
                 yield Flag(model, "more-steps-gain", words)
@@ -182,7 +182,7 @@ def _two_efforts(results: Results, model: str) -> Iterator[Flag]:
     for shorter, longer in _pairs(results):
         norm = longer.attack.threat.norm
         first, second = (results.attack_rows(model, view.name) for view in (shorter, longer))
-        budgets: list[Fraction | None] = [*_budgets(results, norm, [shorter.probe, longer.probe])] or [None]
+        budgets: list[Budget | None] = [*_budgets(results, norm, [shorter.probe, longer.probe])] or [None]
         for eps in reversed(budgets):
             at = [Condition(v.name, None) if eps is None else _at(results, v.probe, eps) for v in (shorter, longer)]
             if at[0] is None or at[1] is None:
@@ -191,7 +191,7 @@ def _two_efforts(results: Results, model: str) -> Iterator[Flag]:
             few = results.broken(first, eps, norm) & judged
             many = results.broken(second, eps, norm) & judged
             if _gains(len(many - few), len(few - many), len(judged)):
-                where = norm if eps is None else f"{norm} {show_eps(eps)}"
+                where = norm if eps is None else f"{norm} {eps.printed}"
                 words = (
                     f"at {where}, {longer.name} breaks {len(many)} and {shorter.name} {len(few)} of {len(judged)}"
                     f" samples, and the two differ in effort only: more of it may break more still"
@@ -258,7 +258,7 @@ def unbounded(probe: AttackProbe, threat: dict[str, Any]) -> Condition | None:
         return None
     if threat.get("kind") == "minimal" and threat["norm"] in ("linf", "l2", "l1"):
         return Condition(probe.name, None)
-    if threat.get("kind") == "fixed" and threat["norm"] == "linf" and probe.budgets and max(probe.budgets) >= 1:
+    if threat.get("kind") == "fixed" and threat["norm"] == "linf" and probe.budgets and max(probe.budgets).value >= 1:
         return Condition(probe.name, max(probe.budgets))
     return None
 

@@ -11,7 +11,7 @@ import pandas as pd
 from benchmark import stats
 from benchmark.report.results import Results
 from benchmark.seeds import derive
-from benchmark.spec.suite import parse_eps, show_eps
+from benchmark.spec.budget import Budget
 
 MEASURES = {"spearman": "value", "topk": "own_topk", "ssim": "own_ssim"}
 CHANGED = ("all", "no", "yes")
@@ -19,13 +19,24 @@ SHOWN = (
     *("model", "explainer", "attack", "eps"),
     *("n_kept", "spearman_kept", "topk_kept", "ssim_kept", "n_changed", "spearman_changed"),
 )
+PICTURED = ("ssim",)  # measures of pictures: of other inputs there are none
 TITLE = "Explanations under attack (1: the same attribution as on the clean input)"
-SAYS = (
+SAYING = (
     "The attribution of the clean class on the perturbed input against that on the clean one: Spearman's correlation"
-    " over the elements with their sign, the share of the 10 % most relevant elements in common, and SSIM of the maps;"
+    " over the elements with their sign, the share of the 10 % most relevant elements in common{};"
     " 1 is the same attribution. Samples that were wrong before the attack were not attacked and are left out. `kept`:"
     " the attack left the prediction as it was; an explanation that moves there moved alone."
 )
+
+
+def says(table: pd.DataFrame) -> str:
+    """What the table of :func:`compact` shows, in words."""
+    return SAYING.format(", and SSIM of the maps" if "ssim_kept" in table else "")
+
+
+def shown(table: pd.DataFrame) -> list[str]:
+    """Columns of :func:`compact` for people."""
+    return [name for name in SHOWN if name in table]
 
 
 @lru_cache(maxsize=4)
@@ -33,10 +44,10 @@ def attacked_explanations(results: Results) -> pd.DataFrame:
     """One row a model, explainer, attack, budget and kind of sample: means of the similarities with 95 % intervals.
 
     Columns: ``model``, ``explainer``, ``control`` (of the explainer), ``attack``, ``eps``, ``changed`` (``all``;
-    ``no``: the prediction stayed; ``yes``), ``n``, then ``spearman``, ``topk``, ``ssim`` each with ``_low`` and
-    ``_high``, and of the rows ``all`` the samples left out: ``not_attacked`` (wrong before), ``not_judged`` (out of
-    budget or not finite), ``undefined`` (an attribution without any relevance), ``missing`` (no record). Empty where
-    no explainer names an attack.
+    ``no``: the prediction stayed; ``yes``), ``n``, then ``spearman``, ``topk`` and, of images, ``ssim``, each with
+    ``_low`` and ``_high``, and of the rows ``all`` the samples left out: ``not_attacked`` (wrong before),
+    ``not_judged`` (out of budget or not finite), ``undefined`` (an attribution without any relevance), ``missing`` (no
+    record). Empty where no explainer names an attack.
     """
     rows = []
     keys = ["model", "probe", "metric", "eps"]
@@ -60,7 +71,7 @@ def _rows(results: Results, key: Any, planned: int, part: pd.DataFrame) -> list[
         "explainer": explainer,
         "control": bool(results.plan["explainers"][explainer]["control"]),
         "attack": attack,
-        "eps": show_eps(parse_eps(eps)) if eps else "",
+        "eps": Budget.parse(eps).printed if eps else "",
     }
     status = part["status"] if len(part) else pd.Series(dtype=object)
     judged = part[status == "ok"] if len(part) else part
@@ -70,7 +81,7 @@ def _rows(results: Results, key: Any, planned: int, part: pd.DataFrame) -> list[
         chosen = judged if changed == "all" else judged[moved == (1 if changed == "yes" else 0)]
         row: dict[str, Any] = {**head, "changed": changed, "n": len(chosen)}
         groups = results.groups(model, chosen["sample"]) if len(chosen) else None
-        for name, column in MEASURES.items():
+        for name, column in _measures(results):
             values = chosen[column].to_numpy(dtype=float) if len(chosen) else np.zeros(0)
             estimate = stats.bootstrap(values, "mean", groups, derive("bootstrap", "drift", name))
             row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
@@ -80,6 +91,12 @@ def _rows(results: Results, key: Any, planned: int, part: pd.DataFrame) -> list[
         row["missing"] = planned - len(part) if every else 0
         rows.append(row)
     return rows
+
+
+def _measures(results: Results) -> list[tuple[str, str]]:
+    """Names and columns of the similarities that the task's inputs have."""
+    image = results.pictured
+    return [(name, column) for name, column in MEASURES.items() if image or name not in PICTURED]
 
 
 def compact(table: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -20,6 +19,7 @@ from benchmark.report.results import Results
 from benchmark.report.scores import gates, headline_probes, mean, score_budgets, score_name, scored
 from benchmark.reported import Extras, ProbeResults
 from benchmark.seeds import derive
+from benchmark.spec.budget import Budget
 
 
 @dataclass
@@ -51,22 +51,21 @@ class TaskView:
         cells = self.results.cells
         return artefact(self.results, cells["hash"][(cells["kind"] == "clean") & (cells["model"] == model)], "clean")
 
-    def budgets(self) -> Sequence[str]:
+    def budgets(self) -> Sequence[Budget]:
         """Budgets of the headline threat model, smallest first."""
-        return [str(eps) for eps in score_budgets(self.results)]
+        return score_budgets(self.results)
 
-    def score(self, name: str, model: str, eps: str) -> tuple[float, float, float]:
+    def score(self, name: str, model: str, eps: Budget) -> tuple[float, float, float]:
         """See :class:`benchmark.reported.TaskResults`."""
         score = next(each for each in self.results.task.scores() if each.name == name)
-        budget = Fraction(eps)
-        values = scored(self.results, model, score, budget)
-        found = mean(self.results, model, score_name(score, budget), values)
+        values = scored(self.results, model, score, eps)
+        found = mean(self.results, model, score_name(score, eps), values)
         return found.value, found.low, found.high
 
     @property
-    def eps(self) -> str:
+    def eps(self) -> Budget | None:
         """See :class:`benchmark.reported.TaskResults`."""
-        return "" if self.results.suite.threat is None else str(self.results.suite.threat.eps)
+        return None if self.results.suite.threat is None else self.results.suite.threat.eps
 
     @property
     def size(self) -> tuple[int, int] | None:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import StoreError
-from benchmark.inputs import IMAGE
 from benchmark.report.explanations import control_explainers
 from benchmark.report.results import Results
 from benchmark.reported import Extras
@@ -34,7 +33,7 @@ CAPTION = (
 def gallery(results: Results) -> Extras:
     """A picture a model whose similarity cells kept what it is drawn from; captions of all, as in a clone."""
     found = Extras()
-    if results.task.inputs != IMAGE:
+    if not results.pictured:
         return found
     cells = results.cells[results.cells["kind"] == "similarity"]
     for model in results.models:

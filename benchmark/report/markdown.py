@@ -6,7 +6,7 @@ import pandas as pd
 
 from benchmark.report.columns import arrows, of_group, other_scores, own_names, query_names, shown_columns
 from benchmark.report.curves import WORST, Curves, describe
-from benchmark.report.drift import SAYS, SHOWN, attacked_explanations, compact
+from benchmark.report.drift import attacked_explanations, compact, says, shown
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
 from benchmark.report.explanations import explanation_remarks, one_method, scoring_lines, similarity
 from benchmark.report.formats import markdown_texts, under
@@ -103,7 +103,7 @@ def _drift_part(results: Results) -> list[str]:
     table = compact(attacked_explanations(results))
     if not len(table):
         return []
-    lines = ["## Explanations under attack", "", SAYS, "", *table_lines(table, list(SHOWN)), ""]
+    lines = ["## Explanations under attack", "", says(table), "", *table_lines(table, shown(table)), ""]
     return [*lines, "The whole table: `explanations_attacked.csv`.", ""]
 
 

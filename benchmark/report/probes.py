@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -16,10 +15,11 @@ from benchmark import stats
 from benchmark.attacks.base import Attack, attacks
 from benchmark.errors import AssayError, StoreError
 from benchmark.report.heads import OWN, Head, head_of
-from benchmark.report.results import Condition, Results
+from benchmark.report.results import Condition, Results, of_budget
 from benchmark.reported import EMPTY, Column, Estimate, ProbeResults
 from benchmark.seeds import derive
-from benchmark.spec.suite import AttackProbe, show_eps
+from benchmark.spec.budget import Budget, at_budget
+from benchmark.spec.suite import AttackProbe
 
 
 @dataclass
@@ -29,7 +29,7 @@ class ProbeView:
     results: Results
     probe: AttackProbe
     attack: Attack
-    _known: dict[tuple[str | None, ...], pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
+    _known: dict[tuple[Any, ...], pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -37,10 +37,10 @@ class ProbeView:
         return self.probe.name
 
     @property
-    def budgets(self) -> Sequence[str | None]:
-        """Budgets that are run, as texts; (None,) where there is none."""
+    def budgets(self) -> Sequence[Budget | None]:
+        """Budgets that are run; (None,) where there is none."""
         fixed = self.attack.threat.kind == "fixed"
-        return [str(eps) for eps in self.probe.budgets] if fixed else [None]
+        return list(self.probe.budgets) if fixed else [None]
 
     @property
     def models(self) -> Sequence[str]:
@@ -71,7 +71,7 @@ class ProbeView:
         return self.results.sources(self.name) if self.probe.transfer else []
 
     def rows(
-        self, model: str, eps: str | None = None, *, kind: str = "attack", source: str | None = None
+        self, model: str, eps: Budget | None = None, *, kind: str = "attack", source: str | None = None
     ) -> pd.DataFrame:
         """See :class:`benchmark.reported.ProbeResults`."""
         asked = model, eps, kind, source  # by every column that the attack declares, and by its own tables
@@ -79,7 +79,7 @@ class ProbeView:
             self._known[asked] = self._rows(model, eps, kind, source)
         return self._known[asked].copy()
 
-    def _rows(self, model: str, eps: str | None, kind: str, source: str | None) -> pd.DataFrame:
+    def _rows(self, model: str, eps: Budget | None, kind: str, source: str | None) -> pd.DataFrame:
         results = self.results
         if kind == "fit":
             cells = self._fits(source or results.own_source(model, self.name), eps)
@@ -87,7 +87,7 @@ class ProbeView:
             return filled(found.drop_duplicates(["cell", "sample", *(["view"] if "view" in found else [])]))
         if kind == "attack":
             rows = results.attack_rows(model, self.name, source=source)
-            rows = rows[rows["eps"].isna() if eps is None else rows["eps"] == eps]
+            rows = rows[of_budget(rows, eps)]
         else:
             rows = results.rows
             rows = rows[(rows["kind"] == kind) & (rows["probe"] == self.name) & (rows["model"] == model)]
@@ -99,7 +99,7 @@ class ProbeView:
         """Clean rows of a model."""
         return self.results.clean(model)
 
-    def own(self, name: str, model: str, eps: str | None = None) -> tuple[float, float, float]:
+    def own(self, name: str, model: str, eps: Budget | None = None) -> tuple[float, float, float]:
         """See :class:`benchmark.reported.ProbeResults`."""
         column = next(each for each in self.attack.columns() if each.name == name)
         found = _estimate(self, model, eps, column)
@@ -138,14 +138,14 @@ class ProbeView:
         known = with_clean(filled(rows), self.results.clean(model))
         return known.rename(columns={"probe": "explainer"})
 
-    def robust(self, model: str, eps: str | None = None) -> tuple[float, float, float]:
+    def robust(self, model: str, eps: Budget | None = None) -> tuple[float, float, float]:
         """See :class:`benchmark.reported.ProbeResults`."""
-        condition = Condition(self.name, None if eps is None else Fraction(eps))
+        condition = Condition(self.name, eps)
         found = self.results.rate(model, self.results.outcome(model, condition))
         return found.value, found.low, found.high
 
     def artefact(
-        self, model: str, eps: str | None = None, *, kind: str = "attack", name: str = ""
+        self, model: str, eps: Budget | None = None, *, kind: str = "attack", name: str = ""
     ) -> Mapping[str, NDArray[Any]] | None:
         """See :class:`benchmark.reported.ProbeResults`."""
         name = name or {"attack": "perturbed", "fit": "fitted", "generate": "generated"}[kind]
@@ -157,19 +157,19 @@ class ProbeView:
             return next((found for cell in cells if (found := artefact(self.results, [cell], name))), None)
         return artefact(self.results, cells, name)
 
-    def _cells(self, model: str, eps: str | None, kind: str, source: str) -> list[str]:
+    def _cells(self, model: str, eps: Budget | None, kind: str, source: str) -> list[str]:
         cells = self.results.cells
-        at = cells["eps"].isna() if eps is None else cells["eps"] == eps
-        chosen = (cells["kind"] == kind) & (cells["model"] == model) & (cells["probe"] == self.name) & at
+        chosen = (cells["kind"] == kind) & (cells["model"] == model) & (cells["probe"] == self.name)
+        chosen &= of_budget(cells, eps)
         if kind == "attack":
             chosen &= cells["source"] == source
         return list(cells["hash"][chosen])
 
-    def _fits(self, source: str, eps: str | None) -> list[str]:
+    def _fits(self, source: str, eps: Budget | None) -> list[str]:
         """Hashes of the fit cells behind this probe: probes that fit alike share one, under the first one's name."""
         cells, found = self.results.cells, []
-        at = cells["eps"].isna() if eps is None else cells["eps"] == eps
-        chosen = (cells["kind"] == "attack") & (cells["probe"] == self.name) & (cells["source"] == source) & at
+        chosen = (cells["kind"] == "attack") & (cells["probe"] == self.name) & (cells["source"] == source)
+        chosen &= of_budget(cells, eps)
         for cell in cells["hash"][chosen]:
             head = self.results.heads.get(cell)
             if head is not None and "fit" in head["spec"]["needs"]:
@@ -194,25 +194,24 @@ def views(results: Results) -> tuple[ProbeView, ...]:
     return tuple(found)
 
 
-def declared(results: Results) -> Iterator[tuple[str, ProbeView, str | None, Column]]:
+def declared(results: Results) -> Iterator[tuple[str, ProbeView, Budget | None, Column]]:
     """(CSV column, probe, budget, declaration) of every column that an attack declares, or the task of every attack."""
     of_task = results.task.attack_columns(results.plan["dataset"]["classes"])
     for view in views(results):
         for eps in view.budgets:
             for column in (*view.attack.columns(), *(() if view.attack.generates else of_task)):
-                suffix = view.name if eps is None else f"{view.name}_{show_eps(Fraction(eps))}"
-                yield f"{column.name}_{suffix}", view, eps, column
+                yield f"{column.name}_{at_budget(view.name, eps)}", view, eps, column
 
 
 def own_columns(results: Results, model: str) -> Iterator[tuple[Head, Estimate]]:
     """What it says and its estimate, of every column that an attack declares of its own."""
     for name, view, eps, column in declared(results):
-        at = view.name if eps is None else f"{view.name} · {show_eps(Fraction(eps))}"
+        at = at_budget(view.name, eps, " · ")
         words = column.words or column.name.replace("_", " ")
         yield head_of(column, OWN, name=name, words=words, at=at, probe=view.name), _estimate(view, model, eps, column)
 
 
-def _estimate(view: ProbeView, model: str, eps: str | None, column: Column) -> Estimate:
+def _estimate(view: ProbeView, model: str, eps: Budget | None, column: Column) -> Estimate:
     rows = view.clean(model) if column.kind == "clean" else view.rows(model, eps, kind=column.kind)
     if not len(rows):
         return Estimate(np.nan, np.nan, np.nan, 0)

@@ -10,14 +10,14 @@ import pandas as pd
 
 from benchmark import stats
 from benchmark.report.heads import COUNTED, NORMS, QUERIES, ROBUST, ROUNDED, SUCCESS, Head, Row, put_clean
-from benchmark.report.results import Condition, Results
+from benchmark.report.results import Condition, Results, of_budget
 from benchmark.seeds import derive
-from benchmark.spec.suite import show_eps
+from benchmark.spec.budget import at_budget
 
 
 def at_condition(condition: Condition) -> str:
     """``pgd · 0.03137``."""
-    return condition.probe if condition.eps is None else f"{condition.probe} · {show_eps(condition.eps)}"
+    return at_budget(condition.probe, condition.eps, " · ")
 
 
 def robust_head(results: Results, condition: Condition | None = None) -> Head:
@@ -27,7 +27,7 @@ def robust_head(results: Results, condition: Condition | None = None) -> Head:
     if condition is not None:
         at = at_condition(condition)
         return Head(f"{robust}_{condition.suffix}", True, "share", ROBUST, words, at, condition.probe)
-    at = "" if threat is None else f"worst case, {threat.norm} {show_eps(threat.eps)}"
+    at = "" if threat is None else f"worst case, {threat.norm} {threat.eps.printed}"
     return Head(f"{robust}_worst", True, "share", ROBUST, words, at)
 
 
@@ -126,7 +126,7 @@ def _queries(results: Results, model: str, correct: pd.Series, row: Row) -> None
         if not run or threat.get("knowledge") not in ("score", "decision"):
             continue
         rows = results.attack_rows(model, condition.probe)
-        rows = rows[rows["eps"].isna() if condition.eps is None else rows["eps"] == str(condition.eps)]
+        rows = rows[of_budget(rows, condition.eps)]
         rows = rows[(correct.reindex(rows["sample"]) == 1).to_numpy() & (rows["status"] == "ok")] if len(rows) else rows
         counted = len(rows) > 0 and "forwards" in rows
         spent = rows.groupby("sample", sort=False)["forwards"].sum() if counted else pd.Series(dtype=float)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,10 @@ from numpy.typing import NDArray
 
 from benchmark import stats
 from benchmark.errors import NoRecordsError
+from benchmark.inputs import IMAGE
 from benchmark.reported import Estimate
-from benchmark.spec.suite import AttackProbe, SuiteSpec, show_eps
+from benchmark.spec.budget import Budget, at_budget
+from benchmark.spec.suite import AttackProbe, SuiteSpec
 from benchmark.store.folder import Store
 from benchmark.tasks.base import Task, tasks
 
@@ -32,13 +33,13 @@ class Condition:
     """
 
     probe: str
-    eps: Fraction | None
+    eps: Budget | None
     source: str | None = None
 
     @property
     def suffix(self) -> str:
         """What column names end in, such as ``pgd_0.03137``."""
-        return self.probe if self.eps is None else f"{self.probe}_{show_eps(self.eps)}"
+        return at_budget(self.probe, self.eps)
 
 
 def labels_of(folders: Sequence[Path]) -> list[str]:
@@ -56,6 +57,12 @@ def recorded_params(
             plugin = (heads[cell["hash"]].get("spec") or {}).get("plugin")
             return None if plugin is None else dict(plugin.get("params") or {})
     return None
+
+
+def of_budget(rows: pd.DataFrame, eps: Budget | None) -> pd.Series:
+    """Which of these rows or cells ran at a budget; None: which ran without one."""
+    found: pd.Series = rows["eps"].isna() if eps is None else rows["eps"] == eps.text
+    return found
 
 
 class Results:
@@ -102,6 +109,11 @@ class Results:
         self._asked: dict[tuple[str, Condition], list[str]] = {}
 
     @property
+    def pictured(self) -> bool:
+        """Whether samples can be drawn: they are images."""
+        return self.task.inputs == IMAGE
+
+    @property
     def classes(self) -> list[str]:
         """Class names of the dataset."""
         return [str(name) for name in self.plan["dataset"]["classes"]]
@@ -118,13 +130,13 @@ class Results:
         """Clean rows of a model, by sample; without rows where its clean cells failed."""
         return self._clean[model]
 
-    def planned(self, model: str, kind: str = "clean", probe: str = "", eps: str | None = None) -> int:
+    def planned(self, model: str, kind: str = "clean", probe: str = "", eps: Budget | None = None) -> int:
         """Number of samples that the plan asks of a model."""
         cells = self.cells[
             (self.cells["model"] == model) & (self.cells["kind"] == kind) & (self.cells["probe"] == probe)
         ]
         if kind == "attack":
-            cells = cells[cells["eps"].isna() if eps is None else cells["eps"] == eps]
+            cells = cells[of_budget(cells, eps)]
         return int(cells["n"].sum())
 
     def threat(self, probe: str) -> dict[str, Any]:
@@ -223,7 +235,7 @@ class Results:
             self._outcomes[asked] = self._judge(model, broken, self.valid(rows, condition), samples)
         return self._outcomes[asked].copy()
 
-    def worst(self, model: str, norm: str, eps: Fraction) -> pd.Series:
+    def worst(self, model: str, norm: str, eps: Budget) -> pd.Series:
         """Right and broken by no attack or control of this norm within eps; NaN without a verdict of each of them."""
         broken = self.broken(self.attack_rows(model, norm=norm), eps, norm)
         required = [
@@ -252,7 +264,7 @@ class Results:
         ]
         return list(dict.fromkeys(cells["source"])) or [""]
 
-    def required(self, norm: str, eps: Fraction) -> list[Condition]:
+    def required(self, norm: str, eps: Budget) -> list[Condition]:
         """The conditions whose verdicts the worst case needs: attacks at exactly eps, and minimal-norm ones."""
         found = []
         for probe in self.of_norm(norm):
@@ -262,17 +274,17 @@ class Results:
                 found.append(Condition(probe.name, eps))
         return found
 
-    def broken(self, rows: pd.DataFrame, eps: Fraction | None, norm: str, success: str = "success") -> set[str]:
+    def broken(self, rows: pd.DataFrame, eps: Budget | None, norm: str, success: str = "success") -> set[str]:
         """Samples with a verified success among these attack rows, of a norm or a budget of at most eps (None: any)."""
         won = np.ones(len(rows), dtype=bool)
         for column in dict.fromkeys(("success", success)) if len(rows) else ():
             won &= rows[column].fillna(False).astype(bool).to_numpy() & self._ok(rows)
         if eps is not None and won.any():
             asked = rows["eps"]
-            small = {text for text in asked[won].unique() if isinstance(text, str) and Fraction(text) <= eps}
+            small = {text for text in asked[won].unique() if isinstance(text, str) and Budget.parse(text) <= eps}
             within = np.array(asked.isin(small), dtype=bool)
             if f"norm_{norm}" in rows:
-                within |= rows[f"norm_{norm}"].to_numpy(dtype=float) <= float(eps)
+                within |= rows[f"norm_{norm}"].to_numpy(dtype=float) <= eps.value
             won &= within
         return set(rows["sample"].to_numpy()[won])
 
@@ -281,7 +293,7 @@ class Results:
         if not len(rows):
             return set()
         fixed = self.threat(condition.probe).get("kind") == "fixed"
-        at = (rows["eps"] == str(condition.eps) if fixed else rows["eps"].isna()).to_numpy(dtype=bool)
+        at = of_budget(rows, condition.eps if fixed else None).to_numpy(dtype=bool)
         good, samples = self._ok(rows), rows["sample"].to_numpy()
         return set(samples[at & good]) - set(samples[at & ~good])  # of a sample with several views each must be good
 
@@ -303,7 +315,7 @@ class Results:
             & (self.cells["model"] == model)
             & (self.cells["source"] == own)
             & (self.cells["probe"] == condition.probe)
-            & ((self.cells["eps"] == str(condition.eps)) if fixed else self.cells["eps"].isna())
+            & of_budget(self.cells, condition.eps if fixed else None)
         ]
         return list(cells["n"])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 from math import isnan, nan
 from typing import Any
@@ -14,23 +13,24 @@ import pandas as pd
 from benchmark import stats
 from benchmark.intervals import ALIKE, FEW
 from benchmark.report.heads import BUDGETS, Head, Row, put_clean
-from benchmark.report.results import Condition, Results
+from benchmark.report.results import Condition, Results, of_budget
 from benchmark.reported import Estimate
 from benchmark.seeds import derive
-from benchmark.spec.suite import AttackProbe, SuiteSpec, show_eps
+from benchmark.spec.budget import Budget, at_budget
+from benchmark.spec.suite import AttackProbe, SuiteSpec
 from benchmark.tasks.base import Score, Task
 
 GAIN = 0.02  # share of the error that late steps may bring before more steps are asked for
 
 
-def score_budgets(results: Results) -> list[Fraction]:
+def score_budgets(results: Results) -> list[Budget]:
     """Budgets of the headline threat model at which an attack runs, smallest first."""
     return sorted({eps for probe in headline_probes(results, control=False) for eps in probe.budgets})
 
 
-def score_name(score: Score, eps: Fraction) -> str:
+def score_name(score: Score, eps: Budget) -> str:
     """CSV column of a score at a budget."""
-    return f"{score.name}_{show_eps(eps)}"
+    return at_budget(score.name, eps)
 
 
 def headline_name(results: Results) -> str:
@@ -41,7 +41,7 @@ def headline_name(results: Results) -> str:
 def score_headline(suite: SuiteSpec, task: Task) -> str:
     """:func:`headline_name` of a suite and its task."""
     threat = suite.threat
-    return f"{task.headline}_{show_eps(threat.eps)}" if threat is not None and suite.attacks else ""
+    return at_budget(task.headline, threat.eps) if threat is not None and suite.attacks else ""
 
 
 def headline_values(results: Results, model: str) -> pd.Series:
@@ -62,7 +62,7 @@ def headline_probes(results: Results, *, control: bool) -> list[AttackProbe]:
 
 
 @lru_cache(maxsize=1024)
-def scored(results: Results, model: str, score: Score, eps: Fraction) -> pd.Series:
+def scored(results: Results, model: str, score: Score, eps: Budget) -> pd.Series:
     """A score of each planned sample at a budget: NaN where an attack gave it no valid verdict.
 
     Of attacks the worst (before any average), of controls the mean over their rows.
@@ -91,7 +91,7 @@ def scored(results: Results, model: str, score: Score, eps: Fraction) -> pd.Seri
     return pd.Series([known.get(name, nan) for name in samples], index=samples, dtype=float)
 
 
-def _against(results: Results, model: str, column: str, eps: Fraction) -> dict[str, float]:
+def _against(results: Results, model: str, column: str, eps: Budget) -> dict[str, float]:
     """Mean of a column over all rows of each sample at a budget, of attacks and controls alike."""
     values: dict[str, list[float]] = {}
     for probe in [*headline_probes(results, control=False), *headline_probes(results, control=True)]:
@@ -99,10 +99,10 @@ def _against(results: Results, model: str, column: str, eps: Fraction) -> dict[s
     return {name: float(np.mean(found)) for name, found in values.items()}
 
 
-def _collect(rows: pd.DataFrame, eps: Fraction, column: str, into: dict[str, list[float]]) -> None:
+def _collect(rows: pd.DataFrame, eps: Budget, column: str, into: dict[str, list[float]]) -> None:
     if not len(rows) or column not in rows:
         return
-    at = rows[(rows["eps"] == str(eps)) & (rows["status"] == "ok")]
+    at = rows[of_budget(rows, eps) & (rows["status"] == "ok")]
     for sample, value in zip(at["sample"], at[column].astype(float), strict=True):
         if not isnan(value):
             into.setdefault(sample, []).append(value)
@@ -117,9 +117,9 @@ def mean(results: Results, model: str, name: str, values: pd.Series) -> Estimate
     return stats.bootstrap(numbers, "mean", results.groups(model, values.index), derive("bootstrap", name))
 
 
-def score_head(score: Score, eps: Fraction) -> Head:
+def score_head(score: Score, eps: Budget) -> Head:
     """Of a score at a budget."""
-    words, at = score.name.replace("_", " "), f"at {show_eps(eps)}"
+    words, at = score.name.replace("_", " "), f"at {eps.printed}"
     return Head(score_name(score, eps), score.higher_is_better, "", BUDGETS, words, at)
 
 
@@ -273,7 +273,7 @@ def _late_gain(results: Results, model: str) -> float:
     for probe in headline_probes(results, control=False):
         rows = results.attack_rows(model, probe.name)
         if threat is not None and len(rows) and "param_gain" in rows:
-            gain: Any = rows.loc[rows["eps"] == str(threat.eps), "param_gain"].astype(float).median()
+            gain: Any = rows.loc[of_budget(rows, threat.eps), "param_gain"].astype(float).median()
             largest = max(largest, 0.0 if isnan(gain) else float(gain))
     return largest
 

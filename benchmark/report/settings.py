@@ -111,7 +111,7 @@ def settings_of(plan: Mapping[str, Any], heads: Iterable[Mapping[str, Any]] = ()
             ran = recorded_params(plan, by_hash, probe.name) if kind == "attack" else None
             version = versions.get(probe.name, "")
             found = _part(kind, probe.name, probe.use, registry, probe.params, version, others, ran)
-            parts.append(_measured(found, plan, kept, [str(eps) for eps in getattr(probe, "budgets", ())]))
+            parts.append(_measured(found, plan, kept, [eps.text for eps in getattr(probe, "budgets", ())]))
     return Settings(_facts(plan, suite, kept), _libraries(kept), tuple(parts))
 
 

@@ -23,7 +23,7 @@ from benchmark.models.entries import load_entry
 from benchmark.report.versions import outdated
 from benchmark.report.write import write_report
 from benchmark.spec.cell import Cell
-from benchmark.spec.suite import SuiteSpec, parse_eps
+from benchmark.spec.suite import SuiteSpec
 from benchmark.spec.suites import load_suite
 from benchmark.store.folder import Store
 from benchmark.store.record import SCHEMA_VERSION
@@ -199,7 +199,7 @@ def _attack(cell: Cell, rows: pd.DataFrame) -> Iterator[str]:
         yield f"{int((won['pred'] == won['label']).sum())} successes that predict the label"
     norm = f"norm_{cell.threat.get('norm')}"
     if cell.eps is not None and cell.threat.get("kind") == "fixed" and norm in won and not cell.threat.get("relative"):
-        most = allowed(float(parse_eps(cell.eps)), cell.threat["norm"], MANY_ELEMENTS)
+        most = allowed(cell.eps.value, cell.threat["norm"], MANY_ELEMENTS)
         over = won[norm].to_numpy(dtype=float) > most
         if over.any():
             yield f"{int(over.sum())} successes beyond the budget {cell.eps}, the largest {np.max(won[norm]):.6g}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 
 from benchmark.attacks.base import Attack
 from benchmark.errors import SpecError
 from benchmark.schedule.draft import Draft
 from benchmark.schedule.plan import chunks, ref, sample_order, threat_of
 from benchmark.schedule.request import PlannedEntry
+from benchmark.spec.budget import Budget
 from benchmark.spec.cell import Cell
 from benchmark.spec.suite import AttackProbe
 
@@ -33,7 +33,7 @@ class AttackCells:
         suite = draft.suite
         self.read = {probe.of for probe in suite.attacks if probe.of}
         self.read |= {name for probe in suite.explainers for name in probe.attacked}
-        self.perturbed: dict[tuple[str, str, Fraction | None], Cell] = {}
+        self.perturbed: dict[tuple[str, str, Budget | None], Cell] = {}
         self._fits: dict[str, Cell] = {}
 
     def attack(self, entry: PlannedEntry, probe: AttackProbe, attack: Attack, clean: Cell) -> None:
@@ -45,7 +45,7 @@ class AttackCells:
             for source in self._sources(entry, probe, attack):
                 needs = {"clean": clean.hash}
                 if source:
-                    needs["fit"] = self.fit(source, probe, attack, None if eps is None else str(eps)).hash
+                    needs["fit"] = self.fit(source, probe, attack, eps).hash
                 for name in probe.sources:
                     needs[f"found:{name}"] = self._read_cell(name, probe.of, eps, clean.samples).hash
                 cell = self._attack_cell(entry, probe, attack, eps, samples, needs, source)
@@ -57,7 +57,7 @@ class AttackCells:
         entry: PlannedEntry,
         probe: AttackProbe,
         attack: Attack,
-        eps: Fraction | None,
+        eps: Budget | None,
         samples: tuple[str, ...],
         needs: dict[str, str],
         source: str = "",
@@ -66,7 +66,7 @@ class AttackCells:
         suite = self.draft.suite
         common = self.draft.base(entry) | {"time_limit": probe.time_limit or suite.run.time_limit}
         if attack.descends:
-            larger = [other for other in budgets_run(probe, attack) if other is not None and eps and other > eps]
+            larger = [other for other in budgets_run(probe, attack) if other and eps and eps.value and other > eps]
             if larger:
                 above = self._attack_cell(entry, probe, attack, larger[-1], samples, needs, source)
                 needs = needs | {"larger": above.hash}
@@ -77,7 +77,7 @@ class AttackCells:
                 kind="attack",
                 samples=samples,
                 plugin=ref(attack),
-                eps=None if eps is None else str(eps),
+                eps=eps,
                 seed=suite.seed,
                 needs=needs,
                 probe=probe.name,
@@ -87,7 +87,7 @@ class AttackCells:
             )
         )
 
-    def _read_cell(self, name: str, of: str, eps: Fraction | None, samples: tuple[str, ...]) -> Cell:
+    def _read_cell(self, name: str, of: str, eps: Budget | None, samples: tuple[str, ...]) -> Cell:
         """The cell of another entry whose perturbed inputs are read."""
         entry, (probe, attack) = self.draft.by_name[name], self.probes[of]
         needs = {"clean": self.draft.clean(entry, samples).hash}
@@ -102,7 +102,7 @@ class AttackCells:
         known = self.draft.by_name
         return list(dict.fromkeys([*(name for name in self.draft.suite.entries if name in known), entry.name]))
 
-    def fit(self, name: str, probe: AttackProbe, attack: Attack, eps: str | None) -> Cell:
+    def fit(self, name: str, probe: AttackProbe, attack: Attack, eps: Budget | None) -> Cell:
         """The cell that fits an attack on an entry's training samples.
 
         Raises:
@@ -158,7 +158,7 @@ class AttackCells:
             )
 
 
-def budgets_run(probe: AttackProbe, attack: Attack) -> Sequence[Fraction | None]:
+def budgets_run(probe: AttackProbe, attack: Attack) -> Sequence[Budget | None]:
     """The budgets that get a cell, in the order in which they run."""
     if attack.threat.kind != "fixed":
         return (None,)

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmark.spec.budget import Budget
 from benchmark.spec.cell import Cell
 
-Key = tuple[str, str, str, str, str | None]
+Key = tuple[str, str, str, str, Budget | None]
 
 
 def key_of(cell: Cell) -> Key:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from fractions import Fraction
 from typing import Any
 
 from benchmark.attacks.base import Attack
@@ -14,6 +13,7 @@ from benchmark.schedule.attack_cells import budgets_run
 from benchmark.schedule.draft import Draft
 from benchmark.schedule.plan import ref
 from benchmark.schedule.request import PlannedEntry
+from benchmark.spec.budget import Budget
 from benchmark.spec.cell import Cell, PluginRef
 from benchmark.spec.suite import AttackProbe, ExplainerProbe, MetricProbe
 
@@ -31,7 +31,7 @@ class ExplainCells:
         self,
         draft: Draft,
         probes: Mapping[str, tuple[AttackProbe, Attack]],
-        perturbed: Mapping[tuple[str, str, Fraction | None], Cell],
+        perturbed: Mapping[tuple[str, str, Budget | None], Cell],
     ) -> None:
         self.draft, self.probes, self.perturbed = draft, probes, perturbed
         self._explained: dict[tuple[str, str], list[Cell]] = {}

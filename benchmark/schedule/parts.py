@@ -48,9 +48,8 @@ def attack_of(cell: Cell) -> Attack:
 
 def budget_of(cell: Cell) -> float | None:
     """The cell's budget."""
-    from benchmark.spec.suite import parse_eps
 
-    return None if cell.eps is None else float(parse_eps(cell.eps))
+    return None if cell.eps is None else cell.eps.value
 
 
 def draws(cell: Cell, at: slice, view: int = 0) -> Any:

@@ -92,7 +92,7 @@ class Plan:
                     "model": cell.model,
                     "probe": cell.probe,
                     "metric": cell.metric,
-                    "eps": cell.eps,
+                    "eps": cell.eps and cell.eps.text,
                     "n": len(cell.samples),
                     "threat": cell.threat,
                     **({"source": cell.source} if cell.source else {}),

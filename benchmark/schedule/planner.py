@@ -17,7 +17,7 @@ from benchmark.schedule.kinds import check_kinds
 from benchmark.schedule.matching import MAPPED, resized, scaled_notes
 from benchmark.schedule.plan import Plan, chunks, make_attack
 from benchmark.schedule.request import PlannedEntry
-from benchmark.spec.suite import AttackProbe, SuiteSpec, show_eps
+from benchmark.spec.suite import AttackProbe, SuiteSpec
 
 Probes = Mapping[str, tuple[AttackProbe, Attack]]
 
@@ -84,7 +84,7 @@ def _check_headline(suite: SuiteSpec, probes: Probes) -> None:
             todo = f"attack {probe.name!r} perturbs {attack.threat.domain!r}: say `domain` under [threat]"
     raise SpecError(
         f"suite {suite.name!r}: no attack runs in the headline threat model"
-        f" ({threat.norm}, eps {show_eps(threat.eps)}, domain {threat.domain!r}); {todo}"
+        f" ({threat.norm}, eps {threat.eps.printed}, domain {threat.domain!r}); {todo}"
     )
 
 

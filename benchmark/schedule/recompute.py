@@ -141,7 +141,10 @@ def _changed(
     planned: Sequence[Mapping[str, Any]], recorded: Mapping[str, tuple[dict[str, Any], Rows]], here: Mapping[str, Cell]
 ) -> dict[str, int]:
     """Recorded cells that would not be computed today, by what has changed."""
-    like = {(cell.kind, cell.model, cell.probe, cell.metric, cell.eps, cell.source): cell for cell in here.values()}
+    like = {
+        (cell.kind, cell.model, cell.probe, cell.metric, cell.eps and cell.eps.text, cell.source): cell
+        for cell in here.values()
+    }
     changes: dict[str, int] = {}
     for cell in planned:
         if cell["hash"] in here or cell["hash"] not in recorded:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from pydantic import Field
 
 from benchmark.registry import digest
+from benchmark.spec.budget import Budget
 from benchmark.spec.entry import Strict
 
 CellKind = Literal["clean", "fit", "attack", "generate", "explain", "score", "similarity", "drift"]
@@ -126,7 +127,7 @@ class Cell(Strict):
         samples: sample ids, in order; of a generate cell ``class-0``, ``class-1``, …
         plugin: the attack, explainer or metric.
         explainer: of a score cell: the explainer, for metrics that explain again.
-        eps: exact budget, such as ``"8/255"``.
+        eps: the budget, None where there is none.
         target: explained class, the clean ``prediction`` or the ``label``.
         needs: role (``clean``, ``fit``, ``explain``, …) to the hash of the cell whose result is read; of a similarity
             cell ``explain:<probe>``, whose names stand in its rows.
@@ -144,7 +145,7 @@ class Cell(Strict):
     samples: tuple[str, ...]
     plugin: PluginRef | None = None
     explainer: PluginRef | None = None
-    eps: str | None = None
+    eps: Budget | None = None
     target: str | None = None
     seed: int = 0
     dtype: str = "float32"
@@ -173,7 +174,7 @@ class Cell(Strict):
             "samples": list(self.samples),
             "plugin": self.plugin and self.plugin.hashed(),
             "explainer": self.explainer and self.explainer.hashed(),
-            "eps": self.eps,
+            "eps": self.eps and self.eps.text,
             "target": self.target,
             "seed": self.seed,
             "dtype": self.dtype,

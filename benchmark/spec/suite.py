@@ -2,41 +2,13 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from benchmark.spec.budget import Budget
 from benchmark.spec.entry import Strict, check_name
-
-
-def parse_eps(value: object) -> Fraction:
-    """An exact budget: ``"8/255"``, ``"0.03"``, a number; never negative."""
-    try:
-        eps = Fraction(str(value).replace(" ", ""))
-    except (ValueError, ZeroDivisionError):
-        raise ValueError("a budget is a number or a fraction such as '8/255'") from None
-    if eps < 0:
-        raise ValueError("a budget is not negative")
-    return eps
-
-
-def show_eps(eps: Fraction) -> str:
-    """A budget as column names print it (``%.4g``)."""
-    return f"{float(eps):.4g}"
-
-
-def write_eps(eps: Fraction) -> str:
-    """A budget as people write it: ``8/255`` of grey steps, ``0.1`` where it is a short decimal, else a fraction."""
-    decimal = f"{float(eps):.4g}"
-    if Fraction(decimal) == eps and len(decimal.partition(".")[2]) <= 3:
-        return decimal
-    steps = eps * 255
-    return f"{steps}/255" if steps.denominator == 1 else str(eps)
-
-
-Eps = Annotated[Fraction, BeforeValidator(parse_eps), PlainSerializer(str, return_type=str)]
 
 
 class DatasetSpec(Strict):
@@ -91,7 +63,7 @@ class ThreatSpec(Strict):
     """
 
     norm: Literal["linf", "l2", "l1", "l0"]
-    eps: Eps
+    eps: Budget
     domain: str = "image"
 
 
@@ -114,7 +86,7 @@ class AttackProbe(Strict):
 
     name: str
     use: str
-    budgets: tuple[Eps, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     params: dict[str, Any] = Field(default_factory=dict)
     norm: Literal["linf", "l2", "l1", "l0", "none"] | None = None
     kind: Literal["fixed", "minimal", "none"] | None = None
@@ -130,7 +102,7 @@ class AttackProbe(Strict):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        shown = [show_eps(eps) for eps in self.budgets]
+        shown = [eps.printed for eps in self.budgets]
         twice = sorted({text for text in shown if shown.count(text) > 1})
         if twice:
             raise ValueError(f"two budgets print alike as {twice[0]}; columns could not be told apart")

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from benchmark.inputs import IMAGE
 from benchmark.registry import Plugin, Registry
 from benchmark.reported import Column, Extras, TaskResults, Words
 from benchmark.sentences import ModelRecords, Sentence
+from benchmark.spec.budget import Budget
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,7 +149,7 @@ class Task(Plugin):
         """How the label of a model speaks of it; None: as the label speaks of any such task."""
         return None
 
-    def asides(self, model: ModelRecords, probe: str = "", eps: Fraction | None = None) -> Iterator[Sentence]:
+    def asides(self, model: ModelRecords, probe: str = "", eps: Budget | None = None) -> Iterator[Sentence]:
         """What it adds on a label to the accuracy on samples as they are, or to that under a probe at a budget."""
         return iter(())
 

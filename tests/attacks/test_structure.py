@@ -165,5 +165,5 @@ def test_deepfool_along_a_structure_that_the_network_does_not_see(data):
 
 
 def test_an_attack_that_was_told_nothing_says_so(data):
-    with pytest.raises(AttackError, match="call knowing"):
+    with pytest.raises(AttackError, match="call with_structures"):
         attacks.make("structure-absent").structures  # noqa: B018

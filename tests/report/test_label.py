@@ -28,7 +28,7 @@ from benchmark.report.label.markdown import markdown
 from benchmark.report.label.untested import hazards, missing, tried
 from benchmark.report.label.write import FORMS, write_label
 from benchmark.sentences import per_100
-from benchmark.spec.suite import write_eps
+from benchmark.spec.budget import Budget
 from benchmark.store.folder import Store
 from tests.conftest import REPOSITORY
 from tests.report.test_leaderboard import Made, pgd
@@ -331,7 +331,7 @@ def test_rates_are_not_rounded_across_none_half_and_all(value, text):
     ],
 )  # fmt: skip
 def test_budgets_are_said_as_people_write_them(eps, text):
-    assert write_eps(Fraction(eps)) == text
+    assert Budget.parse(eps).words == text
     assert Fraction(text) == Fraction(eps)
 
 

@@ -3,7 +3,6 @@
 Oracles: closed forms of the made numbers (the worst per image before the mean, budgets within, a paired gate).
 """
 
-from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,11 +10,12 @@ import pandas as pd
 import pytest
 
 from benchmark.report import scores
+from benchmark.spec.budget import Budget
 from benchmark.stats import ranks_of
 from benchmark.tasks.base import Score, tasks
 
 SAMPLES = [f"s{i}" for i in range(8)]
-SMALL, LARGE = Fraction(1, 100), Fraction(1, 20)
+SMALL, LARGE = Budget.parse("0.01"), Budget.parse("1/20")
 
 
 class Made:
@@ -39,7 +39,7 @@ class Made:
         return self._rows[(self._rows["model"] == model) & (self._rows["probe"] == probe)]
 
     def valid(self, rows, condition):
-        at = (rows["eps"] == str(condition.eps)) & (rows["status"] == "ok")
+        at = (rows["eps"] == condition.eps.text) & (rows["status"] == "ok")
         return set(rows["sample"][at])
 
     def attacked_samples(self, model, condition):
@@ -60,7 +60,7 @@ def made(values, clean=None):
     rows = []
     for (model, probe, eps), (ratio, error) in values.items():
         for i, sample in enumerate(SAMPLES):
-            row = {"model": model, "probe": probe, "eps": str(eps), "sample": sample, "status": "ok"}
+            row = {"model": model, "probe": probe, "eps": eps.text, "sample": sample, "status": "ok"}
             rows.append(row | {"amp": ratio[i], "amp_noise": 1.0, "rel_err": error[i], "param_gain": 0.0})
     models = dict.fromkeys(model for model, _, _ in values)
     return Made(pd.DataFrame(rows), clean or {model: np.full(8, 0.1) for model in models})

@@ -21,6 +21,7 @@ from benchmark.mri.report.worst import _by_median, _Kept, choose
 from benchmark.report.extras import TaskView, extras
 from benchmark.report.results import Results
 from benchmark.report.write import write_report
+from benchmark.spec.budget import Budget
 from benchmark.store.folder import Store
 from tests.conftest import Workplace
 from tests.test_architecture import watched
@@ -86,6 +87,7 @@ use = "sampling"
 params = { fractions = [0.2, 0.6], mask = { kind = "vd2d", fraction = 0.6, seed = 3 } }
 """
 
+SMALL, LARGE = Budget.parse("1/50"), Budget.parse("1/10")
 ENTRIES = {"zero_filled": 1.0, "tv": 1.0, "loud": 9.0, "loud_seed1": 8.0, "loud_jitter": 3.0}
 
 
@@ -157,7 +159,7 @@ def test_a_report_loads_no_torch(folder):
 @pytest.mark.parametrize("model", list(ENTRIES))
 def test_numbers_of_a_figure_are_those_of_its_pixels(view, model):
     case = choose(view, _Kept(view, model), None if model == "tv" else _Kept(view, "tv"))
-    assert case.budgets == ("", "1/50", "1/10")
+    assert case.budgets == (None, SMALL, LARGE)
     assert len(case.own) == 3
     assert len(case.theirs) == (0 if model == "tv" else 3)
     norm = np.linalg.norm(case.truth)
@@ -174,14 +176,14 @@ def test_numbers_of_a_figure_are_those_of_its_pixels(view, model):
 
 def test_the_figure_shows_the_largest_error_of_the_attacks_and_not_the_control(view):
     case = choose(view, _Kept(view, "loud"), None)
-    rows = {probe.name: probe.rows("loud", "1/10").set_index("sample")["rel_err"] for probe in view.probes[:2]}
+    rows = {probe.name: probe.rows("loud", LARGE).set_index("sample")["rel_err"] for probe in view.probes[:2]}
     assert case.own[2].error == pytest.approx(rows["worst"][case.sample])
     assert rows["worst"][case.sample] > 1.3 * rows["random"][case.sample]
 
 
 def test_the_image_is_that_of_the_median_score(view):
     """Five images: the median is one of them."""
-    rows = view.headline()[0].rows("loud", "1/10").set_index("sample")["amp_ratio"]
+    rows = view.headline()[0].rows("loud", LARGE).set_index("sample")["amp_ratio"]
     assert rows[next(_by_median(view, "loud"))] == rows.median()
     assert choose(view, _Kept(view, "loud"), None).sample == next(_by_median(view, "loud"))
 

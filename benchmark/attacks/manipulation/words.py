@@ -8,7 +8,6 @@ from math import isnan
 from benchmark.accounts import Chapter, Hazard
 from benchmark.reported import EMPTY, ProbeResults
 from benchmark.sentences import Draft, ModelRecords, Sentence, budgets
-from benchmark.spec.suite import show_eps
 
 SECTION = "explanations"
 
@@ -18,7 +17,7 @@ def bent(model: ModelRecords, views: Sequence[ProbeResults]) -> Iterator[Sentenc
     for view in views:
         method, norm = view.attack.method, str(model.threat(view.name)["norm"])
         for eps in budgets(view):
-            column = f"manipulated_{view.name}_{show_eps(eps)}"
+            column = f"manipulated_{view.name}_{eps.printed}"
             rate = model.own.get(column, EMPTY)
             if not rate.n or isnan(rate.value):
                 continue

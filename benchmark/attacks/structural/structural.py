@@ -15,7 +15,6 @@ whole set.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -27,6 +26,7 @@ from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.attacks.structural.words import STRUCTURAL
 from benchmark.errors import AttackError, SpecError
 from benchmark.reported import Column, Extras, ProbeResults
+from benchmark.spec.budget import Budget
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,9 +103,9 @@ class Structural(Attack):
         """Number of draws."""
         return self.draws or DRAWS.get(self.mode, 0)
 
-    def check_budget(self, eps: Fraction) -> None:
+    def check_budget(self, eps: Budget) -> None:
         """A severity is a whole number from 1 to 5."""
-        if eps not in (1, 2, 3, 4, 5):
+        if eps.value not in (1, 2, 3, 4, 5):
             raise SpecError(f"budget {eps} of {self.use!r}: expected a severity, a whole number from 1 to 5")
 
     def columns(self) -> tuple[Column, ...]:

@@ -26,9 +26,9 @@ def report(probes: Sequence[ProbeResults]) -> Extras:
         for eps in probe.budgets:
             for model in probe.models:
                 clean = probe.clean(model)
-                start = {"family": attack.family, "severity": str(eps), "model": model}
+                start = {"family": attack.family, "severity": f"{eps}", "model": model}
                 start["clean"] = float(clean["correct"].astype(bool).mean()) if len(clean) else np.nan
-                row = rows.setdefault((attack.family, str(eps), model), start)
+                row = rows.setdefault((attack.family, start["severity"], model), start)
                 value, low, high = (
                     probe.own("mean_acc", model, eps) if attack.mode == "average" else probe.robust(model, eps)
                 )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from math import isnan
 
 from benchmark.accounts import Chapter, Hazard
 from benchmark.reported import EMPTY, Estimate, ProbeResults
 from benchmark.sentences import HALF, Bar, Draft, ModelRecords, Sentence, budgets, per_100
-from benchmark.spec.suite import show_eps
+from benchmark.spec.budget import Budget
 
 SECTION = "shapes"
 FAMILIES = (
@@ -59,7 +58,7 @@ def structural(model: ModelRecords, views: Sequence[ProbeResults]) -> Iterator[S
         eps = _smallest({e: rate for e, (_, rate) in found.items()}) or max(found)
         column, estimate = found[eps]
         draft = Draft(model, f"{worst.name} at severity {eps}")
-        words, values = alteration(family, int(eps))
+        words, values = alteration(family, int(eps.value))
         shown = [draft.number(f"{value:.3g}", value, "(the severity's bounds)") for value in values]
         how = "the worst of all tried is taken for each image"
         if "grid" not in modes:
@@ -70,7 +69,7 @@ def structural(model: ModelRecords, views: Sequence[ProbeResults]) -> Iterator[S
         )
         cells = model.clean_cells() + model.attack_cells(worst.name, eps)
         average = modes.get("average")
-        name = f"mean_acc_{average.name}_{show_eps(eps)}" if average is not None else ""
+        name = f"mean_acc_{average.name}_{eps.printed}" if average is not None else ""
         mean = model.own.get(name, EMPTY)
         if average is not None and mean.n and not isnan(mean.value):
             share = draft.number(per_100(mean.value), mean.value, name)
@@ -87,7 +86,7 @@ def _which(estimate: Estimate, tried: int) -> str:
     return " No larger range was tested." if tried == 1 else " No tested range turned half of them wrong."
 
 
-def _smallest(found: dict[Fraction, Estimate]) -> Fraction | None:
+def _smallest(found: dict[Budget, Estimate]) -> Budget | None:
     return next((eps for eps, rate in found.items() if not isnan(rate.value) and rate.value >= HALF), None)
 
 
@@ -107,8 +106,8 @@ def structural_bars(model: ModelRecords, views: Sequence[ProbeResults]) -> Itera
         return
     found = {eps: model.broken(worst.name, eps)[1] for eps in budgets(worst)}
     eps = _smallest(found) or max(found)
-    turn = f"turned by up to {6 * int(eps)} degrees and shifted"
-    name = "" if average is None else f"mean_acc_{average.name}_{show_eps(eps)}"
+    turn = f"turned by up to {6 * int(eps.value)} degrees and shifted"
+    name = "" if average is None else f"mean_acc_{average.name}_{eps.printed}"
     if average is not None and model.own.get(name, EMPTY).n:
         mean = model.own[name]
         source = model.source(f"{average.name} at severity {eps}", mean.n, model.attack_cells(average.name, eps))

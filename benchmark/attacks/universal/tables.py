@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import pandas as pd
 
 from benchmark.drawing.pixels import as_picture
 from benchmark.reported import Extras, ProbeResults
-from benchmark.spec.suite import show_eps
+from benchmark.spec.budget import Budget, at_budget
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,10 +31,10 @@ def report(probes: Sequence[ProbeResults]) -> Extras:
     return extra
 
 
-def stem(kind: str, probe: ProbeResults | None, eps: str | None) -> str:
+def stem(kind: str, probe: ProbeResults | None, eps: Budget | None) -> str:
     """File stem such as ``transfer_uap_0.1``."""
     named = kind if probe is None else f"{kind}_{probe.name}"
-    return named if eps is None else f"{named}_{show_eps(Fraction(eps))}"
+    return at_budget(named, eps)
 
 
 def fooling(rows: pd.DataFrame) -> tuple[float, int]:
@@ -46,7 +45,7 @@ def fooling(rows: pd.DataFrame) -> tuple[float, int]:
     return float((good["pred"].to_numpy() != good["pred_clean"].to_numpy()).mean()), len(good)
 
 
-def _transfer(probe: ProbeResults, eps: str | None, extra: Extras) -> None:
+def _transfer(probe: ProbeResults, eps: Budget | None, extra: Extras) -> None:
     sources = list(probe.sources())
     if len(sources) < 2:
         return
@@ -73,7 +72,13 @@ def _dominant(probes: Sequence[ProbeResults], extra: Extras) -> None:
             shares = changed["pred"].astype(int).value_counts(normalize=True).head(TOP)
             named = [f"{_label(probe, int(str(k)))} ({share:.2f})" for k, share in shares.items()]
             rows.append(
-                {"probe": probe.name, "eps": eps, "model": model, "fooled": len(changed), "labels": ", ".join(named)}
+                {
+                    "probe": probe.name,
+                    "eps": eps and eps.text,
+                    "model": model,
+                    "fooled": len(changed),
+                    "labels": ", ".join(named),
+                }
             )
     if rows:
         name = f"dominant_labels_{probes[0].attack.use}"
@@ -89,7 +94,7 @@ def _label(probe: ProbeResults, k: int) -> str:
 
 def _learning(probes: Sequence[ProbeResults], extra: Extras) -> None:
     """Probes that differ in ``fit_samples`` only make a curve."""
-    alike: dict[tuple[Any, str | None], list[ProbeResults]] = {}
+    alike: dict[tuple[Any, Budget | None], list[ProbeResults]] = {}
     for probe in probes:
         if type(probe.attack).fits and probe.fit_samples is not None:
             for eps in probe.budgets:
@@ -100,7 +105,7 @@ def _learning(probes: Sequence[ProbeResults], extra: Extras) -> None:
         rows = [
             {
                 "model": model,
-                "eps": eps,
+                "eps": eps and eps.text,
                 "fit_samples": probe.fit_samples,
                 "fooling_train": fooling(probe.rows(model, eps, kind="fit"))[0],
                 "fooling_rate": fooling(probe.rows(model, eps))[0],

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 
 import pandas as pd
 
 from benchmark.reported import Extras, ProbeResults
-from benchmark.spec.suite import show_eps
 
 
 def health(probes: Sequence[ProbeResults]) -> Extras:
@@ -24,7 +22,7 @@ def health(probes: Sequence[ProbeResults]) -> Extras:
                     {
                         "model": model,
                         "probe": probe.name,
-                        "eps": show_eps(Fraction(eps)) if eps else "",
+                        "eps": eps.printed if eps else "",
                         "steps": int(attacked["param_steps"].iloc[0]),
                         "starts": int(attacked["param_starts"].iloc[0]),
                         "forwards": float(attacked["forwards"].mean()),

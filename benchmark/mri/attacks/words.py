@@ -8,7 +8,7 @@ from math import isnan
 from benchmark.accounts import Chapter, Hazard
 from benchmark.reported import EMPTY, Estimate, ProbeResults
 from benchmark.sentences import Draft, ModelRecords, Sentence, budgets
-from benchmark.spec.suite import show_eps
+from benchmark.spec.budget import Budget
 
 SECTION = "shapes"
 
@@ -40,16 +40,16 @@ def details(model: ModelRecords, views: Sequence[ProbeResults]) -> Iterator[Sent
             draft.number("0", 0, "(the scale)")
             yield draft.done("shapes", text, model.attack_cells(name))
         for eps in budgets(view):
-            yield from _lesion(model, name, str(getattr(view.attack, "mode", "")), show_eps(eps), float(eps))
+            yield from _lesion(model, name, str(getattr(view.attack, "mode", "")), eps)
 
 
-def _lesion(model: ModelRecords, name: str, mode: str, at: str, eps: float) -> Iterator[Sentence]:
-    column = f"seen_{name}_{at}"
+def _lesion(model: ModelRecords, name: str, mode: str, eps: Budget) -> Iterator[Sentence]:
+    column = f"seen_{name}_{eps.printed}"
     rate = model.own.get(column, EMPTY)
     if not rate.n or isnan(rate.value) or mode not in ("hide", "create"):
         return
-    draft = Draft(model, f"{name} at {at}")
-    share = draft.number(f"{100 * eps:.3g}", eps, "(the plan's budget)")
+    draft = Draft(model, f"{name} at {eps.printed}")
+    share = draft.number(eps.percent, eps.value, "(the plan's budget)")
     if mode == "hide":
         text = (
             f"Noise made on purpose, {share} % as strong as the measurement, to hide a lesion that is there: it is gone"

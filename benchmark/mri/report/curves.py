@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from benchmark.drawing.looks import COLOURS
 from benchmark.reported import Extras, TaskResults
+from benchmark.spec.budget import Budget
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,19 +33,18 @@ def curves(against: str, results: TaskResults, extra: Extras) -> None:
     """Figures ``error_against_budget`` and ``amplification``."""
     points = {model: _points(results, model) for model in results.models}
     points = {model: pair for model, pair in points.items() if np.isfinite(pair[0][1][:, 0]).any()}
-    if not points:
+    if not points or results.eps is None:
         return
-    at = float(Fraction(results.eps))
     extra.captions["amplification"] = AMPLIFIED.format(against=against)
-    extra.figures["amplification"] = partial(draw_amplification, results, against)
+    extra.figures["amplification"] = partial(draw_amplification, results, against, results.eps)
     extra.captions["error_against_budget"] = ERRORS.format(against=against)
-    extra.figures["error_against_budget"] = partial(draw_errors, points, against, at)
+    extra.figures["error_against_budget"] = partial(draw_errors, points, against, results.eps.value)
 
 
 def _points(results: TaskResults, model: str) -> list[Points]:
     """Worst case and random control, both from the clean error on."""
     clean, budgets = results.summary("rel_err", model), results.budgets()
-    eps = np.array([0.0, *(100 * float(Fraction(each)) for each in budgets)])
+    eps = np.array([0.0, *(100 * each.value for each in budgets)])
     return [
         (eps, np.array([clean, *(results.score(name, model, each) for each in budgets)], dtype=float))
         for name in ("rel_err_worst", "rel_err_random")
@@ -67,13 +66,13 @@ def draw_errors(points: dict[str, list[Points]], against: str, headline: float) 
     return multiples(lines, against, labels, from_zero=True)
 
 
-def draw_amplification(results: TaskResults, against: str) -> Figure:
+def draw_amplification(results: TaskResults, against: str, eps: Budget) -> Figure:
     """A row an entry, the most stable on top."""
     from matplotlib.figure import Figure
 
     from benchmark.drawing.multiples import scale
 
-    amplification = {model: results.score("amp_ratio", model, results.eps) for model in results.models}
+    amplification = {model: results.score("amp_ratio", model, eps) for model in results.models}
     order = sorted(amplification, key=lambda model: (not np.isfinite(amplification[model][0]), amplification[model][0]))
     figure = Figure(figsize=(7.6, 1.3 + 0.3 * len(order)), layout="constrained")
     panel = figure.subplots()
@@ -91,7 +90,7 @@ def draw_amplification(results: TaskResults, against: str) -> Figure:
     scale(panel, "x", [np.array([1.0, *(value for each in amplification.values() for value in each)])])
     panel.set_yticks(range(len(order)), order, fontsize=9)
     panel.set_ylim(len(order) - 0.4, -0.6)
-    share = f"{100 * float(Fraction(results.eps)):g} %"
+    share = f"{100 * eps.value:g} %"
     panel.set_xlabel(f"amplification of the worst case over that of random noise, budget {share} of ||y||", fontsize=9)
     panel.grid(axis="x", alpha=0.25, linewidth=0.6)
     panel.spines[["top", "right", "left"]].set_visible(False)

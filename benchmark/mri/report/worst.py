@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from benchmark.mri.arrays import adjoint, magnitude, position
 from benchmark.reported import Extras, ProbeResults, TaskResults
+from benchmark.spec.budget import Budget
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +62,7 @@ class Case:
     Attributes:
         model, sample: the entry, the image.
         truth: (2, H, W).
-        budgets: of the rows; "" is clean.
+        budgets: of the rows; None is clean.
         own: the entry's reconstructions, a row each.
         theirs: the reference's; empty where it is the entry itself or not at hand.
     """
@@ -70,7 +70,7 @@ class Case:
     model: str
     sample: str
     truth: NDArray[Any]
-    budgets: tuple[str, ...]
+    budgets: tuple[Budget | None, ...]
     own: tuple[Shown, ...]
     theirs: tuple[Shown, ...]
 
@@ -81,15 +81,15 @@ class _Kept:
 
     results: TaskResults
     model: str
-    cache: dict[tuple[str, str], Arrays | None] = field(default_factory=dict)
+    cache: dict[tuple[str, Budget | None], Arrays | None] = field(default_factory=dict)
 
     def clean(self, sample: str) -> tuple[Arrays, int] | None:
         """The arrays that hold a clean sample, and its place in them."""
-        if ("", "") not in self.cache:
-            self.cache["", ""] = self.results.kept(self.model)
-        return _place(self.cache["", ""], sample, None)
+        if ("", None) not in self.cache:
+            self.cache["", None] = self.results.kept(self.model)
+        return _place(self.cache["", None], sample, None)
 
-    def attacked(self, probe: ProbeResults, eps: str, sample: str, view: int | None) -> tuple[Arrays, int] | None:
+    def attacked(self, probe: ProbeResults, eps: Budget, sample: str, view: int | None) -> tuple[Arrays, int] | None:
         """The same of a perturbed sample."""
         key = (probe.name, eps)
         if key not in self.cache:
@@ -112,7 +112,7 @@ def choose(results: TaskResults, own: _Kept, theirs: _Kept | None) -> Case | Non
     """The image nearest the median of which everything was kept; None where there is none."""
     if results.kept(own.model) is None:
         return None
-    budgets = ("", *results.budgets())
+    budgets = (None, *results.budgets())
     for sample in _by_median(results, own.model):
         ours = _rows_of(own, sample, budgets)
         kept = own.clean(sample)
@@ -135,9 +135,9 @@ def _by_median(results: TaskResults, model: str) -> Iterator[str]:
     yield from distance.sort_values(kind="stable").index.astype(str)
 
 
-def _rows_of(kept: _Kept, sample: str, budgets: tuple[str, ...]) -> tuple[Shown, ...] | None:
+def _rows_of(kept: _Kept, sample: str, budgets: tuple[Budget | None, ...]) -> tuple[Shown, ...] | None:
     """A reconstruction at each budget; None where one was not kept."""
-    shown = [_clean(kept, sample) if not eps else _worst(kept, sample, eps) for eps in budgets]
+    shown = [_clean(kept, sample) if eps is None else _worst(kept, sample, eps) for eps in budgets]
     whole = [each for each in shown if each is not None]
     return tuple(whole) if len(whole) == len(shown) else None
 
@@ -151,7 +151,7 @@ def _clean(kept: _Kept, sample: str) -> Shown | None:
     return Shown(arrays["outputs"][at], np.zeros_like(arrays["truth"][at]), error)
 
 
-def _worst(kept: _Kept, sample: str, eps: str) -> Shown | None:
+def _worst(kept: _Kept, sample: str, eps: Budget) -> Shown | None:
     """What the attack did that gives this sample the largest relative error at this budget."""
     rows = []
     for probe in kept.results.headline():
@@ -193,7 +193,7 @@ def _place(arrays: Arrays | None, sample: str, view: int | None) -> tuple[Arrays
 # -- drawing -----------------------------------------------------------------------------------------------
 
 
-def draw(case: Case, against: str, headline: str) -> Figure:
+def draw(case: Case, against: str, headline: Budget | None) -> Figure:
     """A row a budget: original, perturbed original, reconstruction and |difference|, and the reference's last two."""
     from benchmark.drawing.panels import HEAT, Sheet, brighter, percent, window
 
@@ -206,7 +206,7 @@ def draw(case: Case, against: str, headline: str) -> Figure:
     bright = brighter([magnitude(each.output) for each in (*case.own, *case.theirs)], top)
     _heads(sheet, case, against)
     for row, (eps, own) in enumerate(zip(case.budgets, case.own, strict=True)):
-        sheet.label(row, _budget(eps, headline), strong=eps == headline)
+        sheet.label(row, _budget(eps, headline), strong=eps is not None and eps == headline)
         sheet.put(row, 0, original, top)
         changed = float(np.linalg.norm(own.change) / np.linalg.norm(case.truth))
         said = f"changed by {percent(changed)} of ||x||" if eps else "not perturbed"
@@ -242,10 +242,10 @@ def _heads(sheet: Sheet, case: Case, against: str) -> None:
         sheet.head(column, text)
 
 
-def _budget(eps: str, headline: str) -> str:
-    if not eps:
+def _budget(eps: Budget | None, headline: Budget | None) -> str:
+    if eps is None:
         return "clean"
-    return f"{100 * float(Fraction(eps)):.3g} %\nof ||y||" + ("\n(headline)" if eps == headline else "")
+    return f"{eps.percent} %\nof ||y||" + ("\n(headline)" if eps == headline else "")
 
 
 def _numbers(shown: Shown) -> str:

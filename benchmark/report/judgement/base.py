@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
-if TYPE_CHECKING:
-    from fractions import Fraction
+from benchmark.spec.budget import Budget
 
+if TYPE_CHECKING:
     from benchmark.report.comparisons import Comparison
     from benchmark.report.doubts import Flag
     from benchmark.report.events import Events
@@ -132,13 +132,13 @@ class Judgement(ABC):
     def ordinary(self, results: Results) -> str:
         """What the first clean column is, for people."""
 
-    def remains(self, results: Results, view: ProbeView, eps: Fraction | None) -> tuple[str, str] | None:
+    def remains(self, results: Results, view: ProbeView, eps: Budget | None) -> tuple[str, str] | None:
         """The column that says what an attack leaves, and what it is; None without one."""
         return None
 
     @abstractmethod
     def events(
-        self, results: Results, model: str, view: ProbeView, eps: str | None, norm: str, rows: pd.DataFrame
+        self, results: Results, model: str, view: ProbeView, eps: Budget | None, norm: str, rows: pd.DataFrame
     ) -> Events | None:
         """What an attack did to a model's samples; None where it did nothing to them."""
 

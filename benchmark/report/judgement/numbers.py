@@ -26,6 +26,7 @@ from benchmark.report.scores import (
     score_verdicts,
     seed_spreads,
 )
+from benchmark.spec.budget import Budget
 from benchmark.spec.suite import SuiteSpec
 from benchmark.stats import Pair
 from benchmark.tasks.base import Task
@@ -113,7 +114,7 @@ class ByNumbers(Judgement):
         return task.columns(classes)[0].higher_is_better
 
     def events(
-        self, results: Results, model: str, view: ProbeView, eps: str | None, norm: str, rows: pd.DataFrame
+        self, results: Results, model: str, view: ProbeView, eps: Budget | None, norm: str, rows: pd.DataFrame
     ) -> Events | None:
         """See :func:`benchmark.report.events.measured_samples`."""
         return measured_samples(results, norm, rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import ClassVar
 
 import pandas as pd
@@ -24,6 +23,7 @@ from benchmark.report.rates import (
     robust_head,
 )
 from benchmark.report.results import NORMS, Condition, Results
+from benchmark.spec.budget import Budget
 from benchmark.spec.suite import SuiteSpec
 from benchmark.stats import Pair
 from benchmark.tasks.base import Task
@@ -101,7 +101,7 @@ class ByVerdicts(Judgement):
         """An accuracy."""
         return titled("accuracy", True)
 
-    def remains(self, results: Results, view: ProbeView, eps: Fraction | None) -> tuple[str, str] | None:
+    def remains(self, results: Results, view: ProbeView, eps: Budget | None) -> tuple[str, str] | None:
         """The norm that breaks a sample, or the rate of those that stay right."""
         threat = view.attack.threat
         if view.attack.generates or not view.attack.breaks:
@@ -111,10 +111,10 @@ class ByVerdicts(Judgement):
         return robust_head(results, Condition(view.name, eps)).name, titled("accuracy", True)
 
     def events(
-        self, results: Results, model: str, view: ProbeView, eps: str | None, norm: str, rows: pd.DataFrame
+        self, results: Results, model: str, view: ProbeView, eps: Budget | None, norm: str, rows: pd.DataFrame
     ) -> Events | None:
         """See :func:`benchmark.report.events.broken_samples`."""
-        return broken_samples(results, model, Condition(view.name, None if eps is None else Fraction(eps)), norm, rows)
+        return broken_samples(results, model, Condition(view.name, eps), norm, rows)
 
     def darkest(self, shares: Sequence[float]) -> float:
         """All of the samples."""

@@ -15,7 +15,6 @@ from benchmark.report.label.tested import Tested
 from benchmark.report.results import NORMS
 from benchmark.reported import Estimate, Words
 from benchmark.sentences import FEW, Bar, Draft, Number, Sentence, per_100
-from benchmark.spec.suite import write_eps
 
 WHITE, ASKING, BLIND = ("white-box",), ("score", "decision"), ("none",)
 
@@ -61,6 +60,13 @@ class Answers(Account):
             Hazard("sparse", f"changes of a few {self.words.elements} only", lambda t: _by(t, ("l0", "l1"), WHITE)),
             Hazard("queries", "attackers who can only ask it", lambda t: _by(t, ("linf", "l2"), ASKING)),
             Hazard("noise", "random noise", lambda t: _by(t, ("linf", "l2"), BLIND)),
+        )
+
+    def judged(self, words: Words) -> str:
+        """Right and wrong."""
+        return (
+            f"“Right answers” are those that the model gives on the {words.samples} as they are. “Wrong” is decided by"
+            f" predicting the changed {words.sample} again, never by the attack itself."
         )
 
     def standing(self, model: Tested) -> tuple[int, float]:
@@ -133,10 +139,10 @@ class Answers(Account):
         column, estimate = model.own_worst(threat.norm, threat.eps)
         if estimate.n and not isnan(estimate.value):
             names = [p.name for p in model.breaking(threat.norm) if threat.eps in p.budgets or not p.budgets]
-            settings: dict[str, Any] = {"norm": threat.norm, "eps": str(threat.eps), "attacks": names}
+            settings: dict[str, Any] = {"norm": threat.norm, "eps": threat.eps.text, "attacks": names}
             if model.flags:
                 settings["in_doubt"] = sorted({flag.name for flag in model.flags})
-            title = f"Adversarial accuracy (suite {model.name}, {threat.norm}, eps = {write_eps(threat.eps)})"
+            title = f"Adversarial accuracy (suite {model.name}, {threat.norm}, eps = {threat.eps.words})"
             yield title, "adversarial_accuracy", estimate, column, settings
 
     def shown(self, bar: Bar) -> str:

@@ -10,7 +10,6 @@ from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from benchmark.report.label.build import Label
-from benchmark.reported import Words
 from benchmark.sentences import Bar, Sentence, Source
 
 if TYPE_CHECKING:
@@ -21,14 +20,14 @@ CODE = re.compile(r"`([^`]*)`")
 OPEN = "Not tested on this model:"
 
 
-def reading(words: Words) -> tuple[str, str, str]:
+def reading(label: Label) -> tuple[str, str, str]:
     """How to read a label."""
+    words = label.words
     return (
         "In brackets after a number: the range in which the true number lies with 95 % confidence, and how many"
         f" {words.samples} were tested. Where the data say which {words.samples} are of one person or thing, the range"
         " takes these together; where they do not say it, the truth is less certain than the range.",
-        f"“Right answers” are those that the model gives on the {words.samples} as they are. “Wrong” is decided by"
-        f" predicting the changed {words.sample} again, never by the attack itself.",
+        label.account.judged(words),
         "Every sentence carries the numbers of the records that it rests on; they stand at the end, with the digests by"
         " which they can be checked.",
     )
@@ -93,7 +92,7 @@ def html(label: Label) -> str:
         css=Markup((here / "label.css").read_text("utf-8")),
         rows=[row(label, bar) for bar in label.bars],
         sections=sections,
-        reading=reading(label.words),
+        reading=reading(label),
     )
 
 

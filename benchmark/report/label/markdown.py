@@ -33,7 +33,7 @@ def markdown(label: Label) -> str:
     lines += _chart(label)
     for key, title in titles.items():
         lines += _section(label, key, title)
-    lines += ["## How to read this", "", *[f"{line}\n" for line in reading(label.words)]]
+    lines += ["## How to read this", "", *[f"{line}\n" for line in reading(label)]]
     lines += ["## Where the numbers come from", "", f"- Newest record: {label.date}"]
     lines += [f"- {escaped(name)}: {escaped(version)}" for name, version in label.versions]
     lines += [f"- `{suite}`: model `{entry}`, data `{data}` `{digest}`" for suite, data, entry, digest in label.digests]

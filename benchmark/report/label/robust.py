@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from math import isnan
 
 from benchmark.report.label.tested import Tested
 from benchmark.reported import EMPTY, Column
 from benchmark.sentences import HALF, Bar, Draft, Sentence, listed
+from benchmark.spec.budget import Budget
 
 DOUBT = " This test is itself in doubt (see the top): the truth may be worse."
 
@@ -30,14 +30,14 @@ def ordinary(tested: Tested) -> Iterator[Sentence]:
 # -- norms -------------------------------------------------------------------------------------------------
 
 
-def budgets(tested: Tested, norm: str) -> list[Fraction]:
+def budgets(tested: Tested, norm: str) -> list[Budget]:
     """Budgets of a norm that attacks of any joined suite were run at, smallest first, up to where every input is
     possible."""
     found = {eps for one in tested.group for probe in one.breaking(norm) for eps in probe.budgets}
-    return sorted(eps for eps in found if norm != "linf" or eps < 1)
+    return sorted(eps for eps in found if norm != "linf" or eps.value < 1)
 
 
-def smallest(tested: Tested, norm: str) -> Fraction | None:
+def smallest(tested: Tested, norm: str) -> Budget | None:
     """The smallest tested budget at which at least half of the right answers are made wrong."""
     for eps in budgets(tested, norm):
         value = tested.worst_broken(norm, eps)[1].value
@@ -68,7 +68,7 @@ def deliberate(tested: Tested, norm: str, *, doubted: bool) -> Iterator[Sentence
             return  # the first that the suite names: another library's variant says no more to a reader
 
 
-def _fewer_images(tested: Tested, norm: str, eps: Fraction) -> Iterator[Sentence]:
+def _fewer_images(tested: Tested, norm: str, eps: Budget) -> Iterator[Sentence]:
     """A suite of far fewer samples on which attacks left less: said beside the headline, never in place of it."""
     _, known, speaker = tested.worst(norm, eps)
     for one in speaker.smaller(norm, eps):
@@ -84,12 +84,12 @@ def _fewer_images(tested: Tested, norm: str, eps: Fraction) -> Iterator[Sentence
         yield draft.done("deliberate", text, _cells(one, norm, eps), more=one.joined_sources(norm, eps))
 
 
-def _cells(tested: Tested, norm: str, eps: Fraction) -> list[str]:
+def _cells(tested: Tested, norm: str, eps: Budget) -> list[str]:
     probes = [p for p in tested.results.of_norm(norm) if eps in p.budgets or not p.budgets]
     return tested.clean_cells() + [c for p in probes for c in tested.attack_cells(p.name, eps)]
 
 
-def _one(tested: Tested, norm: str, eps: Fraction, *, doubted: bool, half: bool = False) -> Sentence:
+def _one(tested: Tested, norm: str, eps: Budget, *, doubted: bool, half: bool = False) -> Sentence:
     column, estimate, speaker = tested.worst_broken(norm, eps)
     group = speaker.group
     names = list(dict.fromkeys(p.name for one in group for p in one.breaking(norm) if eps in p.budgets))
@@ -107,7 +107,7 @@ def _one(tested: Tested, norm: str, eps: Fraction, *, doubted: bool, half: bool 
     return draft.done("deliberate", text, _cells(speaker, norm, eps), more=speaker.joined_sources(norm, eps))
 
 
-def _changing(norm: str, eps: Fraction, draft: Draft) -> str:
+def _changing(norm: str, eps: Budget, draft: Draft) -> str:
     words, size = draft.model.words, draft.size(norm, eps)
     if norm == "linf":
         return size.replace(f"no {words.element} changed", f"Changing no {words.element}").capitalize()
@@ -120,7 +120,7 @@ def _who(group: Sequence[Tested], names: Sequence[str]) -> str:
     return "somebody who can look inside the model" if inside else "somebody who can only ask the model"
 
 
-def _control(tested: Tested, norm: str, eps: Fraction) -> Iterator[Sentence]:
+def _control(tested: Tested, norm: str, eps: Budget) -> Iterator[Sentence]:
     for probe in tested.breaking(norm, control=True):
         if eps in probe.budgets:
             column, estimate = tested.broken(probe.name, eps)
@@ -132,7 +132,7 @@ def _control(tested: Tested, norm: str, eps: Fraction) -> Iterator[Sentence]:
             yield draft.done("deliberate", text, tested.clean_cells() + tested.attack_cells(probe.name, eps))
 
 
-def _asides(tested: Tested, norm: str, eps: Fraction) -> Iterator[Sentence]:
+def _asides(tested: Tested, norm: str, eps: Budget) -> Iterator[Sentence]:
     """What the task adds, of the strongest attack at that size."""
     probes = [p for p in tested.breaking(norm) if eps in p.budgets and p.name in tested.views]
     if probes:
@@ -140,7 +140,7 @@ def _asides(tested: Tested, norm: str, eps: Fraction) -> Iterator[Sentence]:
         yield from tested.task.asides(tested, strongest.name, eps)
 
 
-def _black_box(tested: Tested, norm: str, eps: Fraction) -> Iterator[Sentence]:
+def _black_box(tested: Tested, norm: str, eps: Budget) -> Iterator[Sentence]:
     """What somebody does who cannot look inside."""
     found = []
     for probe in tested.breaking(norm):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from fractions import Fraction
 from functools import cached_property
 from math import isnan
 from typing import Any
@@ -18,11 +17,12 @@ from benchmark.accounts import Chapter
 from benchmark.report.doubts import Flag
 from benchmark.report.flags import flags
 from benchmark.report.probes import ProbeView, own_columns, views
-from benchmark.report.results import Condition, Results
+from benchmark.report.results import Condition, Results, of_budget
 from benchmark.report.scores import gates, score_budgets, score_columns
 from benchmark.reported import Estimate, Words
 from benchmark.seeds import derive
 from benchmark.sentences import Source
+from benchmark.spec.budget import Budget
 from benchmark.spec.suite import AttackProbe
 from benchmark.store.record import last_line
 
@@ -37,7 +37,7 @@ class Tested:
         self.cells = results.cells[results.cells["model"] == model]
         self.classes: list[str] = list(results.plan["dataset"]["classes"])
         self.joined_with: tuple[Tested, ...] = ()
-        self._joined: dict[tuple[str, Fraction], pd.Series] = {}
+        self._joined: dict[tuple[str, Budget], pd.Series] = {}
 
     @property
     def words(self) -> Words:
@@ -77,7 +77,7 @@ class Tested:
         return None if gate is None else (gate.passed, gate.own, gate.theirs)
 
     @property
-    def budgets(self) -> list[Fraction]:
+    def budgets(self) -> list[Budget]:
         """Budgets of the headline threat model, smallest first."""
         return score_budgets(self.results)
 
@@ -97,20 +97,20 @@ class Tested:
         cells = self.results.cells
         return self.done(cells[(cells["kind"] == "clean") & (cells["model"] == (model or self.model))])
 
-    def headline_cells(self, eps: Fraction) -> list[str]:
+    def headline_cells(self, eps: Budget) -> list[str]:
         """Clean cells, and those of every probe of the headline threat model's norm at a budget."""
         threat = self.suite.threat
         names = [p.name for p in self.results.of_norm(threat.norm)] if threat is not None else []
         cells = self.cells[(self.cells["kind"] == "attack") & self.cells["probe"].isin(names)]
-        return self.clean_cells() + self.done(cells[cells["eps"] == str(eps)])
+        return self.clean_cells() + self.done(cells[of_budget(cells, eps)])
 
-    def attack_cells(self, probe: str, eps: Fraction | None = None, *, kinds: Sequence[str] = ("attack",)) -> list[str]:
+    def attack_cells(self, probe: str, eps: Budget | None = None, *, kinds: Sequence[str] = ("attack",)) -> list[str]:
         """Finished cells of a probe, of one budget (None: all), with what they were fitted on."""
         found = self.cells[self.cells["kind"].isin(kinds) & (self.cells["probe"] == probe)]
         own = self.results.own_source(self.model, probe)
         found = found[(found["source"] == own) | ~found["kind"].isin(["attack"])]
         if eps is not None:
-            found = found[(found["eps"] == str(eps)) | found["eps"].isna()]
+            found = found[of_budget(found, eps) | of_budget(found, None)]
         return self.done(found)
 
     def probe_cells(self, probe: str) -> list[str]:
@@ -180,13 +180,13 @@ class Tested:
         """What attacks declare of their own, by column."""
         return {head.name: estimate for head, estimate in own_columns(self.results, self.model)}
 
-    def robust(self, probe: str, eps: Fraction | None = None) -> tuple[str, Estimate]:
+    def robust(self, probe: str, eps: Budget | None = None) -> tuple[str, Estimate]:
         """Column and rate of the samples that are right and stay so."""
         condition = Condition(probe, eps)
         outcome = self.results.outcome(self.model, condition)
         return f"{self.task.robust_name}_{condition.suffix}", self.results.rate(self.model, outcome)
 
-    def broken(self, probe: str, eps: Fraction | None = None, success: str = "success") -> tuple[str, Estimate]:
+    def broken(self, probe: str, eps: Budget | None = None, success: str = "success") -> tuple[str, Estimate]:
         """Column and rate of the right samples that are made wrong."""
         condition = Condition(probe, eps)
         outcome = self.results.outcome(self.model, condition, success)
@@ -215,7 +215,7 @@ class Tested:
         grids = [(one.suite.dataset.size, one.suite.dataset.channels, one.suite.task) for one in (self, other)]
         return same[0] == same[1] and grids[0] == grids[1] and len(domains) < 2
 
-    def joined(self, norm: str, eps: Fraction) -> pd.Series:
+    def joined(self, norm: str, eps: Budget) -> pd.Series:
         """Right and broken by no attack of this norm within eps in any joined suite, of the samples of this one."""
         key = norm, eps
         if key not in self._joined:
@@ -227,7 +227,7 @@ class Tested:
             self._joined[key] = outcome
         return self._joined[key]
 
-    def joined_sources(self, norm: str, eps: Fraction) -> tuple[Source, ...]:
+    def joined_sources(self, norm: str, eps: Budget) -> tuple[Source, ...]:
         """Records of the other suites whose attacks are joined in at a budget."""
         found = []
         for other in self.joined_with:
@@ -237,7 +237,7 @@ class Tested:
                 found.append(other.source(f"every attack at {norm} {eps}", 0, cells))
         return tuple(found)
 
-    def speaker(self, norm: str, eps: Fraction) -> Tested:
+    def speaker(self, norm: str, eps: Budget) -> Tested:
         """Of the joined suites the one whose samples a budget is told of: the worst of those with at least half as many
         samples as the largest; so that a handful of samples never outranks hundreds."""
         able = self._able(norm, eps)
@@ -250,24 +250,24 @@ class Tested:
 
         return min(large, key=order, default=self)
 
-    def smaller(self, norm: str, eps: Fraction) -> list[Tested]:
+    def smaller(self, norm: str, eps: Budget) -> list[Tested]:
         """The joined suites that are too small to speak."""
         able = self._able(norm, eps)
         most = max((len(one.joined(norm, eps)) for one in able), default=0)
         return [one for one in able if 2 * len(one.joined(norm, eps)) < most]
 
-    def _able(self, norm: str, eps: Fraction) -> list[Tested]:
+    def _able(self, norm: str, eps: Budget) -> list[Tested]:
         """Joined suites that attacked at a budget."""
         return [one for one in self.group if one.results.required(norm, eps) and len(one.joined(norm, eps))]
 
-    def own_worst(self, norm: str, eps: Fraction) -> tuple[str, Estimate]:
+    def own_worst(self, norm: str, eps: Budget) -> tuple[str, Estimate]:
         """As :meth:`robust`, against every attack of a norm in this suite alone."""
         threat = self.suite.threat
         headline = threat is not None and (threat.norm, threat.eps) == (norm, eps)
         column = f"{self.task.robust_name}_worst" if headline else f"(curve {norm} {eps})"
         return column, self.results.rate(self.model, self.results.worst(self.model, norm, eps))
 
-    def worst(self, norm: str, eps: Fraction) -> tuple[str, Estimate, Tested]:
+    def worst(self, norm: str, eps: Budget) -> tuple[str, Estimate, Tested]:
         """As :meth:`robust`, against every attack of a norm in all joined suites; and whose samples it is of."""
         speaker = self.speaker(norm, eps)
         outcome = speaker.joined(norm, eps)
@@ -275,7 +275,7 @@ class Tested:
             return (*speaker.own_worst(norm, eps), speaker)
         return f"(joined {norm} {eps})", speaker.results.rate(self.model, outcome), speaker
 
-    def worst_broken(self, norm: str, eps: Fraction) -> tuple[str, Estimate, Tested]:
+    def worst_broken(self, norm: str, eps: Budget) -> tuple[str, Estimate, Tested]:
         """As :meth:`broken`, by every attack of a norm in all joined suites; of one attack, its own column."""
         speaker = self.speaker(norm, eps)
         probes = [p for p in speaker.breaking(norm) if eps in p.budgets]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from benchmark.report.label.tested import Tested
-from benchmark.sentences import SMALL, Number, Sentence, listed, plural
+from benchmark.sentences import SMALL, Number, Sentence, listed
 
 FLAGS = {
     "black-box-stronger": "an attack that cannot look inside the model beat those that can: those were too weak",
@@ -32,9 +32,7 @@ def first(every: Sequence[Tested]) -> Iterator[Sentence]:
     few = [tested for tested in every if tested.results.planned(tested.model) < SMALL]
     if few:
         counts = [tested.results.planned(tested.model) for tested in few]
-        said = listed(
-            [f"`{tested.name}` ({plural(n, tested.words.sample)})" for tested, n in zip(few, counts, strict=True)]
-        )
+        said = listed([f"`{tested.name}` ({tested.words.count(n)})" for tested, n in zip(few, counts, strict=True)])
         numbers = tuple(Number(f"{n:,}", n, "n") for n in counts)
         text = f"Few {few[0].words.samples} were tested: take the numbers as rough. They are of {said}."
         yield Sentence("first", text, tuple(tested.source("", 0, tested.clean_cells()) for tested in few), numbers)
@@ -50,7 +48,7 @@ def what(every: Sequence[Tested]) -> Iterator[Sentence]:
         for tested in of:
             n = tested.results.planned(tested.model)
             numbers.append(Number(f"{n:,}", n, "n"))
-            parts.append(f"{plural(n, tested.words.sample)} in `{tested.name}`")
+            parts.append(f"{tested.words.count(n)} in `{tested.name}`")
         samples = of[0].words.samples.capitalize()
         text = f"{samples} of the data set `{data}` (its part `{split}`, as given to Assay): {', '.join(parts)}."
         size = of[0].suite.dataset.size

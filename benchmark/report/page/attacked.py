@@ -7,7 +7,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from benchmark.inputs import IMAGE
 from benchmark.report.events import BROKEN, Events
 from benchmark.report.page.pictures import change, picture
 from benchmark.report.page.samples import Attacked, Samples
@@ -48,7 +47,7 @@ def gallery(samples: Samples) -> list[Shown]:
     Of a fixed-budget attack at the headline's budget, else at its largest one. The samples are those that it broke on
     most models, so that rows can be compared.
     """
-    if not samples.judgement.breaks or samples.results.task.inputs != IMAGE:
+    if not samples.judgement.breaks or not samples.results.pictured:
         return []
     found, used = [], 0
     for attacked in _one_budget(samples):
@@ -80,7 +79,7 @@ def _one_budget(samples: Samples) -> list[Attacked]:
         if attacked.view.attack.generates:
             continue
         headline = chosen.get(name)
-        if headline is not None and threat is not None and headline.eps == str(threat.eps):
+        if headline is not None and threat is not None and headline.eps == threat.eps:
             continue
         chosen[name] = attacked
     return list(chosen.values())

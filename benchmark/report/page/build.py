@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from benchmark.inputs import IMAGE
 from benchmark.report.curves import WORST, Curves, curves, describe
-from benchmark.report.drift import SAYS, attacked_explanations, compact
+from benchmark.report.drift import attacked_explanations, compact, says
 from benchmark.report.explainer_ranks import control_lines
 from benchmark.report.explanations import explanation_remarks, one_method, scoring_lines, similarity
 from benchmark.report.formats import MOST_PAIRS
@@ -128,7 +127,7 @@ def page(
         "curves": panels(results, drawn),
         "areas": _areas(drawn),
         "described": describe(drawn.areas) if len(drawn.areas) else [],
-        "pictured": results.task.inputs == IMAGE,
+        "pictured": results.pictured,
         "shots": gallery(samples),
         "kept_here": bool(list(results.store.artefacts.glob("*"))) if results.store.artefacts.is_dir() else False,
         "parts": _parts(results, found, {*stems, *drawn.figures}),
@@ -260,7 +259,7 @@ def _explanations(
         "pictures": pictures,
         "caption": next((captions[stem] for stem in stems), CAPTION),
         "drift": of_frame("drift", drift, filtered="models and explainers") if len(drift) else None,
-        "drift_said": SAYS.replace("`", ""),
+        "drift_said": says(drift).replace("`", ""),
     }
 
 

@@ -40,7 +40,7 @@ def panels(results: Results, drawn: Curves) -> list[Panels]:
         part = _without_single(results, part, norm)
         looks = _looks(results, list(dict.fromkeys(part["attack"])))
         threat = results.suite.threat
-        eps = float(threat.eps) if threat is not None and threat.norm == norm else None
+        eps = threat.eps.value if threat is not None and threat.norm == norm else None
         areas = drawn.areas[drawn.areas["norm"] == norm]
         legend = [(look, "all together" if name == WORST else name) for name, look in looks.items()]
         one = Panels(norm, legend, areas=areas)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import pandas as pd
 
@@ -13,9 +12,9 @@ from benchmark.report.judgement.choice import judgement_of
 from benchmark.report.page.tables import interval_cells, scale
 from benchmark.report.probes import ProbeView, views
 from benchmark.report.remarks import subsets
-from benchmark.report.results import Condition, Results
+from benchmark.report.results import Results
 from benchmark.report.text import short
-from benchmark.spec.suite import show_eps
+from benchmark.spec.budget import Budget, at_budget
 
 TOGETHER = 6  # models that one axis holds
 CHARTS = 4  # of a suite with more models
@@ -101,24 +100,23 @@ def _by_model(board: pd.DataFrame, column: str, title: str) -> Glance:
 def _asked(results: Results, board: pd.DataFrame) -> Iterator[Asked]:
     """Of each attack at its largest budget the column that it is about, else the accuracy or norm that it leaves."""
     for view in views(results):
-        eps = max(view.budgets, key=lambda each: Fraction(each or 0))
+        eps = max((each for each in view.budgets if each is not None), default=None)
         found = next(iter([*_declared(view, eps), *_remaining(results, view, eps)]), None)
         if found is not None and f"{found[0]}_low" in board and board[found[0]].notna().any():
-            at = "" if eps is None else f" at {show_eps(Fraction(eps))}"
             n = subsets(results).get(view.name)
             note = ", ".join([*(["control"] if view.attack.control else []), *([f"{n} samples"] if n else [])])
-            yield Asked(*found, f"{view.name}{at}", note)
+            yield Asked(*found, at_budget(view.name, eps, " at "), note)
 
 
-def _declared(view: ProbeView, eps: str | None) -> Iterator[tuple[str, str]]:
-    suffix = Condition(view.name, None if eps is None else Fraction(eps)).suffix
+def _declared(view: ProbeView, eps: Budget | None) -> Iterator[tuple[str, str]]:
+    suffix = at_budget(view.name, eps)
     for column in view.attack.columns():
         if column.glance:
             yield f"{column.name}_{suffix}", titled(column.glance, column.higher_is_better)
 
 
-def _remaining(results: Results, view: ProbeView, eps: str | None) -> Iterator[tuple[str, str]]:
-    found = judgement_of(results.task).remains(results, view, None if eps is None else Fraction(eps))
+def _remaining(results: Results, view: ProbeView, eps: Budget | None) -> Iterator[tuple[str, str]]:
+    found = judgement_of(results.task).remains(results, view, eps)
     if found is not None:
         yield found
 

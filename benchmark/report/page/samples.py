@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.inputs import IMAGE
 from benchmark.report.events import Events, generated_samples
 from benchmark.report.explained import samples_at_hand
 from benchmark.report.judgement.base import Judgement
@@ -19,7 +17,7 @@ from benchmark.report.judgement.choice import judgement_of
 from benchmark.report.page.pictures import sheet
 from benchmark.report.probes import ProbeView, views
 from benchmark.report.results import Results
-from benchmark.spec.suite import show_eps
+from benchmark.spec.budget import Budget, at_budget
 
 MOST_ROWS = 120_000  # samples over all cells of the matrix
 THUMBNAILS = 1_300_000  # bytes of all thumbnails together
@@ -30,17 +28,17 @@ class Attacked:
     """One attack at one budget: a row or a column of the matrix."""
 
     view: ProbeView
-    eps: str | None
+    eps: Budget | None
 
     @property
     def key(self) -> str:
         """What it is called in the page's address."""
-        return self.view.name if self.eps is None else f"{self.view.name}@{show_eps(Fraction(self.eps))}"
+        return at_budget(self.view.name, self.eps, "@")
 
     @property
     def budget(self) -> str:
         """The budget for reading; empty where there is none."""
-        return "" if self.eps is None else show_eps(Fraction(self.eps))
+        return "" if self.eps is None else self.eps.printed
 
     @property
     def norm(self) -> str:
@@ -162,7 +160,7 @@ class Samples:
         self, judged: Mapping[tuple[str, str], Events], most: int
     ) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """A sheet a cell of the matrix with the perturbed inputs that are at hand, and one of their clean inputs."""
-        if self.results.task.inputs != IMAGE:
+        if not self.results.pictured:
             return {}, None
         found, shown = {}, dict[str, None]()
         room = THUMBNAILS // max(1, 2 * len(judged))

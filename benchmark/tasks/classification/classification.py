@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -15,6 +14,7 @@ from benchmark.errors import EntryError, UnknownNameError
 from benchmark.reported import Column, Words
 from benchmark.seeds import derive, global_seed
 from benchmark.sentences import ModelRecords, Sentence
+from benchmark.spec.budget import Budget
 from benchmark.tasks.base import Rows, Task, tasks
 from benchmark.tasks.classification.words import IMAGES, flipped, found_and_false
 
@@ -212,7 +212,7 @@ class Classification(Task):
 
         return doubts(clean, enough)
 
-    def asides(self, model: ModelRecords, probe: str = "", eps: Fraction | None = None) -> Iterator[Sentence]:
+    def asides(self, model: ModelRecords, probe: str = "", eps: Budget | None = None) -> Iterator[Sentence]:
         """Of classes whose errors are not alike: which are missed, and which are false alarms."""
         known = len(model.classes) <= self.per_class
         columns = dict(zip(model.classes, _column_names(model.classes), strict=True)) if known else {}

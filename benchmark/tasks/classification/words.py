@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from math import isnan
 
 from benchmark.reported import EMPTY, Estimate, Words
 from benchmark.sentences import Draft, ModelRecords, Sentence
-from benchmark.spec.suite import show_eps, write_eps
+from benchmark.spec.budget import Budget
 
 
 @dataclass(frozen=True)
 class ImageWords(Words):
     """Words for images in [0, 1]."""
 
-    def size(self, norm: str, eps: Fraction) -> tuple[str, tuple[str, ...]]:
+    def size(self, norm: str, eps: Budget) -> tuple[str, tuple[str, ...]]:
         """See :meth:`Words.size`; a change of every pixel also in the 255 steps of an image file."""
-        shown, grey = write_eps(eps), f"{float(eps * 255):.3g}"
+        shown, grey = eps.words, eps.grey
         unit = "one pixel from black to white counts as one"
         words = {
             "linf": f"no pixel changed by more than {shown} ({grey} of 255 grey steps)",
@@ -63,10 +62,10 @@ def found_and_false(model: ModelRecords, names: Sequence[str], columns: Mapping[
 
 
 def flipped(
-    model: ModelRecords, names: Sequence[str], columns: Mapping[str, str], probe: str, eps: Fraction
+    model: ModelRecords, names: Sequence[str], columns: Mapping[str, str], probe: str, eps: Budget
 ) -> Iterator[Sentence]:
     """Which way answers turn under a probe at a budget; arguments as :func:`found_and_false`."""
-    suffix = f"{probe}_{show_eps(eps)}"
+    suffix = f"{probe}_{eps.printed}"
     for name in names if columns else ():
         column = columns[name]
         away, to = (model.own.get(f"flips_{way}_{column}_{suffix}", EMPTY) for way in ("from", "to"))

@@ -7,7 +7,6 @@ forecast moves. A linear forecast w x + b moves by at most eps ||w||_1, which th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +18,7 @@ from benchmark.models.kinds import Networks
 from benchmark.registry import digest
 from benchmark.reported import Column, Values, Words
 from benchmark.seeds import derive
+from benchmark.spec.budget import Budget
 from benchmark.tasks.base import Score, Task, tasks
 
 READINGS = "readings"
@@ -64,8 +64,8 @@ class ReadingWords(Words):
     def samples(self) -> str:
         return self.sample
 
-    def size(self, norm: str, eps: Fraction) -> tuple[str, tuple[str, ...]]:
-        shown = f"{float(eps):g}"
+    def size(self, norm: str, eps: Budget) -> tuple[str, tuple[str, ...]]:
+        shown = f"{eps.value:g}"
         return f"no reading changed by more than {shown}", (shown,)
 
 

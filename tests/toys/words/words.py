@@ -8,7 +8,6 @@ two metrics. A sentence is int64 (L,), filled up with ``<pad>``; token ids are p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +21,7 @@ from benchmark.models.kinds import Networks
 from benchmark.registry import digest
 from benchmark.reported import Column, Values, Words
 from benchmark.seeds import derive
+from benchmark.spec.budget import Budget
 from benchmark.tasks.base import Task, tasks
 
 TOKENS = "tokens"
@@ -100,11 +100,11 @@ class ToySentences(Dataset):
 class TokenWords(Words):
     """How sentences are spoken of."""
 
-    def size(self, norm: str, eps: Fraction) -> tuple[str, tuple[str, ...]]:
-        shown = str(eps)
-        return f"at most {shown} {self.element if eps == 1 else self.elements} replaced", (shown,)
+    def size(self, norm: str, eps: Budget) -> tuple[str, tuple[str, ...]]:
+        shown = eps.text
+        return f"at most {shown} {self.element if eps.value == 1 else self.elements} replaced", (shown,)
 
-    def short_size(self, norm: str, eps: Fraction) -> str:
+    def short_size(self, norm: str, eps: Budget) -> str:
         return self.size(norm, eps)[0]
 
 
@@ -238,8 +238,8 @@ class Swap(Attack):
     def threat(self) -> Threat:
         return Threat(norm="l0", kind="fixed", knowledge=self.knowledge, domain=TOKENS)
 
-    def check_budget(self, eps: Fraction) -> None:
-        if eps.denominator != 1:
+    def check_budget(self, eps: Budget) -> None:
+        if eps.exact.denominator != 1:
             raise SpecError(f"{self.name!r} replaces whole tokens: give budgets such as ['1', '2'], not {eps}")
 
 
