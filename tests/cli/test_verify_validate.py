@@ -138,7 +138,7 @@ def test_rows_are_compared_column_by_column():
 
 def test_scores_without_a_value_agree_with_one_another_and_others_do_not():
     recorded, again = {"amp": np.array([np.nan, 1.0, 2.0])}, {"amp": np.array([np.nan, 1.0, 2.5])}
-    said = list(_refutations(recorded, np.arange(3), again, np.array(["a", "b", "c"])))
+    said = list(_refutations(recorded, np.arange(3), again, np.array(["a", "b", "c"]), ["amp"]))
     assert said == ["sample c: amp recorded as 2.0, the verifier says 2.5"]
 
 

@@ -1,4 +1,4 @@
-"""Calls of Quantus metric classes with their faults contained (see ``quantus_metrics``)."""
+"""Calls of Quantus metric classes with their faults contained (see :mod:`benchmark.metrics.quantus.metrics`)."""
 
 from __future__ import annotations
 
