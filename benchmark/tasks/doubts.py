@@ -6,8 +6,10 @@ The rows' columns ``check_*`` are of :mod:`benchmark.tasks.checks`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 REPEATS = 1e-4  # relative change of a logit between two predictions that rounding does not explain
 BATCHES = 1e-3  # as REPEATS, for another batch, where a GPU may choose another algorithm
