@@ -193,7 +193,7 @@ def test_what_was_not_kept_is_passed_over(view):
     order = list(_by_median(view, "loud"))
     own = _Kept(view, "loud")
     arrays = dict(view.kept("loud"))
-    own.cache["", ""] = {key: values[arrays["samples"] != order[0]] for key, values in arrays.items()}
+    own.cache["", None] = {key: values[arrays["samples"] != order[0]] for key, values in arrays.items()}
     assert choose(view, own, None).sample == order[1]
 
 
