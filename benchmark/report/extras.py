@@ -12,12 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark import stats
-from benchmark.report.explained import explained_views
 from benchmark.report.gallery import gallery
-from benchmark.report.probes import artefact, views
-from benchmark.report.results import Results
-from benchmark.report.scores import gates, headline_probes, mean, score_budgets, score_name, scored
 from benchmark.reported import Extras, ProbeResults
+from benchmark.results.base import Results
+from benchmark.results.explained import explained_views
+from benchmark.results.probes import artefact, views
+from benchmark.results.scores import gates, headline_probes, mean, score_budgets, score_name, scored
 from benchmark.seeds import derive
 from benchmark.spec.budget import Budget
 

@@ -19,8 +19,8 @@ from benchmark.mri.attacks.details_tables import extras as details
 from benchmark.mri.masks import MaskSpec, make_mask, mask_digest
 from benchmark.mri.report.worst import _by_median, _Kept, choose
 from benchmark.report.extras import TaskView, extras
-from benchmark.report.results import Results
 from benchmark.report.write import write_report
+from benchmark.results.base import Results
 from benchmark.spec.budget import Budget
 from benchmark.store.folder import Store
 from tests.conftest import Workplace

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from benchmark import stats
 from benchmark.attacks.base import Attack, attacks
 from benchmark.errors import AssayError, StoreError
-from benchmark.report.heads import OWN, Head, head_of
-from benchmark.report.results import Condition, Results, of_budget
 from benchmark.reported import EMPTY, Column, Estimate, ProbeResults
+from benchmark.results.base import Condition, Results, of_budget
+from benchmark.results.heads import OWN, Head, head_of
 from benchmark.seeds import derive
 from benchmark.spec.budget import Budget, at_budget
 from benchmark.spec.suite import AttackProbe

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from benchmark.data.base import Batch, Grid, open_dataset
 from benchmark.errors import AssayError
 from benchmark.metrics.base import Metric, metrics
-from benchmark.report.probes import filled, with_clean
-from benchmark.report.results import Results
+from benchmark.results.base import Results
+from benchmark.results.probes import filled, with_clean
 
 
 @dataclass
