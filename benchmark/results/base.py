@@ -118,6 +118,11 @@ class Results:
         """Class names of the dataset."""
         return [str(name) for name in self.plan["dataset"]["classes"]]
 
+    @property
+    def pictured(self) -> bool:
+        """Whether what the models are asked with are pictures, which a page can show."""
+        return self.task.inputs == IMAGE
+
     # -- parts --------------------------------------------------------------------------------------------------
 
     def _clean_rows(self, model: str) -> pd.DataFrame:
@@ -165,7 +170,7 @@ class Results:
 
     def of_norm(self, norm: str) -> list[AttackProbe]:
         """Attack probes whose perturbations have this norm, in the domain of the headline threat model."""
-        domain = self.suite.threat.domain if self.suite.threat is not None else "image"
+        domain = self.suite.threat.domain if self.suite.threat is not None else IMAGE
         wanted = {"norm": norm, "domain": domain}
         return [probe for probe in self.suite.attacks if wanted.items() <= self.threat(probe.name).items()]
 
