@@ -118,11 +118,6 @@ class Results:
         """Class names of the dataset."""
         return [str(name) for name in self.plan["dataset"]["classes"]]
 
-    @property
-    def pictured(self) -> bool:
-        """Whether what the models are asked with are pictures, which a page can show."""
-        return self.task.inputs == IMAGE
-
     # -- parts --------------------------------------------------------------------------------------------------
 
     def _clean_rows(self, model: str) -> pd.DataFrame:
