@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmark.errors import AssayError
 from benchmark.spec.budget import Budget
 
 if TYPE_CHECKING:
@@ -144,7 +145,17 @@ class Values:
     column: str
 
     def __call__(self, rows: pd.DataFrame) -> NDArray[np.float64]:
-        """(N,) float64."""
+        """(N,) float64.
+
+        Raises:
+            AssayError: the rows have no such column: nothing has recorded it.
+        """
+        if self.column not in rows:
+            there = ", ".join(sorted(map(str, rows)))
+            raise AssayError(
+                f"no row has the column {self.column!r} that a column of the report reads; there are {there}."
+                " What a report shows must be recorded: by the task's `clean` or `verify`, or as an attack's `params`"
+            )
         found: NDArray[np.float64] = rows[self.column].to_numpy(dtype=np.float64)
         return found
 

@@ -1,7 +1,8 @@
 """The house: floors, circles, private names, faces without torch, who names whom; and how fast it starts.
 
-The oracle is the design: cli > api > report > wings > schedule > tasks > (attacks, explainers, metrics) > (models,
-data) > (store, drawing, reported) > (spec, registry, seeds, ...) > errors. Imports for types count as well.
+The oracle is the design: cli > api > validate > report > results > wings > schedule > tasks > (attacks, explainers,
+metrics) > (models, data) > (store, drawing, reported) > (spec, registry, seeds, ...) > errors. Imports for types count
+as well.
 """
 
 from __future__ import annotations
@@ -28,13 +29,19 @@ FLOORS = (
     ("tasks", "meta"),
     ("schedule",),
     WINGS,
+    ("results",),
     ("report",),
+    ("validate",),
     ("api",),
     ("cli",),
 )
 LEVEL = {part: level for level, floor in enumerate(FLOORS) for part in floor}
 # Rooms that do not know each other: a report reads records and nothing that made them; the core names no wing.
-STRANGERS = {("report", "schedule"), *((part, wing) for part in LEVEL for wing in WINGS if part != wing)}
+STRANGERS = {
+    ("report", "schedule"),
+    ("results", "schedule"),
+    *((part, wing) for part in LEVEL for wing in WINGS if part != wing),
+}
 
 LIBRARIES = (
     "torch",
@@ -58,12 +65,14 @@ TORCH_FREE = (
     "report",
     "reported",
     "resources",
+    "results",
     "seeds",
     "sentences",
     "accounts",
     "stats",
     "spec",
     "store",
+    "validate",
 )
 
 
@@ -245,7 +254,9 @@ def test_faces_load_no_heavy_library():
 
 
 def test_report_store_and_spec_load_no_torch():
-    modules = [name for name in MODULES if part_of(name) in ("report", "store", "spec", "drawing", "reported")]
+    modules = [
+        name for name in MODULES if part_of(name) in ("report", "results", "validate", "store", "spec", "drawing")
+    ]
     assert len(modules) > 40
     assert loaded(modules, LIBRARIES) == "[]"
     assert loaded(["benchmark.models.wrap"], LIBRARIES) == "['torch']", "control"
@@ -335,7 +346,7 @@ def test_help_is_quick():
 
 # -- the report names nobody ---------------------------------------------------------------------------------------
 
-REPORT = [file for file in FILES if part_of(module_of(file)) == "report"]
+REPORT = [file for file in FILES if part_of(module_of(file)) in ("results", "report", "validate")]
 PLAIN = {"random", "constant", "identity", "details", "shift", "sampling", "folder", "npz", "npy", "patch", "universal"}
 BORROWED = {"benchmark.drawing.looks"}  # how lines look, which pictures of attacks and curves share
 
@@ -357,7 +368,7 @@ def switches(source: str) -> list[int]:
             and node.attr in ("verdicts", "images")
             and "task" in ast.unparse(node.value)
         )
-        kind = isinstance(node, ast.Compare) and ast.unparse(node.left).endswith((".task", ".output"))
+        kind = isinstance(node, ast.Compare) and ast.unparse(node.left).endswith((".task", ".output", ".inputs"))
         if asked or kind:
             found.append(node.lineno)
     return found
@@ -378,7 +389,7 @@ def test_no_plugin_is_named_in_the_report(file):
 
 def test_the_report_asks_for_the_kind_of_a_task_in_few_places():
     found = [f"{module_of(file)}:{line}" for file in REPORT for line in switches(file.read_text(encoding="utf-8"))]
-    assert len(found) <= 6, found
+    assert len(found) <= 4, found
 
 
 @pytest.mark.parametrize("file", REPORT, ids=module_of)
@@ -388,7 +399,7 @@ def test_the_report_imports_nothing_private_of_other_rooms(file):
     private = [
         n for n in names if n.startswith("benchmark.") and any(part.startswith("_") for part in n.split(".")[2:])
     ]
-    others = [n for n in private if part_of(n) != "report" and not n.startswith(tuple(BORROWED))]
+    others = [n for n in private if part_of(n) != part_of(module) and not n.startswith(tuple(BORROWED))]
     assert [n for n in others if not n.endswith(".__version__")] == []
 
 
@@ -398,6 +409,7 @@ def test_the_report_imports_nothing_private_of_other_rooms(file):
         ("if results.task.verdicts: ...", 1),
         ("x = self.task.images and task.verdicts", 2),
         ("if spec.output == 'image': ...", 1),
+        ("if results.task.inputs != IMAGE: ...", 1),
         ("from benchmark.meta import verdicts\nverdicts.verdict(1)", 0),
     ],
 )

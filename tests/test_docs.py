@@ -29,9 +29,9 @@ from benchmark.explainers.base import explainers
 from benchmark.meta.page import BEGIN, END, generated
 from benchmark.metrics.base import metrics
 from benchmark.registry import Family
-from benchmark.report.heads import COUNTS
 from benchmark.report.soundness import ORDER as VERDICTS
 from benchmark.report.write import write_report
+from benchmark.results.heads import COUNTS
 from benchmark.schedule.plan import make_attack
 from benchmark.schedule.request import Options
 from benchmark.spec import entry as entry_spec

@@ -61,8 +61,8 @@ def _compare_models(suite: str, a: str, b: str, include: list[Path], out: Path) 
     from benchmark.errors import UsageError
     from benchmark.registry import include as include_files
     from benchmark.report.compare import compare as compare_models
-    from benchmark.report.results import Results
     from benchmark.report.soundness import CONFOUNDED, family_of
+    from benchmark.results.base import Results
     from benchmark.store.folder import Store
 
     if a == b:

@@ -14,9 +14,9 @@ from benchmark.errors import UnknownNameError, UsageError
 from benchmark.intervals import auc_interval
 from benchmark.metrics.spray.clusters import analyse, pooled
 from benchmark.metrics.spray.picture import Shown, by_suspicion, draw, of_class
-from benchmark.report.explained import attributions, samples_at_hand
-from benchmark.report.results import Results
 from benchmark.report.text import number
+from benchmark.results.base import Results
+from benchmark.results.explained import attributions, samples_at_hand
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

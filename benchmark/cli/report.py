@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from benchmark.report.results import Results
     from benchmark.reported import Extras
+    from benchmark.results.base import Results
 
 
 Html = Annotated[bool, typer.Option("--html", help="Also write report.html, one file that works from disk.")]
@@ -64,8 +64,8 @@ def _report_one(
     folder: Path, where: Mapping[str, Path], *, part: bool
 ) -> tuple[Results, pd.DataFrame, pd.DataFrame, Extras]:
     from benchmark.cli.tables import print_report
-    from benchmark.report.versions import outdated
     from benchmark.report.write import write_report
+    from benchmark.results.versions import outdated
 
     written = results, board, explained, extra = write_report(folder, where)
     print_report(results, board, explained, extra, part=part)
@@ -85,7 +85,7 @@ def where_of(suite: str, folders: list[Path], given: Mapping[str, Path]) -> dict
         UnknownNameError: ``--data`` names a dataset of none of these results.
     """
     from benchmark.errors import UnknownNameError, UsageError
-    from benchmark.report.results import labels_of
+    from benchmark.results.base import labels_of
     from benchmark.spec.suites import data_paths, load_suite
 
     known = labels_of(folders) if given else []

@@ -33,7 +33,7 @@ def spray(
     from benchmark.cli.report import results_folder, where_of
     from benchmark.drawing.curves import as_png
     from benchmark.registry import include as include_files
-    from benchmark.report.results import Results
+    from benchmark.results.base import Results
     from benchmark.spec.suites import parse_pairs
     from benchmark.store.atomic import write_atomic
     from benchmark.store.folder import Store

@@ -15,7 +15,7 @@ def status(suite: SuiteName, out: Out = RESULTS) -> None:
     """What runs where and how long it will take; cells done, failed, skipped and missing, and what failed."""
     from benchmark.cli.report import results_folder
     from benchmark.errors import NoRecordsError
-    from benchmark.report.versions import outdated
+    from benchmark.results.versions import outdated
     from benchmark.store.folder import Store
     from benchmark.store.record import last_line
 

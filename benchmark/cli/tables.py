@@ -17,11 +17,11 @@ from benchmark.report.explanations import explanation_remarks, one_method, scori
 from benchmark.report.flags import flags
 from benchmark.report.formats import said, texts
 from benchmark.report.leaderboard import Leaderboard
-from benchmark.report.probes import published
-from benchmark.report.results import Results
 from benchmark.report.soundness import soundness
 from benchmark.report.text import MANY, cell_text, number
 from benchmark.reported import Extras
+from benchmark.results.base import Results
+from benchmark.results.probes import published
 
 if TYPE_CHECKING:
     from rich.console import Console

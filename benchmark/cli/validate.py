@@ -19,7 +19,7 @@ def validate(
     """Check schema, hashes, completeness and tables of results folders; computes no cell. Exits with 1 on a fault."""
     from benchmark.errors import NoRecordsError
     from benchmark.registry import include as include_files
-    from benchmark.report.validate import validate as validate_folder
+    from benchmark.validate import validate as validate_folder
 
     include_files(include)
     folders = [folder for path in paths for folder in results_in(path)]

@@ -47,8 +47,13 @@ def build_model(entry: Entry, device: str = "cpu") -> Model:
 
 
 def wrap(entry: Entry, network: nn.Module) -> Model:
-    """The network as its task wraps it, in float32."""
+    """The network as its task wraps it, in float32.
+
+    Raises:
+        SpecError: the entry's ``output`` is none of its task's.
+    """
     spec = entry.spec
+    entry.check_output()
     network, words = in_float32(network, cast=spec.cast)
     model: Model = task_of(spec.task).wrap(network, spec)
     model.precision = words

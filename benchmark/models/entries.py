@@ -139,6 +139,19 @@ class Entry:
         known: dict[str, int] = self._task().versions
         return known
 
+    def check_output(self) -> None:
+        """Refuse an ``output`` that the task does not know.
+
+        Raises:
+            SpecError: naming those that it knows.
+        """
+        known = self._task().outputs
+        if self.spec.output not in known:
+            raise SpecError(
+                f"{self.folder / ENTRY_FILE}: output = {self.spec.output!r}: expected"
+                f" {' or '.join(repr(name) for name in known)} for task {self.spec.task!r}"
+            )
+
     def _task(self) -> Any:
         """The task's class."""
         return registry_of("task").lookup(self.spec.task)[0]
@@ -246,9 +259,6 @@ def read_entry(folder: Path) -> Entry:
             f"{folder / ENTRY_FILE}: name = {spec.name!r}, but the folder is {folder.name!r};"
             " give both the same name, by which suites refer to the entry"
         )
-    if spec.output != "logits" and spec.output not in (known := registry_of("task").lookup(spec.task)[0].outputs):
-        expected = " or ".join(repr(name) for name in known)
-        raise SpecError(f"{folder / ENTRY_FILE}: output = {spec.output!r}: expected {expected} for task {spec.task!r}")
     return Entry(spec, folder)
 
 

@@ -1,7 +1,8 @@
 """What is known of the networks of a task: how they are wrapped, tried, drafted, and judged after training.
 
 A task names its own (:meth:`benchmark.tasks.base.Task.networks`); entries, ``assay check``, ``assay new``, ``assay
-train`` and ``benchmark.evaluate`` ask it and know no task.
+train`` and ``benchmark.evaluate`` ask it and know no task. Importing it loads no torch: a task may name its own beside
+itself.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-import torch
-from torch import nn
-
 from benchmark.data.base import Batch
 from benchmark.errors import EntryError
 from benchmark.models.entries import Entry
-from benchmark.models.wrap import Model
 from benchmark.registry import registry_of
 from benchmark.spec.entry import EntrySpec
 
 if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
     from benchmark.models.recipe import TrainingData
+    from benchmark.models.wrap import Model
 
 Status = Literal["ok", "note", "fail", "skip"]
 
@@ -122,6 +123,8 @@ class Networks:
 
     def wrap(self, network: nn.Module, spec: EntrySpec) -> Model:
         """The network as attacks, explainers and metrics see it."""
+        from benchmark.models.wrap import Model
+
         return Model(network, one_logit=spec.output == "logit1")
 
     def example(self, spec: EntrySpec, count: int) -> torch.Tensor:

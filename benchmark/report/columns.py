@@ -6,12 +6,12 @@ from functools import lru_cache
 
 import pandas as pd
 
-from benchmark.report.heads import BUDGETS, COUNTS, QUERIES, ROBUST, ROUNDED, SUCCESS
 from benchmark.report.judgement.choice import judgement_of
-from benchmark.report.probes import declared, views
-from benchmark.report.results import Results
 from benchmark.report.rows import heads_of
 from benchmark.report.soundness import direction
+from benchmark.results.base import Results
+from benchmark.results.heads import BUDGETS, COUNTS, QUERIES, ROBUST, ROUNDED, SUCCESS
+from benchmark.results.probes import declared, views
 
 
 def shown_columns(results: Results, board: pd.DataFrame) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmark.errors import UnknownNameError
 from benchmark.report.comparisons import Comparison
 from benchmark.report.judgement.choice import judgement_of
-from benchmark.report.results import Results
+from benchmark.results.base import Results
 
 
 def compare(results: Results, a: str, b: str) -> list[Comparison]:

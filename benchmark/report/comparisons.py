@@ -13,10 +13,10 @@ import pandas as pd
 from benchmark import stats
 from benchmark.intervals import FEW
 from benchmark.report.explanations import score_rows
-from benchmark.report.rates import headline_outcomes, robust_head
-from benchmark.report.results import Results
-from benchmark.report.scores import score_budgets, score_name, scored
 from benchmark.report.soundness import direction
+from benchmark.results.base import Results
+from benchmark.results.rates import headline_outcomes, robust_head
+from benchmark.results.scores import score_budgets, score_name, scored
 from benchmark.seeds import derive
 
 OfSamples = Callable[[Any], Any]  # samples to the name of each one's group, or None

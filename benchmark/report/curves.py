@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from benchmark import stats
 from benchmark.registry import digest
 from benchmark.report.judgement.choice import judgement_of
-from benchmark.report.results import Condition, Results
 from benchmark.reported import EMPTY, Estimate
+from benchmark.results.base import Condition, Results
 from benchmark.seeds import derive
 from benchmark.spec.budget import Budget
 from benchmark.spec.suite import AttackProbe

@@ -13,8 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.report.probes import ProbeView, views
-from benchmark.report.results import NORMS, Condition, Results, of_budget
+from benchmark.results.base import NORMS, Condition, Results, of_budget
+from benchmark.results.probes import ProbeView, views
 from benchmark.spec.budget import Budget
 from benchmark.spec.suite import AttackProbe
 

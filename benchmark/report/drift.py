@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark import stats
-from benchmark.report.results import Results
+from benchmark.results.base import Results
 from benchmark.seeds import derive
 from benchmark.spec.budget import Budget
 

@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmark import stats
-from benchmark.report.results import Condition, Results
 from benchmark.report.text import short
 from benchmark.reported import Estimate
+from benchmark.results.base import Condition, Results
 
 HELD, BROKEN, WRONG, OPEN = range(4)  # what happened to a sample
 

@@ -23,8 +23,8 @@ from benchmark.report.explanations import (
     scores_of,
     similarity,
 )
-from benchmark.report.results import Results
 from benchmark.report.soundness import direction, family_of, verdict_on
+from benchmark.results.base import Results
 
 PASSING = ("sound", "depends on baseline")  # verdicts of metrics that put every control behind real explainers
 

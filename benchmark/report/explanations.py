@@ -16,8 +16,8 @@ import pandas as pd
 
 from benchmark import stats
 from benchmark.report.gaps import gaps
-from benchmark.report.results import Results
 from benchmark.report.soundness import confounded
+from benchmark.results.base import Results
 from benchmark.seeds import derive
 
 ALIKE = 0.99  # |rho| above which two explainers are one method

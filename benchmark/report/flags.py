@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from benchmark.report.doubts import Flag
 from benchmark.report.judgement.choice import judgement_of
-from benchmark.report.results import Results
+from benchmark.results.base import Results
 
 MEANS = {
     "black-box-stronger": "black-box attacks break what no white-box attack breaks: a stronger white-box one is needed",

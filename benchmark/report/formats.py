@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.report.heads import SIDES, Head
 from benchmark.report.ranking import Ranking, rows
 from benchmark.report.settings_text import settings_lines
 from benchmark.report.tables import FLOAT_FORMAT, to_csv
 from benchmark.report.text import board_lines, cell_text, one_line, plain_text
+from benchmark.results.heads import SIDES, Head
 
 SCHEMA = 1
 MOST_PAIRS = 12  # lines on pairs that stand open on a page; more are folded away

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from benchmark.errors import StoreError
 from benchmark.report.explanations import control_explainers
-from benchmark.report.results import Results
 from benchmark.reported import Extras
+from benchmark.results.base import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,12 +15,12 @@ from typing import Any
 import pandas as pd
 
 from benchmark.report.combined import NOISE, suite_rows
-from benchmark.report.heads import SIDES, Head
 from benchmark.report.leaderboard import Leaderboard
 from benchmark.report.pareto import Axis, dominations, front_words, marks
 from benchmark.report.settings import settings_of
 from benchmark.report.soundness import confounded, verdict_on
 from benchmark.report.suite_tables import SuiteTables, read_suite_tables
+from benchmark.results.heads import SIDES, Head
 from benchmark.sentences import listed
 
 SOUND = "sound"

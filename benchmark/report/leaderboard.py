@@ -11,16 +11,16 @@ from benchmark.report.columns import shown_columns
 from benchmark.report.data_words import data_words
 from benchmark.report.flags import MEANS, flags
 from benchmark.report.formats import csv, json_text, markdown, plain
-from benchmark.report.heads import COUNTED, COUNTS, DIGESTS, Head
 from benchmark.report.latex import latex
 from benchmark.report.leaderboard_html import html
 from benchmark.report.ranking import Note, Ranking
 from benchmark.report.remarks import denominators, remarks
-from benchmark.report.results import Results
 from benchmark.report.rows import headline_column, heads_of, leaderboard, pair_words, verified_words
 from benchmark.report.settings import settings
 from benchmark.report.standings import standing_words
-from benchmark.report.versions import outdated
+from benchmark.results.base import Results
+from benchmark.results.heads import COUNTED, COUNTS, DIGESTS, Head
+from benchmark.results.versions import outdated
 from benchmark.store.folder import Store
 
 

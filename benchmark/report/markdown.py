@@ -10,10 +10,7 @@ from benchmark.report.drift import attacked_explanations, compact, says, shown
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks
 from benchmark.report.explanations import explanation_remarks, one_method, scoring_lines, similarity
 from benchmark.report.formats import markdown_texts, under
-from benchmark.report.heads import ROUNDED, SUCCESS
 from benchmark.report.leaderboard import Leaderboard
-from benchmark.report.probes import published
-from benchmark.report.results import Results
 from benchmark.report.settings_text import settings_lines
 from benchmark.report.soundness import soundness
 from benchmark.report.text import (
@@ -28,6 +25,9 @@ from benchmark.report.text import (
     transposed_lines,
 )
 from benchmark.reported import Extras
+from benchmark.results.base import Results
+from benchmark.results.heads import ROUNDED, SUCCESS
+from benchmark.results.probes import published
 
 SHOWN_ROWS = 40  # of an attack's own table, in leaderboard.md
 RANKS = (

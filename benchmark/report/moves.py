@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from benchmark.errors import UsageError
-from benchmark.report.heads import DIGESTS, SIDES
 from benchmark.report.pareto import apart
 from benchmark.report.text import number
+from benchmark.results.heads import DIGESTS, SIDES
 from benchmark.sentences import listed
 
 KEYS = ("model", "rank", "n", "entry_digest", "dataset_digest")

@@ -10,8 +10,8 @@ from typing import Any, Self
 import pandas as pd
 
 from benchmark.errors import UnknownNameError
-from benchmark.report.heads import SIDES, Head
 from benchmark.report.settings import Settings
+from benchmark.results.heads import SIDES, Head
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from functools import lru_cache
 import pandas as pd
 
 from benchmark.report.gaps import gaps
-from benchmark.report.heads import NORMS, OWN, QUERIES
-from benchmark.report.results import Condition, Results
 from benchmark.report.rows import headline_column, heads_of, rows_of
+from benchmark.results.base import Condition, Results
+from benchmark.results.heads import NORMS, OWN, QUERIES
 from benchmark.sentences import listed
 
 

@@ -9,10 +9,10 @@ import pandas as pd
 from benchmark import stats
 from benchmark.registry import digest
 from benchmark.report.flags import flag_names
-from benchmark.report.heads import Head, Row
 from benchmark.report.judgement.choice import judgement_of
-from benchmark.report.probes import own_columns
-from benchmark.report.results import Results
+from benchmark.results.base import Results
+from benchmark.results.heads import Head, Row
+from benchmark.results.probes import own_columns
 
 
 @lru_cache(maxsize=4)

@@ -15,7 +15,7 @@ from benchmark.errors import AssayError
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import metrics
 from benchmark.registry import Plugin, Registry, digest
-from benchmark.report.results import Results, recorded_params
+from benchmark.results.base import Results, recorded_params
 from benchmark.spec.suite import SuiteSpec
 from benchmark.tasks.base import tasks
 

@@ -8,7 +8,7 @@ from typing import Any
 from benchmark.errors import UsageError
 from benchmark.meta.verdicts import verdict
 from benchmark.metrics.base import Metric, metrics
-from benchmark.report.results import Results
+from benchmark.results.base import Results
 from benchmark.spec.suite import SuiteSpec
 from benchmark.tasks.base import tasks
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from benchmark.report.judgement.choice import judgement_of
-from benchmark.report.results import Results
 from benchmark.report.rows import headline_column, pairs
+from benchmark.results.base import Results
 from benchmark.sentences import listed
 from benchmark.stats import Pair
 

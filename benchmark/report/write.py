@@ -15,11 +15,11 @@ from benchmark.report.explainer_ranks import explainer_ranks
 from benchmark.report.explanations import explanations, similarity
 from benchmark.report.extras import extras
 from benchmark.report.markdown import markdown
-from benchmark.report.probes import fitted
-from benchmark.report.results import Results
 from benchmark.report.rows import leaderboard
 from benchmark.report.tables import to_csv
 from benchmark.reported import Extras
+from benchmark.results.base import Results
+from benchmark.results.probes import fitted
 from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store
 

@@ -163,6 +163,7 @@ def planned_entries(suite: SuiteSpec, options: Options, watcher: Watcher) -> lis
 
     Raises:
         UnknownNameError: no such entry.
+        SpecError: an entry's ``output`` is none of its task's.
     """
     known = find_entries(options.entries)
     names = list(dict.fromkeys([*suite.entries, *options.models]))
@@ -174,6 +175,7 @@ def planned_entries(suite: SuiteSpec, options: Options, watcher: Watcher) -> lis
     planned = []
     for name in dict.fromkeys([*names, *sources]):
         entry = load_entry(name, options.entries)
+        entry.check_output()
         _weights(entry, watcher, options.data)
         folder, facts = entry.folder.resolve(), entry.facts()
         named = () if isinstance(entry.spec.classes, int) else entry.spec.classes

@@ -10,8 +10,8 @@ from benchmark.attacks.base import attacks
 from benchmark.errors import SpecError
 from benchmark.models.wrap import Model
 from benchmark.report.flags import flags
-from benchmark.report.results import Results
 from benchmark.report.settings import settings
+from benchmark.results.base import Results
 from benchmark.seeds import Draws
 from benchmark.store.folder import Store
 from tests.conftest import REPOSITORY

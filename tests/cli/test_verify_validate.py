@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.report.versions import outdated
+from benchmark.results.versions import outdated
 from benchmark.schedule.recompute import _refutations, choose, compare_rows
 from benchmark.store.folder import Store
 from tests.conftest import Workplace, write_entry

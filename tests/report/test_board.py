@@ -18,9 +18,9 @@ import pytest
 import benchmark
 from benchmark.errors import NoRecordsError, UnknownNameError
 from benchmark.report.formats import csv_of_several, json_of_several
-from benchmark.report.heads import Head
 from benchmark.report.leaderboard import Leaderboard
 from benchmark.report.ranking import Note
+from benchmark.results.heads import Head
 from tests.conftest import REPOSITORY
 from tests.report.test_leaderboard import Made, pgd
 

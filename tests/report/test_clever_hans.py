@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.proportion import proportion_confint
 
 from benchmark.cli.heatmaps import spray_of
-from benchmark.report.results import Results
+from benchmark.results.base import Results
 from benchmark.store.folder import Store
 from tests.conftest import REPOSITORY, Workplace
 

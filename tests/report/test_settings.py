@@ -10,9 +10,9 @@ import pytest
 from benchmark.attacks.base import attacks
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import metrics
-from benchmark.report.results import Results
 from benchmark.report.settings import ELSEWHERE, settings, settings_of
 from benchmark.report.settings_text import part_cells, settings_lines
+from benchmark.results.base import Results
 from benchmark.store.folder import Store
 from tests.conftest import REPOSITORY
 

@@ -19,10 +19,10 @@ from benchmark.report.extras import extras
 from benchmark.report.joined import joined
 from benchmark.report.markdown import markdown
 from benchmark.report.page.build import page
-from benchmark.report.results import Results
 from benchmark.report.rows import leaderboard
 from benchmark.report.soundness import CONFOUNDED, direction, verdict_on
 from benchmark.report.write import write_report
+from benchmark.results.base import Results
 from benchmark.spec.suite import SuiteSpec
 from benchmark.store.folder import Store
 from benchmark.store.record import Record, strings

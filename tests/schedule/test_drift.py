@@ -20,7 +20,7 @@ from benchmark.explainers.base import explainers
 from benchmark.models.build import build_model
 from benchmark.models.entries import load_entry
 from benchmark.registry import include
-from benchmark.report.results import Results
+from benchmark.results.base import Results
 from benchmark.seeds import Draws
 from benchmark.store.folder import Store
 from tests.conftest import REPOSITORY

@@ -18,9 +18,10 @@ from benchmark.mri.attacks.details_tables import choose as choose_details
 from benchmark.mri.attacks.details_tables import extras as details
 from benchmark.mri.masks import MaskSpec, make_mask, mask_digest
 from benchmark.mri.report.worst import _by_median, _Kept, choose
-from benchmark.report.extras import TaskView, extras
-from benchmark.report.results import Results
+from benchmark.report.extras import extras
 from benchmark.report.write import write_report
+from benchmark.results.base import Results
+from benchmark.results.task import TaskView
 from benchmark.spec.budget import Budget
 from benchmark.store.folder import Store
 from tests.conftest import Workplace
@@ -193,7 +194,7 @@ def test_what_was_not_kept_is_passed_over(view):
     order = list(_by_median(view, "loud"))
     own = _Kept(view, "loud")
     arrays = dict(view.kept("loud"))
-    own.cache["", ""] = {key: values[arrays["samples"] != order[0]] for key, values in arrays.items()}
+    own.cache["", None] = {key: values[arrays["samples"] != order[0]] for key, values in arrays.items()}
     assert choose(view, own, None).sample == order[1]
 
 

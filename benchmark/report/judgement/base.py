@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from benchmark.report.comparisons import Comparison
     from benchmark.report.doubts import Flag
     from benchmark.report.events import Events
-    from benchmark.report.heads import Head, Row
-    from benchmark.report.probes import ProbeView
-    from benchmark.report.results import Results
+    from benchmark.results.base import Results
+    from benchmark.results.heads import Head, Row
+    from benchmark.results.probes import ProbeView
     from benchmark.spec.suite import SuiteSpec
     from benchmark.stats import Pair
     from benchmark.tasks.base import Task
@@ -31,7 +31,7 @@ class Claim:
         name: there.
         column: in the suite's own table.
         better: direction, None without one.
-        unit: as in :class:`benchmark.report.heads.Head`.
+        unit: as in :class:`benchmark.results.heads.Head`.
         axis: whether models are compared in it.
     """
 

@@ -11,11 +11,11 @@ import pandas as pd
 from benchmark.report.comparisons import Comparison, compared_scores
 from benchmark.report.doubts import Flag
 from benchmark.report.events import Events, measured_samples
-from benchmark.report.heads import Head, Row
 from benchmark.report.judgement.base import Claim, Glance, Judgement, directed
-from benchmark.report.probes import ProbeView
-from benchmark.report.results import Results
-from benchmark.report.scores import (
+from benchmark.results.base import Results
+from benchmark.results.heads import Head, Row
+from benchmark.results.probes import ProbeView
+from benchmark.results.scores import (
     gates,
     headline_name,
     put_scores,
@@ -53,7 +53,7 @@ class ByNumbers(Judgement):
         return {"seed_spread": [spread.get(model, nan) for model in table["model"]]}
 
     def pairs(self, results: Results) -> tuple[list[str], list[Pair]]:
-        """See :func:`benchmark.report.scores.score_pairs`."""
+        """See :func:`benchmark.results.scores.score_pairs`."""
         return score_pairs(results)
 
     def pair_words(self, results: Results) -> list[str]:

@@ -10,11 +10,12 @@ import pandas as pd
 from benchmark.report.comparisons import Comparison, compared_rates
 from benchmark.report.doubts import Flag, rate_flags
 from benchmark.report.events import Events, broken_samples
-from benchmark.report.heads import NORMS as NORM_COLUMNS
-from benchmark.report.heads import OWN, QUERIES, ROUNDED, SUCCESS, Head, Row
 from benchmark.report.judgement.base import Claim, Glance, Judgement, titled
-from benchmark.report.probes import ProbeView
-from benchmark.report.rates import (
+from benchmark.results.base import NORMS, Condition, Results
+from benchmark.results.heads import NORMS as NORM_COLUMNS
+from benchmark.results.heads import OWN, QUERIES, ROUNDED, SUCCESS, Head, Row
+from benchmark.results.probes import ProbeView
+from benchmark.results.rates import (
     headline_outcomes,
     median_head,
     put_rates,
@@ -22,7 +23,6 @@ from benchmark.report.rates import (
     rate_pairs,
     robust_head,
 )
-from benchmark.report.results import NORMS, Condition, Results
 from benchmark.spec.budget import Budget
 from benchmark.spec.suite import SuiteSpec
 from benchmark.stats import Pair
@@ -48,7 +48,7 @@ class ByVerdicts(Judgement):
         put_rates(results, model, row)
 
     def pairs(self, results: Results) -> tuple[list[str], list[Pair]]:
-        """See :func:`benchmark.report.rates.rate_pairs`."""
+        """See :func:`benchmark.results.rates.rate_pairs`."""
         return rate_pairs(results)
 
     def pair_words(self, results: Results) -> list[str]:

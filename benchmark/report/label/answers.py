@@ -12,8 +12,8 @@ from benchmark.accounts import Account, Hazard
 from benchmark.inputs import IMAGE
 from benchmark.report.label import robust
 from benchmark.report.label.tested import Tested
-from benchmark.report.results import NORMS
 from benchmark.reported import Estimate, Words
+from benchmark.results.base import NORMS
 from benchmark.sentences import FEW, Bar, Draft, Number, Sentence, per_100
 
 WHITE, ASKING, BLIND = ("white-box",), ("score", "decision"), ("none",)

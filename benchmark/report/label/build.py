@@ -16,8 +16,8 @@ from benchmark.report.label.account import account_of
 from benchmark.report.label.tested import Tested
 from benchmark.report.label.untested import checked as has_check
 from benchmark.report.label.untested import untested
-from benchmark.report.results import Results
 from benchmark.reported import Words
+from benchmark.results.base import Results
 from benchmark.sentences import Bar, Sentence, Source
 from benchmark.store.folder import Store
 

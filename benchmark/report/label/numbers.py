@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from benchmark.accounts import Account, Hazard
 from benchmark.report.label.tested import Tested
-from benchmark.report.scores import headline_name
 from benchmark.reported import Estimate, Words
+from benchmark.results.scores import headline_name
 from benchmark.sentences import Bar, Draft, Sentence
 
 

@@ -16,10 +16,10 @@ from benchmark import stats
 from benchmark.accounts import Chapter
 from benchmark.report.doubts import Flag
 from benchmark.report.flags import flags
-from benchmark.report.probes import ProbeView, own_columns, views
-from benchmark.report.results import Condition, Results, of_budget
-from benchmark.report.scores import gates, score_budgets, score_columns
 from benchmark.reported import Estimate, Words
+from benchmark.results.base import Condition, Results, of_budget
+from benchmark.results.probes import ProbeView, own_columns, views
+from benchmark.results.scores import gates, score_budgets, score_columns
 from benchmark.seeds import derive
 from benchmark.sentences import Source
 from benchmark.spec.budget import Budget

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmark.report.results import Results
 from benchmark.report.settings import settings
+from benchmark.results.base import Results
 
 KINDS = {"attack": "Attacks", "explainer": "Explainers", "metric": "Metrics", "task": "Task", "dataset": "Dataset"}
 FIRST, APART = ("assay", "python"), ("device", "date")  # of a record's provenance; the others are libraries

@@ -29,10 +29,10 @@ from benchmark.report.page.matrix import matrix
 from benchmark.report.page.pictures import figure
 from benchmark.report.page.samples import Samples
 from benchmark.report.page.tables import Grid, Head, board_grid, is_matrix, matrix_grid, of_frame
-from benchmark.report.probes import published
-from benchmark.report.results import Results
 from benchmark.report.soundness import confounded, soundness
 from benchmark.reported import Extras
+from benchmark.results.base import Results
+from benchmark.results.probes import published
 from benchmark.store.atomic import write_atomic
 
 if TYPE_CHECKING:

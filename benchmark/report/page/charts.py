@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchmark.report.curves import WORST, Curves
-from benchmark.report.results import Results
 from benchmark.report.text import short
+from benchmark.results.base import Results
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -14,8 +14,8 @@ from benchmark.report.explainer_ranks import PASSING, explainer_ranks
 from benchmark.report.explanations import control_explainers
 from benchmark.report.page.pictures import diverging, outline, picture
 from benchmark.report.page.tables import Cell, Grid, Head, of_frame
-from benchmark.report.results import Results
 from benchmark.report.soundness import ORDER, verdict_on
+from benchmark.results.base import Results
 
 BOOKKEEPING = ("failed", "skipped", "missing")
 

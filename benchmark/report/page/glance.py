@@ -10,10 +10,10 @@ import pandas as pd
 from benchmark.report.judgement.base import titled
 from benchmark.report.judgement.choice import judgement_of
 from benchmark.report.page.tables import interval_cells, scale
-from benchmark.report.probes import ProbeView, views
 from benchmark.report.remarks import subsets
-from benchmark.report.results import Results
 from benchmark.report.text import short
+from benchmark.results.base import Results
+from benchmark.results.probes import ProbeView, views
 from benchmark.spec.budget import Budget, at_budget
 
 TOGETHER = 6  # models that one axis holds

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.report.events import Events, generated_samples
-from benchmark.report.explained import samples_at_hand
 from benchmark.report.judgement.base import Judgement
 from benchmark.report.judgement.choice import judgement_of
 from benchmark.report.page.pictures import sheet
-from benchmark.report.probes import ProbeView, views
-from benchmark.report.results import Results
+from benchmark.results.base import Results
+from benchmark.results.explained import samples_at_hand
+from benchmark.results.probes import ProbeView, views
 from benchmark.spec.budget import Budget, at_budget
 
 MOST_ROWS = 120_000  # samples over all cells of the matrix

@@ -11,10 +11,10 @@ import pandas as pd
 
 from benchmark.report.columns import shown_columns
 from benchmark.report.formats import own_n
-from benchmark.report.heads import FACTS
 from benchmark.report.leaderboard import Leaderboard
-from benchmark.report.results import Results
 from benchmark.report.text import short
+from benchmark.results.base import Results
+from benchmark.results.heads import FACTS
 
 FIRST = "Headline"
 

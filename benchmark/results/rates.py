@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark import stats
-from benchmark.report.heads import COUNTED, NORMS, QUERIES, ROBUST, ROUNDED, SUCCESS, Head, Row, put_clean
-from benchmark.report.results import Condition, Results, of_budget
+from benchmark.results.base import Condition, Results, of_budget
+from benchmark.results.heads import COUNTED, NORMS, QUERIES, ROBUST, ROUNDED, SUCCESS, Head, Row, put_clean
 from benchmark.seeds import derive
 from benchmark.spec.budget import at_budget
 

@@ -165,7 +165,7 @@ class Results:
 
     def of_norm(self, norm: str) -> list[AttackProbe]:
         """Attack probes whose perturbations have this norm, in the domain of the headline threat model."""
-        domain = self.suite.threat.domain if self.suite.threat is not None else "image"
+        domain = self.suite.threat.domain if self.suite.threat is not None else IMAGE
         wanted = {"norm": norm, "domain": domain}
         return [probe for probe in self.suite.attacks if wanted.items() <= self.threat(probe.name).items()]
 

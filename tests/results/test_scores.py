@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.report import scores
+from benchmark.results import scores
 from benchmark.spec.budget import Budget
 from benchmark.stats import ranks_of
 from benchmark.tasks.base import Score, tasks
@@ -19,7 +19,7 @@ SMALL, LARGE = Budget.parse("0.01"), Budget.parse("1/20")
 
 
 class Made:
-    """As much of :class:`benchmark.report.results.Results` as scores ask for."""
+    """As much of :class:`benchmark.results.base.Results` as scores ask for."""
 
     def __init__(self, rows, clean):
         self.models, self._rows, self._clean = list(clean), rows, clean

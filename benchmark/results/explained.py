@@ -14,28 +14,18 @@ from numpy.typing import NDArray
 from benchmark.data.base import Batch, Grid, open_dataset
 from benchmark.errors import AssayError
 from benchmark.metrics.base import Metric, metrics
-from benchmark.report.probes import filled, with_clean
-from benchmark.report.results import Results
+from benchmark.results.base import Results
+from benchmark.results.probes import filled, with_clean
+from benchmark.results.view import SuiteView
 
 
 @dataclass
-class ExplainedView:
+class ExplainedView(SuiteView):
     """A metric's results with one explainer, as :class:`benchmark.reported.ExplainedResults` describes them."""
 
-    results: Results
     name: str
     metric: Metric
     explainer: str
-
-    @property
-    def models(self) -> Sequence[str]:
-        """Entries with a row."""
-        return self.results.models
-
-    @property
-    def classes(self) -> Sequence[str]:
-        """Class names of the dataset."""
-        return list(self.results.plan["dataset"]["classes"])
 
     def rows(self, model: str) -> pd.DataFrame:
         """See :class:`benchmark.reported.ExplainedResults`."""

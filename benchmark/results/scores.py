@@ -12,9 +12,9 @@ import pandas as pd
 
 from benchmark import stats
 from benchmark.intervals import ALIKE, FEW
-from benchmark.report.heads import BUDGETS, Head, Row, put_clean
-from benchmark.report.results import Condition, Results, of_budget
 from benchmark.reported import Estimate
+from benchmark.results.base import Condition, Results, of_budget
+from benchmark.results.heads import BUDGETS, Head, Row, put_clean
 from benchmark.seeds import derive
 from benchmark.spec.budget import Budget, at_budget
 from benchmark.spec.suite import AttackProbe, SuiteSpec

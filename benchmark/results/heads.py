@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark import stats
-from benchmark.report.results import Results
 from benchmark.reported import Column, Estimate
+from benchmark.results.base import Results
 from benchmark.seeds import derive
 
 COUNTS = ("cells", "failed", "skipped", "missing", "nan", "out_of_budget")

@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 from benchmark import stats
 from benchmark.attacks.base import Attack, attacks
 from benchmark.errors import AssayError, StoreError
-from benchmark.report.heads import OWN, Head, head_of
-from benchmark.report.results import Condition, Results, of_budget
 from benchmark.reported import EMPTY, Column, Estimate, ProbeResults
+from benchmark.results.base import Condition, Results, of_budget
+from benchmark.results.heads import OWN, Head, head_of
+from benchmark.results.view import SuiteView
 from benchmark.seeds import derive
 from benchmark.spec.budget import Budget, at_budget
 from benchmark.spec.suite import AttackProbe
 
 
 @dataclass
-class ProbeView:
+class ProbeView(SuiteView):
     """One probe's results, as :class:`benchmark.reported.ProbeResults` describes them."""
 
-    results: Results
     probe: AttackProbe
     attack: Attack
     _known: dict[tuple[Any, ...], pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
@@ -43,16 +43,6 @@ class ProbeView:
         return list(self.probe.budgets) if fixed else [None]
 
     @property
-    def models(self) -> Sequence[str]:
-        """Entries with a row."""
-        return self.results.models
-
-    @property
-    def classes(self) -> Sequence[str]:
-        """Class names of the dataset."""
-        return list(self.results.plan["dataset"]["classes"])
-
-    @property
     def fit_samples(self) -> int | None:
         """Training samples that a fit saw; None: all."""
         return self.probe.fit_samples
@@ -61,10 +51,6 @@ class ProbeView:
     def reference(self) -> str:
         """The entry that the task holds others against; empty where it has none."""
         return self.results.task.reference()[0]
-
-    def facts(self, model: str) -> Mapping[str, Any]:
-        """Facts of an entry and of the data."""
-        return self.results.facts(model)
 
     def sources(self) -> Sequence[str]:
         """Entries whose fit was judged on others."""
@@ -94,10 +80,6 @@ class ProbeView:
         if not len(rows):
             return rows
         return filled(with_clean(filled(rows), results.clean(model)) if kind == "attack" else rows)
-
-    def clean(self, model: str) -> pd.DataFrame:
-        """Clean rows of a model."""
-        return self.results.clean(model)
 
     def own(self, name: str, model: str, eps: Budget | None = None) -> tuple[float, float, float]:
         """See :class:`benchmark.reported.ProbeResults`."""

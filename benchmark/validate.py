@@ -20,8 +20,8 @@ from pydantic import ValidationError
 from benchmark.attacks.verify import allowed
 from benchmark.errors import AssayError, UsageError
 from benchmark.models.entries import load_entry
-from benchmark.report.versions import outdated
 from benchmark.report.write import write_report
+from benchmark.results.versions import outdated
 from benchmark.spec.cell import Cell
 from benchmark.spec.suite import SuiteSpec
 from benchmark.spec.suites import load_suite

@@ -1,0 +1,1 @@
+"""Plan and records of a suite, read and counted: rows, verdicts, rates, scores. A report is written from it."""
