@@ -17,7 +17,7 @@ from benchmark.report.leaderboard import Leaderboard
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.results.view import Results
+    from benchmark.results.base import Results
 
 MOST_REASONS = 5
 
