@@ -190,7 +190,10 @@ def own_columns(results: Results, model: str) -> Iterator[tuple[Head, Estimate]]
     for name, view, eps, column in declared(results):
         at = at_budget(view.name, eps, " · ")
         words = column.words or column.name.replace("_", " ")
-        yield head_of(column, OWN, name=name, words=words, at=at, probe=view.name), _estimate(view, model, eps, column)
+        yield (
+            head_of(column, column.table or OWN, name=name, words=words, at=at, probe=view.name),
+            _estimate(view, model, eps, column),
+        )
 
 
 def _estimate(view: ProbeView, model: str, eps: Budget | None, column: Column) -> Estimate:

@@ -55,7 +55,7 @@ def relative_columns(unclipped: bool, norm: str) -> tuple[Column, ...]:
     return (
         *(_mean(f"mean_relative_{n}", f"param_relative_{n}_unclipped", fooled, norm == n == "l2") for n in NORMS),
         *(_mean(f"mean_relative_{n}_clipped", f"param_relative_{n}", "success") for n in NORMS),
-        Column("asr_unclipped", "rate", lambda rows: column(rows, fooled), higher_is_better=False),
+        Column("asr_unclipped", "rate", lambda rows: column(rows, fooled), False, table="Attack success"),
     )
 
 
