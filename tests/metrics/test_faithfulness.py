@@ -41,7 +41,7 @@ def score(name, batch, **params):
     return np.asarray(metrics.make(name, params).score(batch))
 
 
-@pytest.mark.parametrize("module", ["_flipping", "_regions", "_road", "localisation", "complexity"])
+@pytest.mark.parametrize("module", ["flipping", "regions", "remove_debias", "localisation", "complexity"])
 def test_examples_in_docstrings(module):
     result = doctest.testmod(importlib.import_module(f"benchmark.metrics.functional.{module}"))
     assert result.attempted > 2

@@ -24,7 +24,7 @@ from benchmark.metrics.functional.regions import (
     region_perturbation_curve,
     selectivity,
 )
-from benchmark.metrics.functional.road import road, road_curve
+from benchmark.metrics.functional.remove_debias import road, road_curve
 
 __all__ = [
     "faithfulness_correlation",
