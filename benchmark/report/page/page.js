@@ -124,7 +124,7 @@
     const [model, attack] = current.split("|");
     const about = data.attacks[attack];
     const states = cell.made ? ["not taken", "taken for it", "", "no verdict"] : STATES;
-    const columns = COLUMNS.filter(([name]) => cell[name] && (name !== "state" || data.verdicts || cell.state.some((s) => s)));
+    const columns = COLUMNS.filter(([name]) => cell[name] && (name !== "state" || data.breaks || cell.state.some((s) => s)));
     const pictures = cell.thumbs || null;
     const rows = cell.s.map((id, i) => i).filter((i) => !only.checked || cell.state[i] === 1);
     const shown = rows.slice(0, limit);
@@ -132,7 +132,7 @@
     line.append(headline("", "sample", ""));
     for (const [name, text] of columns) {
       const words = name === "norm" && about.norm ? `${about.norm} norm` : text || "outcome";
-      line.append(headline(name, words, name !== cell.by ? "" : data.verdicts ? "ascending" : "descending"));
+      line.append(headline(name, words, name !== cell.by ? "" : data.breaks ? "ascending" : "descending"));
     }
     top.append(line);
     for (const i of shown) {
@@ -166,8 +166,8 @@
     document.getElementById("panel-title").textContent = `${model} under ${about.name}` + (about.eps ? `, ${about.norm || "budget"} ${about.eps}` : "");
     document.getElementById("panel-words").textContent = `${cell.w}.`;
     const broken = cell.state.filter((state) => state === 1).length;
-    document.getElementById("panel-broken").hidden = !data.verdicts || cell.made;
-    only.checked = data.verdicts && !cell.made && broken > 0;
+    document.getElementById("panel-broken").hidden = !data.breaks || cell.made;
+    only.checked = data.breaks && !cell.made && broken > 0;
     fill(FIRST);
     if (!panel.open) panel.showModal();
     panel.scrollTop = 0;

@@ -124,7 +124,7 @@ class Samples:
             "attacks": {a.key: {"name": a.view.name, "eps": a.budget, "norm": a.norm} for a in self.attacks},
             "cells": cells,
             "clean": clean,
-            "verdicts": self.judgement.breaks,
+            "breaks": self.judgement.breaks,
             "measured": list(self.results.task.measured.items()),
         }
 
