@@ -19,8 +19,7 @@ from torch import nn
 
 from benchmark.errors import AssayError, EntryError
 from benchmark.files import reading
-from benchmark.models.entries import Entry
-from benchmark.models.kinds import task_of
+from benchmark.models.entries import Entry, task_of
 from benchmark.models.weights import check_is_weights, check_sha256
 from benchmark.models.wrap import Model, in_float32
 from benchmark.registry import digest, near_key

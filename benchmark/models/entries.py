@@ -131,12 +131,12 @@ class Entry:
 
     def facts(self) -> dict[str, str | int | float]:
         """What tables say of the model; what the task reads from the entry stands before what is written."""
-        known: dict[str, str | int | float] = {**self.spec.facts, **self._task().facts(self.spec)}
+        known: dict[str, str | int | float] = {**self.spec.facts, **task_of(self.spec.task).facts(self.spec)}
         return known
 
     def versions(self) -> dict[str, int]:
         """Versions of the code that all networks of the task are built from (:meth:`Task.versions`)."""
-        known: dict[str, int] = self._task().versions
+        known: dict[str, int] = task_of(self.spec.task).versions
         return known
 
     def check_output(self) -> None:
@@ -145,16 +145,12 @@ class Entry:
         Raises:
             SpecError: naming those that it knows.
         """
-        known = self._task().outputs
+        known = task_of(self.spec.task).outputs
         if self.spec.output not in known:
             raise SpecError(
                 f"{self.folder / ENTRY_FILE}: output = {self.spec.output!r}: expected"
                 f" {' or '.join(repr(name) for name in known)} for task {self.spec.task!r}"
             )
-
-    def _task(self) -> Any:
-        """The task's class."""
-        return registry_of("task").lookup(self.spec.task)[0]
 
     @property
     def from_recipe(self) -> bool:
@@ -198,6 +194,15 @@ class Entry:
         if self.spec.recipe is not None:
             return cache_folder() / "weights" / f"{self.name}-{self.recipe_digest()[:16]}.safetensors"
         return None
+
+
+def task_of(name: str) -> Any:
+    """A task's class by its name.
+
+    Raises:
+        UnknownNameError: no such task.
+    """
+    return registry_of("task").lookup(name)[0]
 
 
 def find_entries(extra: Sequence[Path] = ()) -> dict[str, Path]:

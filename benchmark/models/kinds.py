@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from benchmark.data.base import Batch
 from benchmark.errors import EntryError
-from benchmark.models.entries import Entry
-from benchmark.registry import registry_of
+from benchmark.models.entries import Entry, task_of
 from benchmark.spec.entry import EntrySpec
 
 if TYPE_CHECKING:
@@ -183,15 +182,6 @@ class Networks:
     def unfit(self, draft: Draft, output: object) -> str:
         """Why the drafted network's output for two samples does not fit; empty where it does."""
         return ""
-
-
-def task_of(name: str) -> Any:
-    """A task's class by its name.
-
-    Raises:
-        UnknownNameError: no such task.
-    """
-    return registry_of("task").lookup(name)[0]
 
 
 def networks_of(task: str) -> Networks:
