@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmark.attacks.base import attacks
-from benchmark.attacks.deepfool.net import Placement
+from benchmark.attacks.core.net import Placement
 from benchmark.attacks.deepfool.search import STABLE, search
 from benchmark.data.base import Batch, Grid, datasets
 from benchmark.errors import AttackError, SpecError

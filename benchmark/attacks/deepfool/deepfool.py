@@ -95,7 +95,7 @@ class DeepFool(Attack):
         Raises:
             AttackError: the model has fewer than two logits.
         """
-        from benchmark.attacks.deepfool.net import Placement
+        from benchmark.attacks.core.net import Placement
         from benchmark.attacks.deepfool.search import STABLE, search
 
         paper = self.variant == "paper"

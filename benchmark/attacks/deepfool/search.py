@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmark.attacks.deepfool.net import Graph, Net, Placement
+from benchmark.attacks.core.net import Graph, Net, Placement
 from benchmark.errors import AttackError
 
 STABLE = 1e-4  # foolbox lengthens every step by this much (in the norm of the attack)

@@ -1,8 +1,10 @@
-"""How DeepFool's loop calls the network: where it pads, in which layout and precision, and pulls gradients back.
+"""How an iterative attack calls the network: where it pads, in which layout and precision, and pulls gradients back.
 
 On a GPU the set of active samples is padded to the next power of two, so that compiled graphs and cuDNN's plans are
 made for a few batch sizes only, and images are handed over channels-last. Both can be switched on anywhere (the tests
-do so on the CPU); neither changes a result beyond rounding.
+do so on the CPU); neither changes a result beyond rounding. A batch of fewer than LEAST samples is padded as well:
+libraries of linear algebra take other kernels there, whose sums differ (in float64 results then do not depend on the
+batch at all).
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from torch.nn import functional as F
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 
+LEAST = 4  # from here on float64 logits and gradients are the same in every batch (MKL and oneDNN on x86)
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -22,17 +26,19 @@ class Placement:
     pad: fill a batch up to the next power of two (with zeros, whose logits are dropped).
     channels_last: memory layout of 4-D inputs.
     bfloat16: gradients under autocast to bfloat16; predictions and logit gaps stay float32.
+    least: smallest batch that the network is called with.
     """
 
     pad: bool = False
     channels_last: bool = False
     bfloat16: bool = False
+    least: int = 1
 
     @classmethod
-    def of(cls, device: torch.device, search: str = "float32") -> Placement:
+    def of(cls, device: torch.device, search: str = "float32", least: int = 1) -> Placement:
         """What is fast on a device; ``search`` is ``"float32"`` or ``"bfloat16"``."""
         gpu = device.type == "cuda"
-        return cls(pad=gpu, channels_last=gpu, bfloat16=search == "bfloat16")
+        return cls(pad=gpu, channels_last=gpu, bfloat16=search == "bfloat16", least=least)
 
 
 class Graph:
@@ -45,12 +51,13 @@ class Graph:
         basis: (R, D) orthonormal rows; gradients are projected on the space that they span.
 
     Attributes:
-        logits: (n, K), float32, without a graph.
+        logits: (n, K), float32 or float64, without a graph.
     """
 
     def __init__(self, leaf: torch.Tensor, output: torch.Tensor, n: int, basis: torch.Tensor | None = None) -> None:
         self.leaf, self.output, self.n, self.basis = leaf, output, n, basis
-        self.logits = output.detach()[:n].float()
+        logits = output.detach()[:n]
+        self.logits = logits if logits.dtype == torch.float64 else logits.float()
 
     def pull(self, up: torch.Tensor, down: torch.Tensor, *, last: bool) -> torch.Tensor:
         """Gradients (n, ...) of logit ``up`` less logit ``down``, both (n,) classes: one vector-Jacobian product.
@@ -63,6 +70,16 @@ class Graph:
         rows = torch.arange(self.n, device=up.device)
         cotangent[rows, up] = 1.0
         cotangent[rows, down] = -1.0
+        return self._product(cotangent, last)
+
+    def gradient(self, cotangent: torch.Tensor, *, last: bool = True) -> torch.Tensor:
+        """Gradients (n, ...) of the logits weighted with ``cotangent`` (n, K): one vector-Jacobian product."""
+        cotangent = cotangent.to(self.output.dtype)
+        if len(self.output) > self.n:
+            cotangent = torch.cat([cotangent, cotangent.new_zeros(len(self.output) - self.n, cotangent.shape[1])])
+        return self._product(cotangent, last)
+
+    def _product(self, cotangent: torch.Tensor, last: bool) -> torch.Tensor:
         gradient = torch.autograd.grad(self.output, self.leaf, cotangent, retain_graph=not last)[0][: self.n]
         if self.basis is None:
             return gradient
@@ -73,7 +90,7 @@ class Net:
     """A network under a :class:`Placement`.
 
     Args:
-        model: (M, C, H, W) in [0, 1] to logits (M, K).
+        model: (M, ...) inputs to logits (M, K).
         placement: how it is called.
         basis: see :class:`Graph`.
     """
@@ -82,7 +99,7 @@ class Net:
         self.model, self.placement, self.basis = model, placement, basis
 
     def look(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (n, K) in float32, without a graph."""
+        """Logits (n, K) without a graph."""
         with torch.no_grad():
             return self.model(self._laid_out(x))[: len(x)]
 
@@ -93,9 +110,11 @@ class Net:
             return Graph(leaf, self.model(leaf), len(x), self.basis)
 
     def _laid_out(self, x: torch.Tensor) -> torch.Tensor:
-        if self.placement.pad and len(x) & (len(x) - 1):
-            fill = (1 << len(x).bit_length()) - len(x)
-            x = F.pad(x, (*[0] * (2 * (x.ndim - 1)), 0, fill))
+        size = max(len(x), self.placement.least)
+        if self.placement.pad and size & (size - 1):
+            size = 1 << size.bit_length()
+        if size > len(x):
+            x = F.pad(x, (*[0] * (2 * (x.ndim - 1)), 0, size - len(x)))
         if self.placement.channels_last and x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
         return x
