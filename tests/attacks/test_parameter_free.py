@@ -22,7 +22,7 @@ DUAL = {"linf": 1, "l2": 2, "l1": torch.inf}
 ALL = [
     *[("apgd", {"norm": norm, "loss": loss, "steps": 12}) for norm in DUAL for loss in ("ce", "dlr", "margin")],
     *[("apgd", {"norm": norm, "loss": "dlr", "steps": 8, "classes": 9, "restarts": 2}) for norm in DUAL],
-    *[("fab", {"norm": norm, "steps": 8, "restarts": 2}) for norm in DUAL],
+    *[("fab", {"norm": norm, "steps": 8, "restarts": 2, "classes": 3}) for norm in DUAL],
     *[("fab", {"norm": norm, "steps": 6, "classes": 0}) for norm in DUAL],
     *[("square", {"norm": norm, "queries": 70}) for norm in DUAL],
     *[("autoattack", {"norm": norm, "steps": 5, "queries": 20}) for norm in DUAL],
@@ -95,7 +95,9 @@ def test_what_a_linear_network_can_lose_is_lost_and_nothing_else(use, params, cl
     x, y = samples(model, 16)
     distance = distances(model, x, y, norm)
     eps = float(distance.median())
-    clear = (distance / eps - 1).abs() > (0.2 if norm == "l1" else 0.03)
+    clear = (distance / eps - 1).abs() > (
+        0.25 if norm == "l1" else 0.03
+    )  # of l1 equal steps share out by box, not slope
     out = attacks.make(use, {"norm": norm, **params}).run(model, x, y, eps=eps, generator=Draws(range(16)))
     broken = model(out.inputs).argmax(1) != y
     assert torch.equal(broken[clear], (distance < eps)[clear])

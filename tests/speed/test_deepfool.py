@@ -65,6 +65,12 @@ def mnist_lenet():
     return from_dataset(build_model(load_entry("mnist_lenet")), datasets.make("mnist-idx", {"path": folder}), 200)
 
 
+def cifar_images(n):
+    path = data_folder("cifar10_subset") / "cifar10_lossless.npz"
+    dataset = datasets.make("npz", {"path": path})
+    return torch.as_tensor(dataset.load("test", dataset.index("test").ids[:n], Grid()).inputs)
+
+
 def resnet20():
     images = data_folder("cifar10_subset") / "cifar10_lossless.npz"
     return from_dataset(checkpoints.resnet20(data_folder("weights_small")), datasets.make("npz", {"path": images}), 100)
