@@ -112,6 +112,9 @@ class Results:
         self._clean = {model: self._clean_rows(model) for model in self.models}
         self._outcomes: dict[tuple[str, Condition, str], pd.Series] = {}
         self._asked: dict[tuple[str, Condition], list[str]] = {}
+        # of the tables that attack_rows returns, by their identity: they live as long as this
+        self._good: dict[int, NDArray[np.bool_]] = {}
+        self._valid: dict[tuple[int, Budget | None], set[str]] = {}
 
     @property
     def pictured(self) -> bool:
@@ -216,13 +219,18 @@ class Results:
     @cached_property
     def _attacked(self) -> dict[str, pd.DataFrame]:
         """Attack rows of each model."""
-        return dict(tuple(quick(self.rows[self.rows["kind"] == "attack"]).groupby("model", sort=False)))
+        attacked: Any = quick(self.rows[self.rows["kind"] == "attack"])
+        return dict(tuple(attacked.groupby("model", sort=False)))
 
     @cached_property
     def _by_probe(self) -> dict[tuple[str, str, str], pd.DataFrame]:
         """Attack rows of each model, probe and source: every column of a report asks for them."""
-        attacked = quick(self.rows[self.rows["kind"] == "attack"])
-        return dict(tuple(attacked.groupby(["model", "probe", "source"], sort=False)))
+        attacked: Any = quick(self.rows[self.rows["kind"] == "attack"])
+        found: dict[tuple[str, str, str], pd.DataFrame] = dict(
+            tuple(attacked.groupby(["model", "probe", "source"], sort=False))
+        )
+        self._good = {id(rows): self._ok(rows) for rows in found.values()}
+        return found
 
     # -- verdicts -----------------------------------------------------------------------------------------------
 
@@ -298,13 +306,19 @@ class Results:
         if not len(rows):
             return set()
         fixed = self.threat(condition.probe).get("kind") == "fixed"
-        at = of_budget(rows, condition.eps if fixed else None).to_numpy(dtype=bool)
-        good, samples = self._ok(rows), rows["sample"].to_numpy()
-        return set(samples[at & good]) - set(samples[at & ~good])  # of a sample with several views each must be good
+        eps = condition.eps if fixed else None
+        if (id(rows), eps) not in self._valid:
+            at = of_budget(rows, eps).to_numpy(dtype=bool)
+            good, samples = self._ok(rows), rows["sample"].to_numpy()
+            found = set(samples[at & good]) - set(samples[at & ~good])  # each of a sample's views must be good
+            if id(rows) not in self._good:
+                return found
+            self._valid[id(rows), eps] = found
+        return set(self._valid[id(rows), eps])
 
-    @staticmethod
-    def _ok(rows: pd.DataFrame) -> NDArray[np.bool_]:
-        return (rows["status"] == "ok").to_numpy(dtype=bool)
+    def _ok(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
+        known = self._good.get(id(rows))
+        return (rows["status"] == "ok").to_numpy(dtype=bool) if known is None else known
 
     def attacked_samples(self, model: str, condition: Condition) -> list[str]:
         """Ids of all samples that the plan asks of a model in a condition."""
