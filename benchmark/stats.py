@@ -251,7 +251,7 @@ def _wilcoxon(pairs: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) 
     if len(pairs[0][0]) <= EXACT:  # there scipy chooses the method by the ties of all rows that it is given
         return [float(wilcoxon(x, y, zero_method="zsplit").pvalue) for x, y in pairs]
     first, second = (np.stack(side) for side in zip(*pairs, strict=True))
-    return [float(p) for p in wilcoxon(first, second, zero_method="zsplit", axis=1).pvalue]
+    return [float(p) for p in np.atleast_1d(wilcoxon(first, second, zero_method="zsplit", axis=1).pvalue)]
 
 
 def ranks_by_values(values: dict[str, NDArray[Any]], *, higher_is_better: bool) -> dict[str, int]:
