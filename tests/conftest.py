@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -125,6 +126,13 @@ class Workplace:
         write_entry(root / "baselines" / "one", extra="kwargs = { seed = 1 }")
         write_entry(root / "baselines" / "two", extra="kwargs = { seed = 2 }")
 
+    def copy(self, root: Path) -> Workplace:
+        """All of it in another folder, for a test to change; records keep their times."""
+        shutil.copytree(self.root, root, dirs_exist_ok=True)
+        other = Workplace.__new__(Workplace)
+        other.root = root
+        return other
+
     def suite(self, name: str, text: str) -> Path:
         """Write a suite."""
         file = self.root / "suites" / f"{name}.toml"
@@ -173,3 +181,11 @@ class Workplace:
 @pytest.fixture
 def workplace(tmp_path):
     return Workplace(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A workplace in which the tiny suite was run; tests read it, or change a copy."""
+    place = Workplace(tmp_path_factory.mktemp("finished"))
+    place.assay("run", "tiny", "--workers", 1)
+    return place

@@ -57,6 +57,9 @@ class Context(context.ForkServerContext):
     Process = Process
 
 
+POOLS = SimpleNamespace(get_context=lambda method: Context())  # in place of ``multiprocessing`` where a pool is made
+
+
 def _ready(folder: str) -> None:
     """As a new interpreter that is started in a folder; the workers of its pools are forks as well."""
     import numpy as np
@@ -66,7 +69,7 @@ def _ready(folder: str) -> None:
     os.chdir(folder)
     sys.path.insert(0, folder)
     np.random.seed()
-    pool.multiprocessing = SimpleNamespace(get_context=lambda method: Context())
+    pool.multiprocessing = POOLS
 
 
 def command(folder: str, args: list[str]) -> None:
