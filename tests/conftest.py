@@ -39,6 +39,18 @@ def pytest_xdist_make_scheduler(config, log):
     return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node) -> None:
+    """Workers that run everything fork from one process, whose imports they wait for anyway."""
+    if warm.CAN and node.config.args_source is node.config.ArgsSource.TESTPATHS:
+        node.workerinput["forks"] = warm.serve()
+
+
+def pytest_configure(config) -> None:
+    if "forks" in getattr(config, "workerinput", {}):
+        warm.join(config.workerinput["forks"])
+
+
 def pytest_collection_finish() -> None:
     """Whatever is there after the imports stays: the collector need not walk over it again (two fifths of the time)."""
     gc.collect()
