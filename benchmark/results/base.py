@@ -23,6 +23,7 @@ from benchmark.store.folder import Store
 from benchmark.tasks.base import Task, tasks
 
 NORMS = ("linf", "l2", "l1", "l0")
+SMALL = 5000  # rows below which comparing Python's texts is faster than calling Arrow
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ def of_budget(rows: pd.DataFrame, eps: Budget | None) -> pd.Series:
 
 
 def quick(table: pd.DataFrame) -> pd.DataFrame:
-    """The same with texts as objects: Arrow's take a multiple of the time in tables as small as a probe's."""
+    """The same with texts as objects where it is small: Arrow's take a multiple of the time there."""
+    if len(table) > SMALL:
+        return table
     return table.astype({name: object for name in table if isinstance(table[name].dtype, pd.StringDtype)})
 
 
@@ -219,18 +222,23 @@ class Results:
     @cached_property
     def _attacked(self) -> dict[str, pd.DataFrame]:
         """Attack rows of each model."""
-        attacked: Any = quick(self.rows[self.rows["kind"] == "attack"])
-        return dict(tuple(attacked.groupby("model", sort=False)))
+        attacked: Any = self.rows[self.rows["kind"] == "attack"]
+        return {model: quick(rows) for model, rows in attacked.groupby("model", sort=False)}
 
     @cached_property
     def _by_probe(self) -> dict[tuple[str, str, str], pd.DataFrame]:
         """Attack rows of each model, probe and source: every column of a report asks for them."""
-        attacked: Any = quick(self.rows[self.rows["kind"] == "attack"])
-        found: dict[tuple[str, str, str], pd.DataFrame] = dict(
-            tuple(attacked.groupby(["model", "probe", "source"], sort=False))
-        )
+        attacked: Any = self.rows[self.rows["kind"] == "attack"]
+        by_probe = attacked.groupby(["model", "probe", "source"], sort=False)
+        found: dict[tuple[str, str, str], pd.DataFrame] = {key: quick(rows) for key, rows in by_probe}
         self._good = {id(rows): self._ok(rows) for rows in found.values()}
         return found
+
+    @cached_property
+    def _cells_by_probe(self) -> dict[tuple[str, str, str], pd.DataFrame]:
+        """Attack cells of each model, probe and source."""
+        cells: Any = self.cells[self.cells["kind"] == "attack"]
+        return dict(tuple(cells.groupby(["model", "probe", "source"], sort=False)))
 
     # -- verdicts -----------------------------------------------------------------------------------------------
 
@@ -329,14 +337,8 @@ class Results:
     def _sizes(self, model: str, condition: Condition) -> list[int]:
         fixed = self.threat(condition.probe).get("kind") == "fixed"
         own = self.own_source(model, condition.probe) if condition.source is None else condition.source
-        cells = self.cells[
-            (self.cells["kind"] == "attack")
-            & (self.cells["model"] == model)
-            & (self.cells["source"] == own)
-            & (self.cells["probe"] == condition.probe)
-            & of_budget(self.cells, condition.eps if fixed else None)
-        ]
-        return list(cells["n"])
+        cells = self._cells_by_probe.get((model, condition.probe, own), self.cells.iloc[:0])
+        return list(cells["n"][of_budget(cells, condition.eps if fixed else None)])
 
     def _sample_ids(self, sizes: list[int]) -> list[str]:
         """Ids of a planned prefix; a sample that no record names gets a placeholder, so that it is counted."""
