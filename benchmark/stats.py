@@ -14,6 +14,7 @@ from benchmark.intervals import FEW, Groups, difference_interval, mean_interval,
 from benchmark.reported import EMPTY, Estimate
 
 Names = Sequence[str] | NDArray[Any] | None
+EXACT = 50  # pairs of samples up to which scipy's Wilcoxon test may be exact
 
 
 def rate(outcomes: NDArray[Any], groups: Names = None) -> Estimate:
@@ -145,10 +146,13 @@ class Pair:
 
 
 def _pairs(
-    names: Sequence[str], test: Callable[[str, str], Paired | PairedValues], *, higher_is_better: bool
+    names: Sequence[str],
+    test: Callable[[Sequence[tuple[str, str]]], Sequence[Paired | PairedValues]],
+    *,
+    higher_is_better: bool,
 ) -> list[Pair]:
     between = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    tests = [test(a, b) for a, b in between]
+    tests = test(between)
     found = []
     for (a, b), made, p in zip(between, tests, holm([1.0 if isnan(t.p) else t.p for t in tests]), strict=True):
         first = (made.difference > 0) == higher_is_better
@@ -164,12 +168,20 @@ def pairs_of_rates(outcomes: dict[str, NDArray[Any]]) -> list[Pair]:
     Args:
         outcomes: model to its per-sample outcomes (1 or 0), all on the same samples.
     """
-    return _pairs(list(outcomes), lambda a, b: paired_rates(outcomes[a], outcomes[b]), higher_is_better=True)
+    return _pairs(
+        list(outcomes),
+        lambda between: [paired_rates(outcomes[a], outcomes[b]) for a, b in between],
+        higher_is_better=True,
+    )
 
 
 def pairs_of_values(values: dict[str, NDArray[Any]], *, higher_is_better: bool) -> list[Pair]:
     """Every pair of models by Wilcoxon's signed-rank test, Holm over all pairs."""
-    return _pairs(list(values), lambda a, b: paired_values(values[a], values[b]), higher_is_better=higher_is_better)
+    return _pairs(
+        list(values),
+        lambda between: each_paired([(values[a], values[b]) for a, b in between]),
+        higher_is_better=higher_is_better,
+    )
 
 
 def ranks_of(names: Iterable[str], pairs: Iterable[Pair]) -> dict[str, int]:
@@ -202,15 +214,44 @@ def paired_values(a: NDArray[Any], b: NDArray[Any]) -> PairedValues:
 
     Zero differences count as half a rank to either side (``zsplit``); p = 1 where all are zero.
     """
-    from scipy.stats import wilcoxon
+    return each_paired([(a, b)])[0]
 
+
+def each_paired(pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> list[PairedValues]:
+    """:func:`paired_values` of every pair. Pairs of as many samples are tested in one call: a report asks for
+    thousands, and a call of scipy's costs many times the test."""
+    known = [_both(a, b) for a, b in pairs]
+    p = [1.0] * len(known)
+    alike: dict[int, list[int]] = {}
+    for i, (x, y) in enumerate(known):
+        if len(x) and not np.all(x == y):
+            alike.setdefault(len(x), []).append(i)
+    for chosen in alike.values():
+        for i, value in zip(chosen, _wilcoxon([known[i] for i in chosen]), strict=True):
+            p[i] = value
+    return [
+        PairedValues(float(x.mean()), float(y.mean()), float((x - y).mean()), at, len(x))
+        if len(x)
+        else PairedValues(nan, nan, nan, at, 0)
+        for (x, y), at in zip(known, p, strict=True)
+    ]
+
+
+def _both(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The values of the samples that have both."""
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     both = ~(np.isnan(x) | np.isnan(y))
-    x, y = x[both], y[both]
-    if not len(x):
-        return PairedValues(nan, nan, nan, 1.0, 0)
-    p = 1.0 if np.all(x == y) else float(wilcoxon(x, y, zero_method="zsplit").pvalue)
-    return PairedValues(float(x.mean()), float(y.mean()), float((x - y).mean()), p, len(x))
+    return x[both], y[both]
+
+
+def _wilcoxon(pairs: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> list[float]:
+    """p of pairs of the same length."""
+    from scipy.stats import wilcoxon
+
+    if len(pairs[0][0]) <= EXACT:  # there scipy chooses the method by the ties of all rows that it is given
+        return [float(wilcoxon(x, y, zero_method="zsplit").pvalue) for x, y in pairs]
+    first, second = (np.stack(side) for side in zip(*pairs, strict=True))
+    return [float(p) for p in np.atleast_1d(wilcoxon(first, second, zero_method="zsplit", axis=1).pvalue)]
 
 
 def ranks_by_values(values: dict[str, NDArray[Any]], *, higher_is_better: bool) -> dict[str, int]:

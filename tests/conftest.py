@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -36,6 +37,18 @@ def pytest_xdist_make_scheduler(config, log):
     from xdist.scheduler import WorkStealingScheduling
 
     return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node) -> None:
+    """Workers that run everything fork from one process, whose imports they wait for anyway."""
+    if warm.CAN and node.config.args_source is node.config.ArgsSource.TESTPATHS:
+        node.workerinput["forks"] = warm.serve()
+
+
+def pytest_configure(config) -> None:
+    if "forks" in getattr(config, "workerinput", {}):
+        warm.join(config.workerinput["forks"])
 
 
 def pytest_collection_finish() -> None:
@@ -125,6 +138,13 @@ class Workplace:
         write_entry(root / "baselines" / "one", extra="kwargs = { seed = 1 }")
         write_entry(root / "baselines" / "two", extra="kwargs = { seed = 2 }")
 
+    def copy(self, root: Path) -> Workplace:
+        """All of it in another folder, for a test to change; records keep their times."""
+        shutil.copytree(self.root, root, dirs_exist_ok=True)
+        other = Workplace.__new__(Workplace)
+        other.root = root
+        return other
+
     def suite(self, name: str, text: str) -> Path:
         """Write a suite."""
         file = self.root / "suites" / f"{name}.toml"
@@ -173,3 +193,11 @@ class Workplace:
 @pytest.fixture
 def workplace(tmp_path):
     return Workplace(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A workplace in which the tiny suite was run; tests read it, or change a copy."""
+    place = Workplace(tmp_path_factory.mktemp("finished"))
+    place.assay("run", "tiny", "--workers", 1)
+    return place

@@ -14,7 +14,7 @@ from benchmark.schedule import worker
 from benchmark.tasks.base import tasks
 
 for name in ("torchvision", "foolbox", "captum.attr", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.datasets",
-             "matplotlib.figure", "pebble", "rich.table", "jinja2", "benchmark.api", "benchmark.cli.main",
+             "matplotlib.figure", "deepinv", "pebble", "rich.table", "jinja2", "benchmark.api", "benchmark.cli.main",
              "benchmark.schedule.cell", "benchmark.schedule.pool", "benchmark.report.leaderboard",
              "benchmark.report.write", "benchmark.models.build", "benchmark.tasks.execute"):  # fmt: skip
     importlib.import_module(name)

@@ -112,6 +112,20 @@ def test_paired_values_is_scipys_wilcoxon():
     assert stats.paired_values(np.zeros(0), np.zeros(0)).n == 0
 
 
+def test_pairs_in_one_call_are_the_pairs_alone():
+    """Oracle: SciPy on each, to the last bit; lengths around the one where it stops being exact, ties, zeros, NaN."""
+    generator, pairs = np.random.default_rng(2), []
+    for n in (1, 8, 50, 51, 60, 60, 60, 400, 400):
+        a, b = generator.normal(size=n), generator.normal(0.2, size=n)
+        pairs += [(a, b), (np.round(a, 1), np.round(b, 1)), (a, np.where(generator.random(n) < 0.3, a, b)), (a, a)]
+        pairs.append((np.where(generator.random(n) < 0.1, np.nan, a), b))
+    for (a, b), test in zip(pairs, stats.each_paired(pairs), strict=True):
+        x, y = a[~np.isnan(a)], b[~np.isnan(a)]
+        expected = wilcoxon(x, y, zero_method="zsplit").pvalue if len(x) and (x != y).any() else 1.0
+        assert (test.p, test.n) == (expected, len(x))
+    assert stats.each_paired([]) == []
+
+
 def test_ranks_by_values():
     """Closed form: three models far apart, two of them alike; the direction turns the order round."""
     noise = np.random.default_rng(1).normal(0, 0.01, 16)

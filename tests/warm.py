@@ -57,6 +57,9 @@ class Context(context.ForkServerContext):
     Process = Process
 
 
+POOLS = SimpleNamespace(get_context=lambda method: Context())  # in place of ``multiprocessing`` where a pool is made
+
+
 def _ready(folder: str) -> None:
     """As a new interpreter that is started in a folder; the workers of its pools are forks as well."""
     import numpy as np
@@ -66,7 +69,7 @@ def _ready(folder: str) -> None:
     os.chdir(folder)
     sys.path.insert(0, folder)
     np.random.seed()
-    pool.multiprocessing = SimpleNamespace(get_context=lambda method: Context())
+    pool.multiprocessing = POOLS
 
 
 def command(folder: str, args: list[str]) -> None:
@@ -115,16 +118,21 @@ def run(
 def serve() -> str:
     """Start the process that all are forked from, once; its address, for :func:`client` of other processes."""
     multiprocessing.set_forkserver_preload(["tests.preloaded"])
-    forkserver.ensure_running()
+    forkserver._forkserver.ensure_running()
     return forkserver._forkserver._forkserver_address
+
+
+def join(address: str) -> None:
+    """Fork from a process that another one started, which keeps it alive."""
+    server = forkserver._forkserver
+    server._forkserver_address = address
+    server._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)
+    server.ensure_running = resource_tracker.ensure_running
 
 
 def client(address: str) -> None:
     """``python -c "from tests.warm import client; client(ADDRESS)" ARGS``: ``assay ARGS`` for scripts of a shell."""
-    server = forkserver._forkserver
-    server._forkserver_address = address
-    server._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)  # this process need not keep the server alive
-    server.ensure_running = resource_tracker.ensure_running
+    join(address)
     process = Process(target=command, args=(os.getcwd(), sys.argv[1:]))  # noqa: PTH109
     process.start()
     process.join()

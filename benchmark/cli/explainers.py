@@ -27,9 +27,9 @@ def explainers(
         raise UsageError("assay explainers needs an entry, such as `assay explainers digits_cnn`, or --docs FILE")
     wrong = sum([_entry(name, entries, data, only) for name in names or ()])
     if docs is not None:
-        from benchmark.meta.networks import collect, write_page
+        from benchmark.meta.networks import write_page
 
-        write_page(docs, collect(lambda name: typer.echo(f"  {name}", err=True)))
+        write_page(docs, lambda name: typer.echo(f"  {name}", err=True))
         typer.echo(f"wrote {docs}")
     if wrong:
         raise typer.Exit(1)

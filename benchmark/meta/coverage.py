@@ -240,13 +240,13 @@ def generated(draws: int = DRAWS) -> str:
     return "\n".join(lines)
 
 
-def write_page(file: Path) -> None:
+def write_page(file: Path, draws: int = DRAWS) -> None:
     """Put the tables between their marks.
 
     Raises:
         UsageError: the file is missing, or has no marks.
     """
-    write_between(file, BEGIN, END, f"\n\n{generated()}\n\n")
+    write_between(file, BEGIN, END, lambda: f"\n\n{generated(draws)}\n\n")
 
 
 if __name__ == "__main__":

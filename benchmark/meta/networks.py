@@ -156,10 +156,10 @@ def collect(progress: Callable[[str], None] = lambda _: None) -> dict[str, dict[
     return results
 
 
-def write_page(file: Path, results: dict[str, dict[str, str]]) -> None:
-    """Put the table between its marks.
+def write_page(file: Path, progress: Callable[[str], None] = lambda _: None) -> None:
+    """Put the table of what :func:`collect` finds between its marks.
 
     Raises:
         UsageError: the file is missing, or has no marks.
     """
-    write_between(file, BEGIN, END, f"\n\n{table(results)}\n", "the table goes")
+    write_between(file, BEGIN, END, lambda: f"\n\n{table(collect(progress))}\n", "the table goes")

@@ -42,7 +42,7 @@ def write_page(file: Path) -> None:
     Raises:
         UsageError: the file is missing, or has no marks.
     """
-    write_between(file, BEGIN, END, f"\n\n{generated()}\n")
+    write_between(file, BEGIN, END, lambda: f"\n\n{generated()}\n")
 
 
 def generated() -> str:

@@ -63,11 +63,14 @@ def values(results: Results, model: str, metric: str) -> dict[str, NDArray[np.fl
     """Scores of each explainer of a model on the same samples in the same order; without those that have none."""
     scores, names = scores_of(results), [probe.name for probe in results.suite.explainers]
     parts = {name: scores[model, name, metric] for name in names if (model, name, metric) in scores}
-    samples = pd.Index([sample for part in parts.values() for sample in part["sample"]]).unique()
+    samples = {name: part["sample"].to_numpy(dtype=object) for name, part in parts.items()}
+    order = pd.Index(dict.fromkeys(sample for own in samples.values() for sample in own), dtype=object)
     found = {}
     for name, part in parts.items():
-        own = part.drop_duplicates("sample").set_index("sample")["value"]
-        column = own.astype(float).reindex(samples).to_numpy()
+        column = part["value"].to_numpy(dtype=float)
+        if len(column) != len(order) or (samples[name] != order.to_numpy()).any():  # most hold all, in the same order
+            own = pd.Series(column, index=samples[name])
+            column = own[~own.index.duplicated()].reindex(order).to_numpy()
         if np.isfinite(column).any():
             found[name] = np.where(np.isfinite(column), column, nan)
     return found
@@ -174,7 +177,7 @@ def separates(results: Results, model: str, metric: str) -> tuple[str, list[str]
     sign = 1 if higher else -1
     best = max(real, key=lambda name: sign * float(np.nanmean(scores[name])))
     pairs = [(name, control) for name in real for control in controls]
-    tests = [stats.paired_values(scores[name], scores[control]) for name, control in pairs]
+    tests = stats.each_paired([(scores[name], scores[control]) for name, control in pairs])
     p = dict(zip(pairs, stats.holm([test.p for test in tests]), strict=True))
     difference = {pair: sign * test.difference for pair, test in zip(pairs, tests, strict=True)}
     kept = [c for c in controls if not (p[best, c] < LEVEL and difference[best, c] > 0)]

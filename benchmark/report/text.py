@@ -59,7 +59,8 @@ def page_lines(board: pd.DataFrame, names: list[str], heads: dict[str, str] | No
 def transposed_lines(board: pd.DataFrame, names: list[str], heads: dict[str, str] | None = None) -> list[str]:
     """A row a column of the leaderboard, and a column a model."""
     heads = heads or {}
-    rows = [[heads.get(name, name), *[cell_text(row, name) for _, row in board.iterrows()]] for name in names]
+    models = [row for _, row in board.iterrows()]
+    rows = [[heads.get(name, name), *[cell_text(row, name) for row in models]] for name in names]
     lines = ["| column | " + " | ".join(board["model"]) + " |", "|" + "---|" * (len(board) + 1)]
     return lines + ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
 

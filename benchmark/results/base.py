@@ -23,6 +23,7 @@ from benchmark.store.folder import Store
 from benchmark.tasks.base import Task, tasks
 
 NORMS = ("linf", "l2", "l1", "l0")
+SMALL = 5000  # rows below which comparing Python's texts is faster than calling Arrow
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,13 @@ def of_budget(rows: pd.DataFrame, eps: Budget | None) -> pd.Series:
     return found
 
 
+def quick(table: pd.DataFrame) -> pd.DataFrame:
+    """The same with texts as objects where it is small: Arrow's take a multiple of the time there."""
+    if len(table) > SMALL:
+        return table
+    return table.astype({name: object for name in table if isinstance(table[name].dtype, pd.StringDtype)})
+
+
 class Results:
     """Everything a report needs of one suite.
 
@@ -85,7 +93,7 @@ class Results:
         self.store, self.plan, self.where = store, plan, dict(where or {})
         self.suite = SuiteSpec.model_validate(plan["suite"])
         self.task: Task = tasks.make(self.suite.task, self.suite.task_params)
-        self.cells = pd.DataFrame(plan["cells"])
+        self.cells = quick(pd.DataFrame(plan["cells"]))
         source = self.cells["source"] if "source" in self.cells else pd.Series("", index=self.cells.index)
         self.cells["source"] = source.astype(object).fillna("")
         heads = packed.loc[packed["json"].notna(), ["cell", "json"]]
@@ -107,6 +115,9 @@ class Results:
         self._clean = {model: self._clean_rows(model) for model in self.models}
         self._outcomes: dict[tuple[str, Condition, str], pd.Series] = {}
         self._asked: dict[tuple[str, Condition], list[str]] = {}
+        # of the tables that attack_rows returns, by their identity: they live as long as this
+        self._good: dict[int, NDArray[np.bool_]] = {}
+        self._valid: dict[tuple[int, Budget | None], set[str]] = {}
 
     @property
     def pictured(self) -> bool:
@@ -211,13 +222,23 @@ class Results:
     @cached_property
     def _attacked(self) -> dict[str, pd.DataFrame]:
         """Attack rows of each model."""
-        return dict(tuple(self.rows[self.rows["kind"] == "attack"].groupby("model", sort=False)))
+        attacked: Any = self.rows[self.rows["kind"] == "attack"]
+        return {model: quick(rows) for model, rows in attacked.groupby("model", sort=False)}
 
     @cached_property
     def _by_probe(self) -> dict[tuple[str, str, str], pd.DataFrame]:
         """Attack rows of each model, probe and source: every column of a report asks for them."""
-        attacked = self.rows[self.rows["kind"] == "attack"]
-        return dict(tuple(attacked.groupby(["model", "probe", "source"], sort=False)))
+        attacked: Any = self.rows[self.rows["kind"] == "attack"]
+        by_probe = attacked.groupby(["model", "probe", "source"], sort=False)
+        found: dict[tuple[str, str, str], pd.DataFrame] = {key: quick(rows) for key, rows in by_probe}
+        self._good = {id(rows): self._ok(rows) for rows in found.values()}
+        return found
+
+    @cached_property
+    def _cells_by_probe(self) -> dict[tuple[str, str, str], pd.DataFrame]:
+        """Attack cells of each model, probe and source."""
+        cells: Any = self.cells[self.cells["kind"] == "attack"]
+        return dict(tuple(cells.groupby(["model", "probe", "source"], sort=False)))
 
     # -- verdicts -----------------------------------------------------------------------------------------------
 
@@ -293,13 +314,19 @@ class Results:
         if not len(rows):
             return set()
         fixed = self.threat(condition.probe).get("kind") == "fixed"
-        at = of_budget(rows, condition.eps if fixed else None).to_numpy(dtype=bool)
-        good, samples = self._ok(rows), rows["sample"].to_numpy()
-        return set(samples[at & good]) - set(samples[at & ~good])  # of a sample with several views each must be good
+        eps = condition.eps if fixed else None
+        if (id(rows), eps) not in self._valid:
+            at = of_budget(rows, eps).to_numpy(dtype=bool)
+            good, samples = self._ok(rows), rows["sample"].to_numpy()
+            found = set(samples[at & good]) - set(samples[at & ~good])  # each of a sample's views must be good
+            if id(rows) not in self._good:
+                return found
+            self._valid[id(rows), eps] = found
+        return set(self._valid[id(rows), eps])
 
-    @staticmethod
-    def _ok(rows: pd.DataFrame) -> NDArray[np.bool_]:
-        return (rows["status"] == "ok").to_numpy(dtype=bool)
+    def _ok(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
+        known = self._good.get(id(rows))
+        return (rows["status"] == "ok").to_numpy(dtype=bool) if known is None else known
 
     def attacked_samples(self, model: str, condition: Condition) -> list[str]:
         """Ids of all samples that the plan asks of a model in a condition."""
@@ -310,14 +337,8 @@ class Results:
     def _sizes(self, model: str, condition: Condition) -> list[int]:
         fixed = self.threat(condition.probe).get("kind") == "fixed"
         own = self.own_source(model, condition.probe) if condition.source is None else condition.source
-        cells = self.cells[
-            (self.cells["kind"] == "attack")
-            & (self.cells["model"] == model)
-            & (self.cells["source"] == own)
-            & (self.cells["probe"] == condition.probe)
-            & of_budget(self.cells, condition.eps if fixed else None)
-        ]
-        return list(cells["n"])
+        cells = self._cells_by_probe.get((model, condition.probe, own), self.cells.iloc[:0])
+        return list(cells["n"][of_budget(cells, condition.eps if fixed else None)])
 
     def _sample_ids(self, sizes: list[int]) -> list[str]:
         """Ids of a planned prefix; a sample that no record names gets a placeholder, so that it is counted."""

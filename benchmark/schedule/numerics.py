@@ -32,7 +32,7 @@ def default_numerics() -> Iterator[None]:
     with ExitStack() as stack:
         try:
             torch.set_default_dtype(torch.float32)
-            torch.use_deterministic_algorithms(False)
+            _determine(False, warn_only=False)
             torch.set_float32_matmul_precision("highest")
             for where, name, value in flags:
                 _set(where, name, value)
@@ -47,11 +47,20 @@ def default_numerics() -> Iterator[None]:
         finally:
             stack.close()
             torch.set_default_dtype(dtype)
-            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            _determine(deterministic, warn_only=warn_only)
             torch.set_float32_matmul_precision(precision)
             for where, name, old in before:
                 if old is not None:
                     _set(where, name, old)
+
+
+def _determine(mode: bool, *, warn_only: bool) -> None:
+    """Only where it differs: the call imports torch's compiler, which takes seconds."""
+    import torch
+
+    before = (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())
+    if before != (mode, warn_only):
+        torch.use_deterministic_algorithms(mode, warn_only=warn_only)
 
 
 def _get(where: object, name: str) -> object:

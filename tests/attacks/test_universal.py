@@ -23,7 +23,7 @@ from benchmark.models.entries import load_entry
 from benchmark.models.wrap import Model
 from benchmark.schedule.plan import ref
 from benchmark.seeds import Draws
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, Workplace
 
 
 def linear(seed=0):
@@ -160,8 +160,9 @@ budgets = ["0.2"]
 """
 
 
-@pytest.fixture
-def ran(workplace):
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    workplace = Workplace(tmp_path_factory.mktemp("universal"))
     workplace.suite("uni", SUITE)
     workplace.assay("run", "uni", "--workers", 1)
     return workplace
@@ -204,7 +205,8 @@ def test_the_worst_case_counts_transferred_perturbations_too(ran):
     assert (rows["status"].dropna() == "ok").all()
 
 
-def test_the_artefact_is_reused_from_its_file_and_hashed_by_content(ran):
+def test_the_artefact_is_reused_from_its_file_and_hashed_by_content(ran, tmp_path):
+    ran = ran.copy(tmp_path)
     fits = [head for head in ran.heads("uni") if head["spec"]["kind"] == "fit" and head["spec"]["eps"] == "1/5"]
     chosen = next(h for h in fits if h["spec"]["model"] == "one" and len(h["spec"]["samples"]) == 60)
     kept = ran.root / "results/uni/artefacts" / chosen["artefacts"]["fitted"]["file"]

@@ -5,12 +5,17 @@ import sys
 import pytest
 
 from benchmark.cli.main import main
+from benchmark.schedule import pool
+from tests import warm
 
 
 @pytest.fixture
 def assay(workplace, monkeypatch, capsys):
-    """The command line in this process (a new one imports torch for seconds), in the workplace's folder."""
+    """The command line in this process, in the workplace's folder; workers are forks (new ones import for seconds)."""
     monkeypatch.chdir(workplace.root)
+    if warm.CAN:
+        warm.serve()
+        monkeypatch.setattr(pool, "multiprocessing", warm.POOLS)
 
     def run(*args, code=0):
         monkeypatch.setattr(sys, "argv", ["assay", *[str(arg) for arg in args]])

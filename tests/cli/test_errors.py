@@ -229,7 +229,8 @@ def _heeds_ctrl_c():
 
 
 def start_slow(workplace):
-    args = hostile(workplace, "slow")
+    """A run in an interpreter of its own, its worker spawned; one entry, since every worker imports for seconds."""
+    args = (*hostile(workplace, "slow"), "--models", "one", "--workers", "1")
     with (workplace.root / "stderr").open("w") as stderr:
         process = subprocess.Popen(
             workplace.command(*args),

@@ -35,6 +35,13 @@ def here(workplace, monkeypatch):
     return workplace
 
 
+@pytest.fixture
+def ran(finished, tmp_path, monkeypatch):
+    """The same after a run of the tiny suite."""
+    monkeypatch.chdir(tmp_path)
+    return finished.copy(tmp_path)
+
+
 def test_the_whole_way_by_the_command_line(workplace):
     first = workplace.assay("run", "tiny", fresh=True)  # what imports say is in its stderr, too
     assert "36 to compute" in first.stdout
@@ -70,9 +77,8 @@ def test_the_whole_way_by_the_command_line(workplace):
     assert "did you mean 'one'" in workplace.assay("compare", "tiny", "on", "two", code=2).stderr
 
 
-def test_report_gives_the_same_bytes_also_from_the_tracked_files_alone(here):
-    benchmark.run("tiny")
-    folder = here.root / "results/tiny"
+def test_report_gives_the_same_bytes_also_from_the_tracked_files_alone(ran):
+    here, folder = ran, ran.root / "results/tiny"
     tables = ("leaderboard.csv", "leaderboard.md", "explanations.csv", "records.parquet")
     first = {name: (folder / name).read_bytes() for name in tables}
     for name in tables[:3]:
@@ -101,9 +107,8 @@ def test_report_gives_the_same_bytes_also_from_the_tracked_files_alone(here):
         ("description", {}),
     ],
 )
-def test_a_change_recomputes_exactly_what_depends_on_it(here, change, recomputed):
-    benchmark.run("tiny")
-    before = here.times()
+def test_a_change_recomputes_exactly_what_depends_on_it(ran, change, recomputed):
+    here, before = ran, ran.times()
     entry, suite = here.root / "baselines/two", here.root / "suites/tiny.toml"
     if change == "model.py":
         write_entry(entry, LINEAR_MODEL + "\n# another line\n", "kwargs = { seed = 2 }")
@@ -143,9 +148,8 @@ def test_models_and_only_compute_their_cells_alone(here):
     assert pd.isna(board.loc["two", "rank"])
 
 
-def test_an_entry_from_elsewhere_joins_and_stays(here, tmp_path):
-    benchmark.run("tiny")
-    before = here.times()
+def test_an_entry_from_elsewhere_joins_and_stays(ran, tmp_path):
+    here, before = ran, ran.times()
     write_entry(tmp_path / "mine" / "three", extra="kwargs = { seed = 3 }")
     joined = here.assay("run", "tiny", "--entries", tmp_path / "mine", "--models", "three")
     assert "computed 18, known 0" in joined.stdout

@@ -12,31 +12,16 @@ import pytest
 from benchmark.results.versions import outdated
 from benchmark.schedule.recompute import _refutations, choose, compare_rows
 from benchmark.store.folder import Store
-from tests.conftest import Workplace, write_entry
+from tests.conftest import write_entry
 from tests.schedule.test_queue import cell
 
 KINDS = ("clean", "attack", "explain", "score", "similarity")
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished run of the tiny suite."""
-    root = tmp_path_factory.mktemp("trust")
-    place = Workplace(root)
-    place.assay("run", "tiny", "--workers", 1)
-    return place
-
-
 @pytest.fixture
 def copy(finished, tmp_path):
     """A copy of the finished run that a test may damage."""
-    import shutil
-
-    shutil.rmtree(tmp_path, ignore_errors=True)
-    shutil.copytree(finished.root, tmp_path)
-    place = Workplace.__new__(Workplace)
-    place.root = tmp_path
-    return place
+    return finished.copy(tmp_path)
 
 
 def repack(place, change, suite="tiny"):

@@ -54,8 +54,16 @@ def test_a_reduced_run_agrees_with_the_page(kind):
 
 
 def test_the_command_writes_between_the_marks(tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmark.meta.coverage.DRAWS", 1)
+    """A page that cannot take the tables is refused before a draw is made."""
     page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_page(page, draws=1)
+    before, text = page.read_text().split(BEGIN)
+    text, after = text.split(END)
+    assert (before, after) == ("before\n", "\nafter\n")
+    assert "old" not in text
+    assert text.count("\n| ") == len(EVERY) + 2  # and the heads of two tables
+    monkeypatch.setattr("benchmark.meta.coverage.coverage", lambda *args: pytest.fail("work before the refusal"))
     page.write_text("before\n")
     with pytest.raises(UsageError, match="lacks the lines"):
         write_page(page)

@@ -74,7 +74,7 @@ def passing(tested: Tested, metric: str) -> tuple[list[str], list[str], list[str
     real = [name for name in real_explainers(tested.results) if name in scores]
     controls = [name for name in controls_of(tested.results, metric) if name in scores]
     pairs = [(name, control) for name in real for control in controls]
-    tests = [stats.paired_values(scores[name], scores[control]) for name, control in pairs]
+    tests = stats.each_paired([(scores[name], scores[control]) for name, control in pairs])
     p = dict(zip(pairs, stats.holm([test.p for test in tests]), strict=True))
     better = {pair: sign * test.difference > 0 for pair, test in zip(pairs, tests, strict=True)}
     good = [n for n in real if controls and all(p[n, c] < LEVEL and better[n, c] for c in controls)]
