@@ -49,6 +49,8 @@ LIBRARIES = (
     "foolbox",
     "eagerpy",
     "torchattacks",
+    "art",
+    "adv_lib",
     "captum",
     "zennit",
     "quantus",
