@@ -141,6 +141,10 @@ TABLE = [
     *[Row(f"advlib:{name}", {"max_iter": 3}) for name in ("vfga", "fga")],
     Row("advlib:carlini_wagner_l2", {"max_iterations": 10, "binary_search_steps": 2}),
     Row("advlib:carlini_wagner_linf", {"max_iterations": 3}),
+    Row("best-observed", {"queries": 9}),
+    Row("best-observed", {"attack": "foolbox:L0FMNAttack", "norm": "l0", "queries": 9, "parameters": S}),
+    Row("best-observed", {"attack": "foolbox:LinfPGD", "norm": "linf", "queries": 40, "parameters": S}, 3),
+    Row("best-observed", {"attack": "advlib:apgd", "norm": "l1", "queries": 40, "parameters": {"n_iter": 3}}),
 ]
 ids = [f"{row.use}-{i}" for i, row in enumerate(TABLE)]
 
@@ -167,7 +171,7 @@ def structures(row):
 
 def judged(row, model, x, y, seeds):
     attack = attacks.make(row.use, row.params)
-    if reason := attack.lacks():
+    if reason := attack.lacks() or (attack.other.lacks() if row.use == "best-observed" else ""):
         pytest.skip(reason)
     if attack.needs_structures:
         attack = attack.with_structures(structures(row))
