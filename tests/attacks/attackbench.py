@@ -1,4 +1,4 @@
-"""AttackBench's measure on our ground: runs the suite on six networks, and writes the tables of docs/attackbench.md.
+"""AttackBench's measure on our ground: runs the suite on five networks, and writes the tables of docs/attackbench.md.
 
 ``python -m tests.attacks.attackbench`` runs what is not known yet, with the data of ASSAY_DATA, and fills the page;
 ``--page`` only fills it from the results that are there. ART and adv-lib must be installed for their lines.

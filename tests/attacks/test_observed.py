@@ -182,6 +182,23 @@ def test_no_sample_has_more_queries_than_its_budget(use, norm, parameters, queri
         assert used.backwards == found.backwards.sum()
 
 
+def test_attacks_that_drop_samples_pay_for_those_that_go_on():
+    """DeepFool knows its own calls of each sample."""
+    torch.manual_seed(3)
+    layers = torch.nn.Flatten(), torch.nn.Linear(64, 30), torch.nn.ReLU(), torch.nn.Linear(30, 10)
+    model = Model(torch.nn.Sequential(*layers))
+    x = torch.rand((20, 1, 8, 8), generator=torch.Generator().manual_seed(1))
+    y = model(x).argmax(1)
+    direct = attacks.make("deepfool").run(model, x, y, eps=None, generator=Draws(range(20)))
+    found = attacks.make("best-observed").run(model, x, y, eps=None, generator=Draws(range(20)))
+    assert len(set(direct.forwards)) > 1
+    assert found.forwards.tolist() == direct.forwards.tolist()
+    # samples that are done ride along in the products of their last step: the attack does not count those
+    assert (found.backwards >= direct.backwards).all()
+    norms = (direct.inputs - x).double().flatten(1).norm(dim=1)
+    assert torch.allclose((found.inputs - x).double().flatten(1).norm(dim=1), norms, atol=1e-6)
+
+
 def test_the_inner_attack_sees_what_it_asked_about():
     model = Model(linear())
     x, y = samples(model)
