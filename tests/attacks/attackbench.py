@@ -118,11 +118,45 @@ def tables(local: pd.DataFrame) -> str:
     means = global_table(local, models)
     references = ", ".join(f"{norm} `{name}`" for norm, name in zip(*_references(local), strict=True))
     lines = [f"{len(models)} networks: {', '.join(f'`{model}`' for model in models)}. References: {references}.", ""]
+    lines += [*_beside(means), ""]
     for norm in NORMS:
         lines += [f"### {norm}", "", _heading(models), "|" + "---|" * (6 + len(models))]
         lines += [_line(row, local, models, means) for row in _best(means, norm)]
         lines += ["", f"![{norm}: robust accuracy on digits](../results/attackbench/figures/optimality_{norm}.png)", ""]
     return "\n".join(lines)
+
+
+def _beside(means: pd.DataFrame) -> list[str]:
+    """Our best attack of each norm, at both numbers of queries, beside the others' best at the larger one."""
+    heading = [
+        "norm",
+        "ours, 2,000",
+        "ours, 1,000",
+        "others, 2,000",
+        "ours less others, 2,000",
+        "ours at 1,000 less others",
+    ]
+    lines = [f"| {' | '.join(heading)} |", "|" + "---|" * len(heading)]
+    for norm in NORMS:
+        part = means[(means["norm"] == norm) & means["optimality"].notna()]
+        ours, others = part[part["library"] == "assay"], part[part["library"] != "assay"]
+        best = [_first(table[table["queries"] == n]) for table, n in ((ours, 2000), (ours, 1000), (others, 2000))]
+        shown = [f"{value:.4f} (`{name}`)" if name else "–" for value, name in best]
+        gaps = [_signed(best[i][0] - best[2][0]) for i in (0, 1)]
+        lines.append(f"| {' | '.join([norm, *shown, *gaps])} |")
+    return lines
+
+
+def _first(table: pd.DataFrame) -> tuple[float, str]:
+    """The highest optimality and its probe; NaN and "" of an empty table."""
+    if not len(table):
+        return np.nan, ""
+    row = table.loc[table["optimality"].idxmax()]
+    return float(row["optimality"]), str(row["probe"])
+
+
+def _signed(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:+.4f}"
 
 
 def _references(local: pd.DataFrame) -> tuple[list[str], list[str]]:

@@ -3,12 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.attacks.base import attacks
 from benchmark.attacks.observed.optimality import area, curve, optimality, reference
 from benchmark.attacks.observed.tables import report
+from tests.conftest import data_folder
 
 INF = np.inf
 
@@ -119,6 +121,36 @@ def test_local_and_global_tables():
     )
     other = report([*probes[:3], Probe("half", 1000, [0, 1, 2], ["far"], plugin="another")])
     assert not set(other.tables["optimality"]["reference"]) & set(near["reference"])
+
+
+def test_the_page_is_filled_between_its_marks(tmp_path):
+    from tests.attacks import attackbench
+
+    local = report([Probe("l2-deepfool-2000", 2000, [0, 1, 4]), Probe("l2-deepfool-1000", 1000, [0, 2, 4])]).tables
+    made = attackbench.tables(local["optimality"])
+    assert "| l2 | 1.0000 (`l2-deepfool-2000`) | 0.6667 (`l2-deepfool-1000`) | – | – | – |" in made
+    assert "| **deepfool** (ours) | 1.000 | 0.667 | 1.000 | 1.000 | 1.00 | 6 | – |" in made
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{attackbench.BEGIN}\nold\n{attackbench.END}\nafter\n")
+    for _ in range(2):
+        attackbench.fill(page, made)
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert text.count("**deepfool** (ours)") == 1
+    assert attackbench.BEGIN in attackbench.PAGE.read_text()
+    assert attackbench.END in attackbench.PAGE.read_text()
+
+
+def test_entries_of_the_checkpoints_are_built(tmp_path):
+    from benchmark import build_model, load_entry
+    from tests.attacks import attackbench
+
+    weights = data_folder("weights_small")
+    folder = attackbench.make_entries(tmp_path, weights.parent)
+    for name in attackbench.ENTRIES:
+        assert build_model(load_entry(name, [folder]))(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 
 def test_no_rows_no_tables():
