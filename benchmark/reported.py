@@ -219,6 +219,10 @@ class ProbeResults(Protocol):
         """Rows of a model at a budget, its clean columns beside them; ``source``: fitted on that entry (default: as
         the suite says). Empty where nothing was computed."""
 
+    def heads(self, model: str, eps: Budget | None = None, *, kind: str = "attack") -> Sequence[Mapping[str, Any]]:
+        """What the records of a model at a budget say of their cells (:class:`benchmark.store.record.Record`): seconds,
+        and the attack as it ran, with its version. In the plan's order."""
+
     def clean(self, model: str) -> pd.DataFrame:
         """Clean rows of a model."""
 

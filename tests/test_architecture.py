@@ -50,6 +50,8 @@ LIBRARIES = (
     "foolbox",
     "eagerpy",
     "torchattacks",
+    "art",
+    "adv_lib",
     "captum",
     "zennit",
     "quantus",

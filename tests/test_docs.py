@@ -21,7 +21,7 @@ import pytest
 from pydantic import BaseModel
 
 from benchmark.attacks.base import attacks
-from benchmark.attacks.libraries import foolbox, torchattacks
+from benchmark.attacks.libraries import advlib, foolbox, torchattacks
 from benchmark.cli.options import RESULTS
 from benchmark.cli.outcome import print_outcome, where_line
 from benchmark.data.base import datasets
@@ -330,8 +330,8 @@ def test_facts_of_attacks():
 
 
 def test_refused_library_attacks():
-    for library in (foolbox, torchattacks):
-        prefix = "foolbox" if library is foolbox else "torchattacks"
+    for library in (advlib, foolbox, torchattacks):
+        prefix = library.__name__.rpartition(".")[2]
         shown = {row["attack"] for row in rows_under("attacks.md", "## What is refused")}
         assert {f"{prefix}:{name}" for name in library.UNUSABLE} <= shown
 

@@ -215,6 +215,10 @@ class Attack(Plugin):
         """Batch size that is part of the result (third-party random attacks), else None."""
         return None
 
+    def takes_budgets(self) -> bool:
+        """Whether :meth:`run` also takes a budget a sample, ``eps`` a tensor (N,)."""
+        return False
+
     def fit(
         self, model: Model, inputs: torch.Tensor, labels: torch.Tensor, *, eps: float | None, generator: Draws
     ) -> dict[str, NDArray[Any]]:

@@ -81,6 +81,11 @@ class ProbeView(SuiteView):
             return rows
         return filled(with_clean(filled(rows), results.clean(model)) if kind == "attack" else rows)
 
+    def heads(self, model: str, eps: Budget | None = None, *, kind: str = "attack") -> Sequence[Mapping[str, Any]]:
+        """See :class:`benchmark.reported.ProbeResults`."""
+        cells = self._cells(model, eps, kind, self.results.own_source(model, self.name))
+        return [self.results.heads[cell] for cell in cells if cell in self.results.heads]
+
     def own(self, name: str, model: str, eps: Budget | None = None) -> tuple[float, float, float]:
         """See :class:`benchmark.reported.ProbeResults`."""
         column = next(each for each in self.attack.columns() if each.name == name)

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from benchmark.attacks.base import attacks
-from benchmark.attacks.libraries import foolbox, torchattacks
-from benchmark.attacks.libraries.base import REQUIRED
+from benchmark.attacks.libraries import advlib, foolbox, torchattacks
+from benchmark.attacks.libraries.advlib import AdvLib
+from benchmark.attacks.libraries.art import Art
+from benchmark.attacks.libraries.base import REQUIRED, source
 from benchmark.attacks.libraries.foolbox import Foolbox
 from benchmark.attacks.libraries.torchattacks import TorchAttacks
 from benchmark.errors import AttackError, SpecError, UnknownNameError
@@ -225,3 +227,120 @@ def test_one_logit_models_are_attacked():
         found = attacks.make(use).run(model, x, y, eps=None, generator=Draws(range(40)))
         assert bool((model(found.inputs).argmax(1) != y).all()), use
         assert np.isfinite(found.inputs.numpy()).all()
+
+
+# -- libraries of the extra [speed] -----------------------------------------------------------------------------------
+
+
+def theirs(cls):
+    """The module that holds a library's attacks, where it is installed."""
+    if reason := cls.lacks():
+        pytest.skip(reason)
+    if cls is AdvLib:
+        return advlib._import()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from art.attacks import evasion
+    return evasion
+
+
+@pytest.mark.parametrize("cls", [AdvLib, Art])
+def test_a_library_that_is_not_there_is_listed_and_skipped_with_the_command(cls, monkeypatch):
+    monkeypatch.setattr("benchmark.registry.library_version", lambda name: "absent")
+    monkeypatch.setattr("benchmark.attacks.libraries.base.source", lambda *files: source("no_such_package", *files[1:]))
+    assert cls.members() == sorted(set(cls.table) - set(cls.unusable))
+    assert f"needs {cls.library}, not installed here: pip install" in cls.lacks()
+    member = cls.members()[0]
+    attack = attacks.make(f"{cls.use}:{member}", {"batch_size": 8, "anything": 3})
+    assert attack.check_installed("suite") is attack
+    assert "pip install" in attack.skip(None, None, None)
+    assert attack.model_copy(update={"norm": "l2"}).threat.kind
+    with pytest.raises(UnknownNameError):
+        attacks.make(f"{cls.use}:{member}x")
+
+
+@pytest.mark.parametrize("cls", [AdvLib, Art])
+def test_every_attack_of_theirs_is_known_or_says_why_not(cls):
+    theirs(cls)
+    known = set(cls.table) | set(cls.unusable)
+    assert {cls.read().alias[name] for name in cls.read().alias} <= known
+    assert {cls.read().alias[m] for m in cls.members()} <= set(cls.table)
+    for name, reason in cls.unusable.items():
+        with pytest.raises(SpecError, match="cannot be used"):
+            attacks.make(f"{cls.use}:{name}")
+        assert reason
+
+
+@pytest.mark.parametrize("cls", [AdvLib, Art])
+def test_signatures_of_theirs_read_by_ast_are_the_imported_ones(cls):
+    module = theirs(cls)
+    for member in cls.members():
+        if not hasattr(module, member):  # ART's Brendel-Bethge, without numba
+            continue
+        found = getattr(module, member)
+        signature = inspect.signature(found.__init__ if inspect.isclass(found) else found)
+        expected = [key for key in signature.parameters if key != "self"]
+        assert list(cls.read().parameters(member)) == expected, member
+        given = set(cls(member=member, **required(cls, member)).signature())
+        budget = "eps" if cls is Art else advlib.BUDGET.get(member, "model")
+        assert not given & {"model", "inputs", "labels", "targeted", budget}, member
+
+
+def required(cls, member):
+    """A value for each parameter that has no default."""
+    hidden = cls.model_construct(member=member).signature()
+    return {key: 3 for key, default in hidden.items() if default is REQUIRED}
+
+
+def test_advlib_gives_what_advlib_gives():
+    module, model = theirs(AdvLib), small_model()
+    x, y = samples(model)
+    found = attacks.make("advlib:ddn", {"steps": 20}).run(model, x, y, eps=None, generator=Draws(range(12)))
+    assert torch.equal(found.inputs, module.ddn(model, x, y, steps=20))
+    found = attacks.make("advlib:fmn", {"steps": 20, "norm": "linf"}).run(model, x, y, eps=None, generator=Draws([0]))
+    assert torch.equal(found.inputs, module.fmn(model, x, y, norm=float("inf"), steps=20))
+    with global_seed(1):
+        attack = attacks.make("advlib:apgd", {"n_iter": 5, "norm": "l2"})
+        found = attack.run(model, x, y, eps=torch.linspace(0.1, 0.5, 12), generator=Draws(range(12)))
+    with global_seed(1):
+        expected = module.apgd(model, x, y, eps=torch.linspace(0.1, 0.5, 12), norm=2, n_iter=5)
+    assert torch.equal(found.inputs, expected)
+    assert "visdom" not in sys.modules
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_art_gives_what_art_gives():
+    module, model = theirs(Art), small_model()
+    from art.estimators.classification import PyTorchClassifier
+
+    x, y = samples(model)
+    loss, shape = torch.nn.CrossEntropyLoss(), (1, 8, 8)
+    wrapped = PyTorchClassifier(
+        model, loss=loss, input_shape=shape, nb_classes=4, clip_values=(0, 1), device_type="cpu"
+    )
+    attack = attacks.make("art:ProjectedGradientDescent", {"max_iter": 5, "norm": "l2", "eps_step": "0.5 eps"})
+    found = attack.run(model, x, y, eps=0.4, generator=Draws(range(12)))
+    reference = module.ProjectedGradientDescent(wrapped, norm=2, eps=0.4, eps_step=0.2, max_iter=5, verbose=False)
+    np.testing.assert_allclose(found.inputs.numpy(), reference.generate(x=x.numpy(), y=y.numpy()), atol=1e-6)
+    model.eval().requires_grad_(False)
+    found = attacks.make("art:DeepFool", {"max_iter": 9}).run(model, x, y, eps=None, generator=Draws(range(12)))
+    reference = module.DeepFool(wrapped, max_iter=9, batch_size=12, verbose=False)
+    np.testing.assert_allclose(found.inputs.numpy(), reference.generate(x=x.numpy()), atol=1e-6)
+
+
+def test_steps_and_norms_of_theirs():
+    assert attacks.make("art:AutoProjectedGradientDescent").reach(0.1) is not None or Art.lacks()
+    with pytest.raises(SpecError, match="share of the budget"):
+        attacks.make("art:ProjectedGradientDescent", {"eps_step": "a quarter"})
+    with pytest.raises(SpecError, match="offers the norms l1, l2, the probe says 'linf'"):
+        _ = attacks.make("advlib:alma", {"norm": "linf"}).threat
+    with pytest.raises(SpecError, match="offers the norms linf, l2, the probe says 'l1'"):
+        _ = attacks.make("art:HopSkipJump", {"norm": "l1"}).threat
+    assert attacks.make("art:SquareAttack").threat.knowledge == "score"
+    assert attacks.make("advlib:apgd", {"norm": "l1"}).takes_budgets()
+    assert not attacks.make("advlib:ddn").takes_budgets()
+    assert attacks.make("advlib:apgd", {"norm": "l1", "batch_size": 7}).fixed_batch_size() == 7
+    entry = EntrySpec(name="binary", input_shape=(1, 8, 8), factory="model:build", output="logit1")
+    if not AdvLib.lacks():
+        assert "at least 3 classes" in attacks.make("advlib:apgd", {"norm": "l2"}).skip(None, entry, None)
+        assert attacks.make("advlib:apgd", {"norm": "l2", "loss_function": "ce"}).skip(None, entry, None) is None

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from benchmark.attacks.base import Perturbed, attacks
+from benchmark.attacks.libraries.base import LibraryAttack
 from benchmark.attacks.structural.families import FAMILIES
 from benchmark.data.base import Batch
 from benchmark.data.structures import Structures
@@ -36,6 +37,7 @@ class Row(NamedTuple):
 
 
 S = {"steps": 3}
+NORMS = ("l1", "l2", "linf")
 TABLE = [
     Row("identity"),
     *[Row("explanation-manipulation", {"steps": 3, "norm": n, "method": "input-x-gradient"}) for n in ("linf", "l2")],
@@ -126,6 +128,28 @@ TABLE = [
     Row("torchattacks:JSMA"),
     *[Row(f"torchattacks:{name}", {"num_iter_set": 2}, 3) for name in ("PIFGSM", "PIFGSMPP")],
     Row("torchattacks:TIFGSM", S, 3),
+    Row("art:DeepFool", {"max_iter": 3}),
+    Row("art:AutoProjectedGradientDescent", {"max_iter": 3, "nb_random_init": 1, "norm": "l2"}),
+    Row("art:ProjectedGradientDescent", {"max_iter": 3}),
+    Row("art:CarliniL2Method", {"max_iter": 3, "binary_search_steps": 2}),
+    Row("art:CarliniLInfMethod", {"max_iter": 3}),
+    Row("art:ElasticNet", {"max_iter": 3, "binary_search_steps": 2}),
+    *[Row(f"advlib:{name}", {"n_iter": 3, "norm": norm}) for name in ("apgd", "apgd_targeted") for norm in NORMS],
+    *[Row("advlib:fmn", {**S, "norm": norm}) for norm in ("l0", *NORMS)],
+    *[Row("advlib:pdpgd", {"num_steps": 3, "norm": norm}) for norm in ("l0", *NORMS)],
+    *[Row("advlib:fab", {"n_iter": 3, "norm": norm}) for norm in NORMS],
+    *[Row("advlib:alma", {"num_steps": 3, "norm": norm}) for norm in ("l1", "l2")],
+    *[Row("advlib:tr", {"iter": 3, "norm": norm}) for norm in ("l2", "linf")],
+    *[Row("advlib:df", {**S, "norm": norm}) for norm in ("l2", "linf")],
+    *[Row(f"advlib:{name}", {"num_steps": 3}) for name in ("pdgd", "sigma_zero")],
+    *[Row(f"advlib:{name}", S) for name in ("ddn", "sdf", "pgd_linf")],
+    *[Row(f"advlib:{name}", {"max_iter": 3}) for name in ("vfga", "fga")],
+    Row("advlib:carlini_wagner_l2", {"max_iterations": 10, "binary_search_steps": 2}),
+    Row("advlib:carlini_wagner_linf", {"max_iterations": 3}),
+    Row("best-observed", {"queries": 9}),
+    Row("best-observed", {"attack": "foolbox:L0FMNAttack", "norm": "l0", "queries": 9, "parameters": S}),
+    Row("best-observed", {"attack": "foolbox:LinfPGD", "norm": "linf", "queries": 40, "parameters": S}, 3),
+    Row("best-observed", {"attack": "advlib:apgd", "norm": "l1", "queries": 40, "parameters": {"n_iter": 3}}),
 ]
 ids = [f"{row.use}-{i}" for i, row in enumerate(TABLE)]
 
@@ -152,6 +176,8 @@ def structures(row):
 
 def judged(row, model, x, y, seeds):
     attack = attacks.make(row.use, row.params)
+    if reason := attack.lacks() or (attack.other.lacks() if row.use == "best-observed" else ""):
+        pytest.skip(reason)
     if attack.needs_structures:
         attack = attack.with_structures(structures(row))
     task = tasks.make("classification")
@@ -174,15 +200,15 @@ def test_the_table_names_every_registered_class():
     own = {n for n, c in ours.items() if takes(c.accepts, IMAGE)}
     assert own - {"universal"} <= tested, "universal:file=PATH needs a file: tests/attacks/test_universal.py"
     families = [n for n in own if issubclass(attacks.classes()[n], Family)]
-    assert sorted(families) == ["foolbox", "torchattacks", "universal"]
+    assert sorted(families) == ["advlib", "art", "foolbox", "torchattacks", "universal"]
 
 
 def test_every_attack_says_its_threat_cost_and_source():
     for name, cls in attacks.classes().items():
-        if cls.__module__.startswith("benchmark.") and name not in ("foolbox", "torchattacks"):
+        if cls.__module__.startswith("benchmark.") and not issubclass(cls, LibraryAttack):
             assert cls.cost, name
             assert cls.source, name
-    for use in ("foolbox:LinfPGD", "torchattacks:Square"):
+    for use in ("foolbox:LinfPGD", "torchattacks:Square", "art:DeepFool", "advlib:ddn"):
         assert attacks.make(use).member_cost()
 
 

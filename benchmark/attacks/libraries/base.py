@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import warnings
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -43,32 +44,42 @@ class Source:
     """A library's public attack names, their aliases and the constructors' parameters, read from its source files.
 
     Args:
-        distribution: the installed library, also its import package.
+        package: import package of the library; nothing is read where it is not installed.
         names: module that exports the attacks, relative to the package, such as ``"attacks/__init__.py"``.
-        folder: where the classes are defined, such as ``"attacks"``.
+        folder: where the classes or functions are defined, such as ``"attacks"``.
     """
 
-    def __init__(self, distribution: str, names: str, folder: str) -> None:
-        spec = importlib.util.find_spec(distribution)  # finds a top-level package without importing it
+    def __init__(self, package: str, names: str, folder: str) -> None:
+        spec = importlib.util.find_spec(package)  # finds a top-level package without importing it
         roots = list(spec.submodule_search_locations or ()) if spec else []
         self.alias: dict[str, str] = {}
         self.classes: dict[str, ast.ClassDef] = {}
+        self.functions: dict[str, ast.FunctionDef] = {}
         if not roots:
             return
-        for node in ast.parse((Path(roots[0]) / names).read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ImportFrom):
-                self.alias |= {name.asname or name.name: name.name for name in node.names}
-            elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
-                value = self.alias.get(node.value.id, node.value.id)
-                self.alias |= {t.id: value for t in node.targets if isinstance(t, ast.Name)}
-        for file in sorted((Path(roots[0]) / folder).glob("*.py")):
-            for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        for node in _statements(Path(roots[0]) / names):
+            for inner in node.body if isinstance(node, ast.If) else [node]:  # where another package is installed
+                self._export(inner)
+        where = Path(roots[0]) / folder
+        for file in [*sorted(where.glob("*/*.py")), *sorted(where.glob("*.py"))]:
+            for node in _statements(file):
                 if isinstance(node, ast.ClassDef):
                     self.classes[node.name] = node
+                elif isinstance(node, ast.FunctionDef):
+                    self.functions[node.name] = node
+
+    def _export(self, node: ast.stmt) -> None:
+        if isinstance(node, ast.ImportFrom):
+            self.alias |= {name.asname or name.name: name.name for name in node.names}
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Name):
+            value = self.alias.get(node.value.id, node.value.id)
+            self.alias |= {t.id: value for t in node.targets if isinstance(t, ast.Name)}
 
     def parameters(self, name: str) -> dict[str, Any] | None:
-        """Keyword parameters of a class's constructor with their defaults; None where they cannot be read."""
+        """Keyword parameters of a function or a class's constructor, with their defaults; None: they cannot be read."""
         name = self.alias.get(name, name)
+        if name in self.functions:
+            return _arguments(self.functions[name].args)
         if name not in self.classes:
             return None
         constructor = self._constructor(name)
@@ -84,6 +95,12 @@ class Source:
                 return item
         bases = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id in self.classes]
         return next((constructor for base in bases if (constructor := self._constructor(base)) is not None), None)
+
+
+def _statements(file: Path) -> list[ast.stmt]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a string's escapes
+        return ast.parse(file.read_text(encoding="utf-8")).body
 
 
 def _arguments(args: ast.arguments) -> dict[str, Any]:
@@ -110,9 +127,9 @@ def _literal(node: ast.expr | None) -> Any:
 
 
 @cache
-def source(distribution: str, names: str, folder: str) -> Source:
+def source(package: str, names: str, folder: str) -> Source:
     """:class:`Source`, read once a process."""
-    return Source(distribution, names, folder)
+    return Source(package, names, folder)
 
 
 class LibraryAttack(Attack, Family):
@@ -131,6 +148,7 @@ class LibraryAttack(Attack, Family):
     borrowed: ClassVar[bool] = True
     random: ClassVar[bool] = True
     whole_batch: ClassVar[bool] = True
+    package: ClassVar[str] = ""  # import package of the library, where it is not called like its distribution
     files: ClassVar[tuple[str, str]]
     table: ClassVar[dict[str, Known]]
     unusable: ClassVar[dict[str, str]]
@@ -150,7 +168,7 @@ class LibraryAttack(Attack, Family):
     def _check_parameters(self) -> Self:
         if self.member in self.unusable:
             raise SpecError(f"attack {self.name!r} cannot be used: {self.unusable[self.member]}")
-        if self.member not in self.read().alias:
+        if self.member not in self.read().alias and not (self.lacks() and self.member in self.table):
             where = f"{self.library} {library_version(self.library)}"
             raise UnknownNameError("attack", self.name, [f"{self.use}:{name}" for name in self.members()], where)
         known = self.signature()
@@ -246,12 +264,12 @@ class LibraryAttack(Attack, Family):
     @classmethod
     def read(cls) -> Source:
         """Names and signatures of the library."""
-        return source(cls.library, *cls.files)
+        return source(cls.package or cls.library, *cls.files)
 
     @classmethod
     def members(cls) -> list[str]:
-        """Every exported attack that can be used, aliases included."""
-        return sorted(name for name in cls.read().alias if name not in cls.unusable)
+        """Every exported attack that can be used, aliases included; those that we know where it is not installed."""
+        return sorted(name for name in cls.read().alias or cls.table if name not in cls.unusable)
 
     @classmethod
     def open_ended(cls) -> bool:
@@ -269,7 +287,7 @@ class LibraryAttack(Attack, Family):
 
     def known(self) -> Known | None:
         """The table's row of this member."""
-        return self.table.get(self.read().alias[self.member])
+        return self.table.get(self.read().alias.get(self.member, self.member))
 
     @property
     def threat(self) -> Threat:
