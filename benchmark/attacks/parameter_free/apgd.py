@@ -49,6 +49,10 @@ class Apgd(Attack):
         """Fixed budget, white box."""
         return Threat(norm=self.norm, kind="fixed")
 
+    def takes_budgets(self) -> bool:
+        """See :meth:`Attack.takes_budgets`."""
+        return True
+
     def run(
         self,
         model: Model,

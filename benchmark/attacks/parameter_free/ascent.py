@@ -82,7 +82,7 @@ class Ascent:
 
     Attributes:
         rows: what is searched; broken rows are kept there.
-        norm, radius: the ball.
+        norm, radius: the ball; its radius (M,).
         steps: of each row.
         loss: which is raised.
         targets: (M,) a class for each row, or None.
@@ -92,7 +92,7 @@ class Ascent:
 
     rows: Rows
     norm: NormName
-    radius: float
+    radius: torch.Tensor
     steps: int
     loss: LossName
     targets: torch.Tensor | None = None
@@ -134,7 +134,7 @@ class Ascent:
         return _State(
             rows=rows, clean=clean, x=x, former=x, gradient=x, best=x, best_gradient=x,
             best_value=number - torch.inf, value=number + torch.inf, rises=number.clone(),
-            step=number + first * self.radius, checked=number - torch.inf, halved=number.bool() | True,
+            step=first * self.radius[rows], checked=number - torch.inf, halved=number.bool() | True,
             share=moved / numel / L1_SHRINK if self.norm == "l1" else number, sparsity=moved,
         )  # fmt: skip
 
@@ -188,28 +188,28 @@ class Ascent:
 
     def _move(self, state: _State, momentum: float) -> None:
         """The next inputs (lines 6 and 7); of l1 the step of section 4.1 there."""
-        x, former, radius = state.x, state.former, self.radius
+        x, former, radius = state.x, state.former, self.radius[state.rows]
         state.former = x
         if self.norm == "linf":
-            low, high = (state.clean - radius).clamp_min_(0), (state.clean + radius).clamp_max_(1)
+            room = wide(radius, x)
+            low, high = (state.clean - room).clamp_min_(0), (state.clean + room).clamp_max_(1)
             moved = torch.clamp(x + wide(state.step, x) * state.gradient.sign(), low, high)
             if momentum < 1:
                 moved = torch.clamp(x + momentum * (moved - x) + (1 - momentum) * (x - former), low, high)
             state.x = moved
             return
-        reach = torch.full_like(state.step, radius)
         if self.norm == "l2":
             moved = x + wide(state.step, x) * unit(state.gradient, "l2")
-            moved = project(moved - state.clean, state.clean, reach, "l2")
+            moved = project(moved - state.clean, state.clean, radius, "l2")
             if momentum < 1:
                 moved = x + momentum * (moved - x) + (1 - momentum) * (x - former)
-                moved = project(moved - state.clean, state.clean, reach, "l2")
+                moved = project(moved - state.clean, state.clean, radius, "l2")
             state.x = moved
             return
         movable = torch.where(state.gradient > 0, x < 1, x > 0)  # a saturated element would spend the step in vain
         sign = _steepest(state.gradient * movable, state.share).sign()
         moved = x + wide(state.step, x) * unit(sign, "l1")
-        state.x = project(moved - state.clean, state.clean, reach, "l1")
+        state.x = project(moved - state.clean, state.clean, radius, "l1")
 
     def _check(self, state: _State, since: int) -> None:
         """Halve the step where few steps rose, or nothing came of the last one, and go back to the best (13 to 17)."""
@@ -225,8 +225,9 @@ class Ascent:
         moved = norms(state.best - state.clean, "l0")
         sparser = moved < L1_SPARSER * state.sparsity
         state.share = moved / math.prod(state.x.shape[1:]) / L1_SHRINK
-        shrunk = (state.step / L1_SHRINK).clamp_min(self.radius / L1_SMALLEST)
-        state.step = torch.where(sparser, self.radius, shrunk)
+        radius = self.radius[state.rows]
+        shrunk = torch.maximum(state.step / L1_SHRINK, radius / L1_SMALLEST)
+        state.step = torch.where(sparser, radius, shrunk)
         state.sparsity = moved
         self._return(state, sparser)
 
@@ -242,7 +243,7 @@ def apgd(
     draws: Draws,
     *,
     norm: NormName,
-    eps: float,
+    eps: float | torch.Tensor,
     steps: int,
     loss: LossName,
     restarts: int = 1,
@@ -255,7 +256,7 @@ def apgd(
     Args:
         search: of the batch.
         draws: N streams; each run has its own, by its name.
-        norm, eps: the ball, linf, l2 or l1.
+        norm, eps: the ball, linf, l2 or l1; its radius, one or (N,).
         steps, loss, repeats: see :class:`Ascent`.
         restarts: runs from random starts, towards each target.
         classes: most likely other classes that are targets, one after another; 0: any class.
@@ -263,6 +264,7 @@ def apgd(
     """
     aims = targets(search, classes) if classes else None
     count = restarts * (aims.shape[1] if aims is not None else 1)
+    budgets = torch.as_tensor(eps).to(search.inputs).expand(len(search.inputs))
 
     def run(rows: Rows, which: torch.Tensor) -> None:
         part = rows.search
@@ -272,15 +274,16 @@ def apgd(
         noise = (own.uniform(part.inputs.shape[1:], -1, 1) if norm == "linf" else own.normal(part.inputs.shape[1:])).to(
             part.inputs
         )
+        budget = budgets[rows.at]
         if norm != "l1":
-            ascent(radius=eps, steps=steps).run((part.inputs + eps * unit(noise, norm)).clamp(0, 1))
+            start = part.inputs + wide(budget, part.inputs) * unit(noise, norm)
+            ascent(radius=budget, steps=steps).run(start.clamp(0, 1))
             return
         x = part.inputs + noise
         lengths = [math.ceil(share * steps) for _, share in L1_BALLS[:-1]]
         for (ball, _), length in zip(L1_BALLS, [*lengths, max(steps - sum(lengths), 1)], strict=True):
-            radius = torch.full((len(x),), ball * eps).to(x)
-            x = project(x - part.inputs, part.inputs, radius, "l1")
-            x = ascent(radius=ball * eps, steps=length, decides=ball == 1).run(x)
+            x = project(x - part.inputs, part.inputs, ball * budget, "l1")
+            x = ascent(radius=ball * budget, steps=length, decides=ball == 1).run(x)
 
     waves(search, count, run)
 
