@@ -52,6 +52,13 @@ class Draws:
         part._generators = [self._generators[i] for i in indices]
         return part
 
+    def apart(self, rows: Sequence[int], names: Sequence[str]) -> Draws:
+        """Streams of their own, one a row: of sample ``rows[i]`` the one that is called ``names[i]``.
+
+        They do not depend on what was drawn before, nor on which other rows there are.
+        """
+        return Draws([derive(self.seeds[row], name) for row, name in zip(rows, names, strict=True)])
+
     def normal(self, shape: Sequence[int]) -> torch.Tensor:
         """Standard normal numbers, float32 ``(N, *shape)`` on the CPU."""
         import torch

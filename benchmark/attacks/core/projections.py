@@ -28,7 +28,8 @@ def norms(delta: torch.Tensor, norm: NormName) -> torch.Tensor:
         return flat.abs().amax(1)
     if norm == "l0":
         return (flat != 0).sum(1).to(delta.dtype)
-    return torch.linalg.vector_norm(flat, ord=2 if norm == "l2" else 1, dim=1)
+    lengths: torch.Tensor = torch.linalg.vector_norm(flat, ord=2 if norm == "l2" else 1, dim=1)
+    return lengths
 
 
 def dual(gradient: torch.Tensor, norm: NormName) -> torch.Tensor:

@@ -18,34 +18,44 @@ from benchmark.errors import AttackError
 
 class Search:
     """Args:
-        model: (M, ...) inputs to logits (M, K); ``least_batch``, where it has that attribute, stands for LEAST.
+        net: calls the network.
         inputs: (N, ...) clean, in [0, 1], float32 or float64.
         labels: (N,) int64.
+        logits: (N, K) of the clean inputs.
 
     Attributes:
         reached: (N, ...) the input kept for each sample; the clean one until there is another.
         broken: (N,) ``reached`` is not classified as the label.
-        size: (N,) norm of what is kept of those that are broken, else inf; 0 where the clean prediction is wrong.
-        forwards, backwards: (N,) calls made.
-        logits: (N, K) of the clean inputs.
-
-    Raises:
-        AttackError: fewer than two logits.
+        size: (N,) norm of what :meth:`keep_smaller` kept, else inf; 0 where the clean prediction is wrong.
+        forwards, backwards: (N,) calls made, those for ``logits`` left out.
     """
 
-    def __init__(self, model: Network, inputs: torch.Tensor, labels: torch.Tensor) -> None:
-        least = int(getattr(model, "least_batch", LEAST))
-        self.net = Net(model, Placement.of(inputs.device, least=least))
-        self.inputs, self.labels = inputs.detach(), labels
-        self.reached = self.inputs.clone()
-        self.size = torch.full((len(inputs),), torch.inf, dtype=inputs.dtype, device=inputs.device)
+    def __init__(self, net: Net, inputs: torch.Tensor, labels: torch.Tensor, logits: torch.Tensor) -> None:
+        self.net, self.inputs, self.labels, self.logits = net, inputs, labels, logits
+        self.reached = inputs.clone()
+        self.broken = margins(logits, labels) < 0
+        self.size = torch.where(self.broken, 0.0, torch.inf).to(inputs.dtype)
         self.forwards, self.backwards = torch.zeros((2, len(inputs)), dtype=torch.int64, device=inputs.device)
-        every = torch.arange(len(inputs), device=inputs.device)
-        self.logits = self.look(every, self.inputs)
-        if self.logits.ndim != 2 or self.logits.shape[1] < 2:
-            raise AttackError(f"the attack needs logits (N, K) with K >= 2, got {tuple(self.logits.shape)}")
-        self.broken = self.wrong(every, self.logits)
-        self.size[self.broken] = 0.0
+
+    @classmethod
+    def of(cls, model: Network, inputs: torch.Tensor, labels: torch.Tensor) -> Search:
+        """A search that begins with a prediction of the clean inputs: one forward a sample.
+
+        Args:
+            model: (M, ...) inputs to logits (M, K); ``least_batch``, where it has that attribute, stands for LEAST.
+            inputs, labels: see the class.
+
+        Raises:
+            AttackError: fewer than two logits.
+        """
+        net = Net(model, Placement.of(inputs.device, least=int(getattr(model, "least_batch", LEAST))))
+        inputs = inputs.detach()
+        logits = net.look(inputs)
+        if logits.ndim != 2 or logits.shape[1] < 2:
+            raise AttackError(f"the attack needs logits (N, K) with K >= 2, got {tuple(logits.shape)}")
+        search = cls(net, inputs, labels, logits)
+        search.forwards += 1
+        return search
 
     def left(self) -> torch.Tensor:
         """Positions (M,) of the samples that nothing has broken."""
@@ -74,7 +84,7 @@ class Search:
         """Keep the inputs that break their sample, whatever was kept before.
 
         Args:
-            at: (M,) positions.
+            at: (M,) positions, none twice.
             x: (M, ...) inputs.
             broken: (M,) which of them are misclassified.
         """
@@ -89,6 +99,38 @@ class Search:
         self.keep(at, x, better)
         return size
 
+    def rows(self, at: torch.Tensor) -> Search:
+        """A search of its own whose rows are these samples, of which some may stand there several times."""
+        part = Search(self.net, self.inputs[at], self.labels[at], self.logits[at])
+        part.broken[:], part.size[:] = False, torch.inf
+        return part
+
+    def take(self, at: torch.Tensor, part: Search) -> None:
+        """Take over what a search of rows ``at`` reached: of a sample's rows the first that is broken.
+
+        Its calls are counted as well, of all its rows.
+        """
+        self.forwards.index_add_(0, at, part.forwards)
+        self.backwards.index_add_(0, at, part.backwards)
+        first = first_broken(at, part.broken, len(self.inputs))
+        chosen = (part.broken & (first[at] == torch.arange(len(at), device=at.device))).nonzero().squeeze(1)
+        self.reached[at[chosen]] = part.reached[chosen]
+        self.size[at[chosen]] = part.size[chosen]
+        self.broken[at[chosen]] = True
+
     def perturbed(self) -> Perturbed:
         """What an attack returns."""
         return Perturbed(self.reached, forwards=self.forwards.cpu().numpy(), backwards=self.backwards.cpu().numpy())
+
+
+def first_broken(at: torch.Tensor, broken: torch.Tensor, n: int) -> torch.Tensor:
+    """(n,) for each sample the first of its rows that is broken, or the number of rows.
+
+    Args:
+        at: (M,) the sample of each row.
+        broken: (M,).
+        n: samples.
+    """
+    rows = torch.arange(len(at), device=at.device)
+    first = torch.full((n,), len(at), dtype=torch.int64, device=at.device)
+    return first.scatter_reduce_(0, at, torch.where(broken, rows, len(at)), "amin")
