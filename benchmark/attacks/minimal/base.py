@@ -51,7 +51,7 @@ class MinimalNorm(Attack):
         """
         from benchmark.attacks.core.search import Search
 
-        search = Search(model, inputs, labels)
+        search = Search.of(model, inputs, labels)
         if len(search.left()):
             self.minimise(search)
         return search.perturbed()

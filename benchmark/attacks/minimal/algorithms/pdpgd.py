@@ -54,11 +54,13 @@ def _proximal(
     """Proximal gradient steps to the proximal operator in a diagonal metric (M, ...), at most 1, in the box."""
     start = x - clean
     delta = start
+    going = torch.ones(len(x), dtype=torch.bool, device=x.device)
     for _ in range(steps):
         new = proximal(delta - metric * (delta - start), strength, norm)
         new = (clean + new).clamp_(0, 1).sub_(clean)
-        going = norms(new - delta, "l2") > tolerance * norms(new, "l2")
-        delta = new
+        change = norms(new - delta, "l2")
+        delta = torch.where(wide(going, new), new, delta)
+        going = going & (change > tolerance * norms(new, "l2"))
         if not bool(going.any()):
             break
     return (clean + delta).clamp_(0, 1)
@@ -79,7 +81,7 @@ def proximal(delta: torch.Tensor, strength: torch.Tensor, norm: NormName) -> tor
 
 
 def _two_thirds(size: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
-    """The proximal operator of the sum of |z|^(2/3), in closed form: the largest root of a quartic, else zero."""
+    """The proximal operator of the sum of |z|^(2/3), in closed form: zero up to a size."""
     inner = size.pow(4) / 256 - 8 * strength.pow(3) / 729
     root = inner.clamp_min(0).sqrt()
     half = size.square() / 16
@@ -87,4 +89,4 @@ def _two_thirds(size: torch.Tensor, strength: torch.Tensor) -> torch.Tensor:
     a = 2 * ((half + root).pow(1 / 3) + other.pow(1 / 3))
     side = a.clamp_min(TINY).sqrt()
     found = ((side + (2 * size / side - a).clamp_min(0).sqrt()) / 2).pow(3)
-    return torch.where(inner >= 0, found, 0)
+    return torch.where(size.pow(4) > 128 / 27 * strength.pow(3), found, 0)

@@ -29,8 +29,10 @@ def superdeepfool(search: Search, given: SuperDeepFool) -> None:
         )
         for calls, more in ((search.forwards, found.forwards), (search.backwards, found.backwards)):
             calls[at] += torch.as_tensor(more, device=at.device)
+        stuck = (found.reached == x).flatten(1).all(1)
         x, done = _project(search, at, found.reached)
-        at, x = at[~done], x[~done]
+        going = ~(done | stuck)
+        at, x = at[going], x[going]
         if not len(at):
             break
     to_boundary(search, given.bisections)
