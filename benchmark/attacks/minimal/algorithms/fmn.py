@@ -9,6 +9,8 @@ from benchmark.attacks.core.projections import NormName, dual, norms, wide
 from benchmark.attacks.core.search import Search
 from benchmark.attacks.minimal.algorithms.common import TINY, cosine, last_look, scaled, threshold
 
+BEYOND = 1.0001  # of the estimate of the boundary's distance: on it there would be a tie, which is no success
+
 
 def fmn(
     search: Search, norm: NormName, steps: int, *, step_size: tuple[float, float], factor: tuple[float, float]
@@ -33,7 +35,7 @@ def fmn(
         if norm == "l0":
             radius = _count(radius, wrong, search.size[at], gamma)
         else:
-            away = size + values.abs() / dual(gradient, norm).clamp_min(TINY)
+            away = size + BEYOND * values.abs() / dual(gradient, norm).clamp_min(TINY)
             outside = torch.where(search.broken[at], radius * (1 + gamma), away)  # lines 5 and 6
             radius = torch.where(wrong, torch.minimum(radius * (1 - gamma), search.size[at]), outside)  # line 10
         radius = torch.minimum(radius, widest)
