@@ -85,9 +85,8 @@ def margins(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """
     import torch
 
-    true = logits.gather(1, labels.view(-1, 1)).squeeze(1)
-    mask = torch.zeros_like(logits, dtype=torch.bool).scatter(1, labels.view(-1, 1), True)
-    return true - logits.masked_fill(mask, -torch.inf).amax(1)
+    own = labels.view(-1, 1)
+    return logits.gather(1, own).squeeze(1) - logits.scatter(1, own, -torch.inf).amax(1)
 
 
 @attacks.register("noise-linf")

@@ -10,6 +10,7 @@ batch at all).
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -80,7 +81,11 @@ class Graph:
         return self._product(cotangent, last)
 
     def _product(self, cotangent: torch.Tensor, last: bool) -> torch.Tensor:
-        gradient = torch.autograd.grad(self.output, self.leaf, cotangent, retain_graph=not last)[0][: self.n]
+        with (
+            torch.enable_grad()
+        ):  # a weighted sum: torch imports sympy, a second, to check a cotangent that it is given
+            weighted = (self.output * cotangent).sum()
+        gradient = torch.autograd.grad(weighted, self.leaf, retain_graph=not last)[0][: self.n]
         if self.basis is None:
             return gradient
         return ((gradient.flatten(1) @ self.basis.T) @ self.basis).view(gradient.shape)
@@ -106,7 +111,8 @@ class Net:
     def graph(self, x: torch.Tensor) -> Graph:
         """Logits with their graph, in the placement's precision."""
         leaf = self._laid_out(x.detach()).detach().requires_grad_()
-        with torch.enable_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=self.placement.bfloat16):
+        low = torch.autocast(x.device.type, torch.bfloat16) if self.placement.bfloat16 else nullcontext()
+        with torch.enable_grad(), low:
             return Graph(leaf, self.model(leaf), len(x), self.basis)
 
     def _laid_out(self, x: torch.Tensor) -> torch.Tensor:

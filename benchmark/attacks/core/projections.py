@@ -63,7 +63,7 @@ def largest(delta: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
     """(M, ...) with all but the ``count`` (M,) elements largest in magnitude set to zero (ties: the first ones)."""
     flat = delta.flatten(1)
     rank = flat.abs().argsort(dim=1, descending=True, stable=True).argsort(dim=1)
-    return torch.where(rank < count.view(-1, 1), flat, 0).view(delta.shape)
+    return torch.where(rank + 1 <= count.view(-1, 1), flat, 0).view(delta.shape)
 
 
 def project_l1(delta: torch.Tensor, clean: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,8 @@
 """Runs of one search towards several targets side by side, with the outcome of one after another.
 
 Small networks take as long for four samples as for forty, so the samples that are left are searched towards several
-targets at once, as many as fit into the batch that the attack was given. What comes out is that of one target after
-another whatever the batch: a row runs on until a target before it has broken its sample.
+targets at once, as many as fit into the batch that the attack was given or are small. What comes out is that of one
+target after another whatever the batch: a row runs on until a target before it has broken its sample.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Callable
 import torch
 
 from benchmark.attacks.core.search import Search, first_broken
+
+ELEMENTS = 1 << 16  # of inputs; so many rows are side by side even where the batch is smaller
 
 
 class Rows:
@@ -58,12 +60,12 @@ def waves(search: Search, count: int, run: Callable[[Rows, torch.Tensor], None])
         count: runs a sample.
         run: runs rows; ``which`` (M,) is the number of each.
     """
-    begun = 0
+    begun, wide = 0, max(len(search.inputs), ELEMENTS // max(1, search.inputs[:1].numel()))
     while begun < count:
         left = search.left()
         if not len(left):
             return
-        width = min(count - begun, max(1, len(search.inputs) // len(left)))
+        width = 1 if begun == 0 else min(count - begun, max(1, wide // len(left)))  # the first breaks the most
         rows = Rows(search, left.repeat_interleave(width))
         run(rows, torch.arange(begun, begun + width, device=left.device).repeat(len(left)))
         rows.finish()

@@ -15,6 +15,8 @@ from benchmark.attacks.core.net import LEAST, Graph, Net, Network, Placement
 from benchmark.attacks.core.projections import NormName, norms
 from benchmark.errors import AttackError
 
+SURE = 64  # units of rounding of the largest logit: a margin below is no success, the verifier's batch may undo it
+
 
 class Search:
     """Args:
@@ -76,9 +78,13 @@ class Search:
         self.backwards[at] += 1
         return graph.gradient(cotangent, last=last)
 
+    def margins(self, at: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """(M,) the label's logit less the best other, and as much more as a batch of another size could turn (SURE)."""
+        return margins(logits, self.labels[at]) + SURE * torch.finfo(logits.dtype).eps * logits.abs().amax(1)
+
     def wrong(self, at: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """(M,) the prediction is not the label; a tie is no success."""
-        return margins(logits, self.labels[at]) < 0
+        """(M,) the prediction is surely not the label; a tie is no success."""
+        return self.margins(at, logits) < 0
 
     def keep(self, at: torch.Tensor, x: torch.Tensor, broken: torch.Tensor) -> None:
         """Keep the inputs that break their sample, whatever was kept before.

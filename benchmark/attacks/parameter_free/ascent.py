@@ -206,7 +206,8 @@ class Ascent:
                 moved = project(moved - state.clean, state.clean, reach, "l2")
             state.x = moved
             return
-        sign = _steepest(state.gradient, state.share).sign()
+        movable = torch.where(state.gradient > 0, x < 1, x > 0)  # a saturated element would spend the step in vain
+        sign = _steepest(state.gradient * movable, state.share).sign()
         moved = x + wide(state.step, x) * unit(sign, "l1")
         state.x = project(moved - state.clean, state.clean, reach, "l1")
 

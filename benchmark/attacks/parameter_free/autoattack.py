@@ -46,6 +46,7 @@ class AutoAttack(Attack):
     source: ClassVar[str] = "AutoAttack (arXiv:2003.01690; l1: arXiv:2103.01208)"
     cost: ClassVar[str] = "at most 28 times `steps` forwards, 19 times backwards, then `queries`; a broken one is done"
     random: ClassVar[bool] = True
+    version: ClassVar[int] = 2  # 1: torchattacks' members
 
     norm: Literal["linf", "l2", "l1"] = "linf"
     variant: Literal["standard", "plus", "rand"] = "standard"

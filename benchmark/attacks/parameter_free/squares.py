@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields
 
 import torch
 
-from benchmark.attacks.controls import margins
 from benchmark.attacks.core.projections import NormName, norms, project, unit, wide
 from benchmark.attacks.core.search import Search
 from benchmark.seeds import Draws
@@ -24,17 +23,37 @@ TILES = 5  # the first perturbation of l2 and l1 has so many squares a side (app
 
 @dataclass
 class _Left:
-    """Samples that go on: at (M,), clean, best (M, C, H, W), its margin (M,), random numbers of the block (M, B, R)."""
+    """Samples that go on: at (M,), clean, best (M, C, H, W), its margin (M,), and what a block of queries draws.
+
+    Attributes:
+        numbers: (M, B, R) uniform.
+        down, across: (M, B, H) and (M, B, W): of linf, the rows and columns that each square covers.
+    """
 
     at: torch.Tensor
     clean: torch.Tensor
     best: torch.Tensor
     margin: torch.Tensor
     numbers: torch.Tensor
+    down: torch.Tensor
+    across: torch.Tensor
 
     def part(self, chosen: torch.Tensor) -> _Left:
         """Some of them."""
         return _Left(*[getattr(self, field.name)[chosen] for field in fields(self)])
+
+    def draw(self, numbers: torch.Tensor, lengths: list[int]) -> None:
+        """Begin a block of queries whose squares have these sides."""
+        self.numbers = numbers
+        sides = torch.tensor(lengths, device=numbers.device)
+        self.down, self.across = (_covered(numbers[:, :, i], sides, self.clean.shape[2 + i]) for i in (0, 1))
+
+
+def _covered(numbers: torch.Tensor, sides: torch.Tensor, size: int) -> torch.Tensor:
+    """(M, B, size) what an interval of each side (B,) covers that begins where the numbers (M, B) say."""
+    begin = (numbers * (size - sides + 1)).long()
+    place = torch.arange(size, device=numbers.device)
+    return (place >= begin[:, :, None]) & (place < (begin + sides)[:, :, None])
 
 
 def side(query: int, shape: tuple[int, ...], norm: NormName) -> int:
@@ -66,26 +85,25 @@ def square(search: Search, draws: Draws, *, norm: NormName, eps: float, queries:
     channels = clean.shape[1]
     best = _first(clean, own, norm, eps)
     logits = search.look(at, best)
-    search.keep(at, best, search.wrong(at, logits))
-    state = _Left(at, clean, best, margins(logits, search.labels[at]), clean.new_zeros(len(at), 0, 0))
-    state = state.part(~search.broken[at])
+    margin = search.margins(at, logits)
+    search.keep(at, best, margin < 0)
+    nothing = clean.new_zeros(len(at), 0)
+    state = _Left(at, clean, best, margin, nothing, nothing, nothing).part(margin >= 0)
     for query in range(queries):
         if not len(state.at):
             return
-        if query % BLOCK == 0:
+        k = query % BLOCK
+        if k == 0:
             block = own.subset([place[int(sample)] for sample in state.at.tolist()])
-            state.numbers = block.uniform((BLOCK, channels + 5)).to(clean.device)
-        numbers, length = state.numbers[:, query % BLOCK], side(query, tuple(clean.shape), norm)
-        x = _square(state, numbers, length, eps) if norm == "linf" else _bump(state, numbers, length, norm, eps)
-        logits = search.look(state.at, x)
-        margin = margins(logits, search.labels[state.at])
-        better = margin < state.margin
-        state.best = torch.where(wide(better, x), x, state.best)
-        state.margin = torch.where(better, margin, state.margin)
-        done = state.margin < 0
-        if bool(done.any()):
-            search.keep(state.at, state.best, done)
-            state = state.part(~done)
+            lengths = [side(query + later, tuple(clean.shape), norm) for later in range(BLOCK)]
+            state.draw(block.uniform((BLOCK, channels + 5)).to(clean.device), lengths)
+        x = _square(state, k, eps) if norm == "linf" else _bump(state, state.numbers[:, k], lengths[k], norm, eps)
+        margin = search.margins(state.at, search.look(state.at, x))
+        state.best = torch.where(wide(margin < state.margin, x), x, state.best)
+        state.margin = torch.minimum(margin, state.margin)
+        if float(margin.min()) < 0:
+            search.keep(state.at, x, margin < 0)
+            state = state.part(margin >= 0)
 
 
 def _signs(numbers: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -118,16 +136,10 @@ def _first(clean: torch.Tensor, draws: Draws, norm: NormName, eps: float) -> tor
     return project(delta, clean, clean.new_full((n,), eps), "l1")
 
 
-def _square(state: _Left, numbers: torch.Tensor, length: int, eps: float) -> torch.Tensor:
-    """A square of one colour (algorithm 2): +-2 eps added, then inside the ball again."""
-    height, width = state.clean.shape[2:]
-    row, column = _places(numbers[:, 0], height - length), _places(numbers[:, 1], width - length)
-    down = torch.arange(height, device=row.device) - row.view(-1, 1)
-    across = torch.arange(width, device=row.device) - column.view(-1, 1)
-    inside = ((down >= 0) & (down < length))[:, None, :, None] & ((across >= 0) & (across < length))[:, None, None, :]
-    moved = (state.clean + eps * _signs(numbers[:, 5:], state.clean)).clamp(
-        0, 1
-    )  # +-2 eps, clipped, is +-eps from clean
+def _square(state: _Left, k: int, eps: float) -> torch.Tensor:
+    """A square of one colour (algorithm 2): +-2 eps added and clipped to the ball, which is +-eps from the clean."""
+    inside = state.down[:, k, None, :, None] & state.across[:, k, None, None, :]
+    moved = (state.clean + eps * _signs(state.numbers[:, k, 5:], state.clean)).clamp_(0, 1)
     return torch.where(inside, moved, state.best)
 
 
