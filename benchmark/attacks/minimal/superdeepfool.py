@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class SuperDeepFool(MinimalNorm):
     """DeepFool to the boundary, then a projection of the clean input's way there on the boundary's normal, repeated.
 
-    A sample is done when what is projected is misclassified. The point kept is then brought to the boundary by
-    bisection of the line to the clean input, as the authors do. This is SDF(inf, 1), the paper's choice.
+    A sample is done when what is projected is misclassified, or a round makes the norm smaller by less than 0.1 %. The
+    point kept is then brought to the boundary by bisection of the line to the clean input, as the authors do. This is
+    SDF(inf, 1), the paper's choice.
 
     Fields:
         norm: l2.

@@ -11,6 +11,8 @@ from benchmark.attacks.deepfool.search import search as deepfool
 from benchmark.attacks.minimal.algorithms.common import TINY, scaled
 from benchmark.attacks.minimal.superdeepfool import SuperDeepFool
 
+GAIN = 0.999  # a sample whose round made the norm no smaller than this share is done: it would repeat itself
+
 
 def superdeepfool(search: Search, given: SuperDeepFool) -> None:
     """The samples left are attacked."""
@@ -29,9 +31,10 @@ def superdeepfool(search: Search, given: SuperDeepFool) -> None:
         )
         for calls, more in ((search.forwards, found.forwards), (search.backwards, found.backwards)):
             calls[at] += torch.as_tensor(more, device=at.device)
+        before = search.size[at]
         stuck = (found.reached == x).flatten(1).all(1)
         x, done = _project(search, at, found.reached)
-        going = ~(done | stuck)
+        going = ~(done | stuck) & ~(search.size[at] > GAIN * before)
         at, x = at[going], x[going]
         if not len(at):
             break
