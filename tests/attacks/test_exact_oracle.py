@@ -36,11 +36,11 @@ def measured():
 
 @pytest.fixture(scope="module")
 def sparse():
-    """l1 and l0: on a few samples, with fewer steps."""
+    """l1 and l0: on a few samples, with fewer steps (our own as it comes)."""
     network, n, results = Network(6), 6, {}
     for norm in ("l1", "l0"):
         found = {
-            name: norms(network, use, {**params, "steps": 100}, norm=norm)
+            name: norms(network, use, {**params, "steps": 1000 if use == "minimal" else 100}, norm=norm)
             for name, (use, params) in TABLES[norm].items()
         }
         best = np.min(list(found.values()), axis=0)
@@ -53,7 +53,7 @@ def test_no_verified_attack_is_below_the_exact_distance_in_l1_and_l0(sparse, nor
     found, exact = sparse[1][norm]
     assert (found[name] >= exact - TOLERANCE).all(), (found[name], exact)
     if name == "minimal (ours)":
-        assert np.median(found[name] / exact - 1) < 0.01
+        assert np.median(found[name] / exact - 1) < 2e-3
 
 
 def test_no_random_sparse_change_just_inside_breaks_a_sample(sparse):
