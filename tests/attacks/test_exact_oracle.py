@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.attacks.exact import ATTACKS, Network, norms
+from tests.attacks.exact import ATTACKS, OURS, TABLES, Network, norms
 
 QUICK = {  # what is cheaper here than in the table of docs/evaluation.md
     "PGD, 200 steps": {"steps": 60, "rel_stepsize": 0.05},
@@ -32,6 +32,54 @@ def measured():
     }
     best = np.min(list(found.values()), axis=0)
     return network, found, np.array([network.distance(i, best[i]) for i in range(30)])
+
+
+@pytest.fixture(scope="module")
+def sparse():
+    """l1 and l0: on a few samples, with fewer steps (our own as it comes)."""
+    network, n, results = Network(6), 6, {}
+    for norm in ("l1", "l0"):
+        found = {
+            name: norms(network, use, {**params, "steps": 1000 if use == "minimal" else 100}, norm=norm)
+            for name, (use, params) in TABLES[norm].items()
+        }
+        best = np.min(list(found.values()), axis=0)
+        results[norm] = found, np.array([network.distance(i, best[i], norm) for i in range(n)])
+    return network, results
+
+
+@pytest.mark.parametrize(("norm", "name"), [(norm, name) for norm in ("l1", "l0") for name in TABLES[norm]])
+def test_no_verified_attack_is_below_the_exact_distance_in_l1_and_l0(sparse, norm, name):
+    found, exact = sparse[1][norm]
+    assert (found[name] >= exact - TOLERANCE).all(), (found[name], exact)
+    if name == "minimal (ours)":
+        assert np.median(found[name] / exact - 1) < 2e-3
+
+
+def test_no_random_sparse_change_just_inside_breaks_a_sample(sparse):
+    """Control, with points that no attack chose: 4,000 a sample, one pixel fewer, or all of the l1 ball on a few."""
+    network, results = sparse
+    x, y = torch.as_tensor(network.batch.inputs).flatten(1), torch.as_tensor(network.batch.labels)
+    generator = torch.Generator().manual_seed(0)
+    for i in range(len(y)):
+        order = torch.rand((4000, 64), generator=generator).argsort(1)
+        edges = torch.rand((4000, 64), generator=generator).round()
+        few = torch.where(order < results["l0"][1][i] - 1, edges, x[i])
+        way = torch.where(order < 3, edges - x[i], 0)
+        spent = (results["l1"][1][i] - 1e-5) / way.abs().sum(1, keepdim=True).clamp_min(1e-6)
+        for inside in (few, x[i] + way * spent.clamp_max(1)):
+            assert (network.model(inside.view(-1, 1, 8, 8)).argmax(1) == y[i]).all()
+
+
+@pytest.mark.parametrize("name", OURS["linf"])
+def test_our_minimal_norm_attacks_are_not_below_and_near(measured, name):
+    network, _, exact = measured
+    use, params = OURS["linf"][name]
+    found = norms(network, use, {**params, "steps": 200})
+    assert (found >= exact - TOLERANCE).all()
+    if use == "minimal":
+        assert np.median(found / exact - 1) < 1e-3
+        assert (found / exact - 1).max() < 0.1
 
 
 @pytest.mark.parametrize("name", ATTACKS)

@@ -26,7 +26,7 @@ from benchmark.seeds import Draws
 from benchmark.tasks.base import tasks
 from benchmark.tasks.execute import execute, generate
 
-BUDGET = {"linf": 0.1, "l2": 0.8, "l1": 4.0, "none": 3}  # without a norm: a severity
+BUDGET = {"linf": 0.1, "l2": 0.8, "l1": 4.0, "l0": 5, "none": 3}  # without a norm: a severity
 
 
 class Row(NamedTuple):
@@ -50,6 +50,13 @@ TABLE = [
     Row("deepfool", {"search": "bfloat16"}),
     *[Row("deepfool", {"variant": "paper", "norm": norm}) for norm in ("l2", "linf")],
     Row("fgsm-90"),
+    *[Row(name, {**S, "norm": n}) for name in ("fmn", "pdpgd", "minimal") for n in ("l0", "l1", "l2", "linf")],
+    *[Row("minimal", {"steps": 40, "norm": n}, 3, 2) for n in ("l0", "l1", "l2", "linf")],
+    Row("ddn", {"steps": 20}),
+    Row("ddn", {**S, "levels": 256}, 3),
+    Row("sigma-zero", S),
+    Row("superdeepfool", S),
+    Row("carlini-wagner", {**S, "rounds": 2}, 3),
     Row("universal-deepfool", {"passes": 1}),
     Row("universal-deepfool", {"passes": 1, "norm": "l2"}),
     Row("universal-sgd", {"passes": 1, "restarts": 2}),

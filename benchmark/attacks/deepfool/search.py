@@ -177,7 +177,7 @@ def _start(x: torch.Tensor, logits: torch.Tensor, candidates: int) -> _Active:
     most = min(candidates or logits.shape[1], logits.shape[1]) - 1
     own = logits.argmax(1)
     others = logits.scatter(1, own[:, None], -torch.inf).topk(most, dim=1).indices
-    norms = torch.full(others.shape, torch.nan, device=x.device)
+    norms = torch.full(others.shape, torch.nan, dtype=x.dtype, device=x.device)
     return _Active(torch.arange(len(x), device=x.device), x, torch.zeros_like(x), own, others, norms)
 
 

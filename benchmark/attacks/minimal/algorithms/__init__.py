@@ -1,0 +1,1 @@
+"""The algorithms of minimal-norm attacks on tensors."""
