@@ -141,7 +141,8 @@ class Batch:
 
     Attributes:
         ids: sample names.
-        inputs: (N, ...), of the dataset's kind: images float32 (N, C, H, W) in [0, 1].
+        inputs: (N, ...), of the dataset's kind: images float32 (N, C, H, W) in [0, 1]; contiguous (libraries that
+            write into views of what they are given lose it else).
         labels: (N,) int64 or float64.
         masks: bool, where the evidence is, or None: of images (N, 1, H, W), else of the inputs' shape.
         artefacts: likewise, where the false structure is, or None.
@@ -152,6 +153,9 @@ class Batch:
     labels: NDArray[Any]
     masks: NDArray[np.bool_] | None = None
     artefacts: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", np.ascontiguousarray(self.inputs))
 
     def __len__(self) -> int:
         return len(self.ids)
