@@ -11,6 +11,9 @@ from benchmark.attacks.core.projections import norms
 from benchmark.attacks.minimal.algorithms.common import threshold
 from benchmark.attacks.minimal.algorithms.fmn import inside
 from benchmark.attacks.minimal.algorithms.pdpgd import proximal
+from benchmark.data.base import Grid, datasets
+from benchmark.models.build import build_model
+from benchmark.models.entries import load_entry
 from benchmark.models.wrap import Model
 from benchmark.seeds import Draws
 
@@ -260,3 +263,21 @@ def test_adv_lib_is_not_stronger():
         peer = getattr(lib, use)(network, x, y, norm=order, **{"steps" if use == "fmn" else "num_steps": 200})
         found = [torch.where(network(z).argmax(1) != y, norms(z - x, norm), torch.inf).median() for z in (ours, peer)]
         assert found[0] <= 1.01 * found[1], (use, found)
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1"])
+def test_fmn_that_knows_the_box_breaks_what_the_papers_leaves(norm):
+    """Digits are black and white: the paper's step is spent on pixels that cannot move. Control: ``box = False``."""
+    model = build_model(load_entry("digits_cnn"))
+    batch = datasets.make("digits")
+    batch = batch.load("test", batch.index("test").ids[:16], Grid())
+    x, y = torch.as_tensor(batch.inputs), torch.as_tensor(batch.labels)
+    right = model(x).argmax(1) == y
+    x, y = x[right], y[right]
+    broken = {}
+    for box in (True, False):
+        attack = attacks.make("fmn", {"norm": norm, "steps": 80, "box": box})
+        out = attack.run(model, x, y, eps=None, generator=Draws(range(len(x))))
+        broken[box] = int((model(out.inputs).argmax(1) != y).sum())
+    assert broken[True] == len(x)
+    assert broken[False] < len(x)

@@ -22,6 +22,8 @@ class FMN(MinimalNorm):
         steps: of the algorithm, K.
         step_size, step_size_end: alpha at the first and towards the last step (cosine annealing).
         factor, factor_end: gamma, by which the radius shrinks and grows, likewise.
+        box: elements that would leave [0, 1] are left out of the step's direction. The paper's are not (False): the
+            step is then spent on them, and many samples stay unbroken in l2 and l1 where pixels are black or white.
     """
 
     source: ClassVar[str] = "FMN (arXiv:2102.12827, Alg. 1)"
@@ -32,10 +34,11 @@ class FMN(MinimalNorm):
     step_size_end: float = Field(default=0.01, gt=0)
     factor: float = Field(default=0.05, gt=0, lt=1)
     factor_end: float = Field(default=0.001, ge=0, lt=1)
+    box: bool = True
 
     def minimise(self, search: Search) -> None:
         """Algorithm 1."""
         from benchmark.attacks.minimal.algorithms.fmn import fmn
 
         step_size, factor = (self.step_size, self.step_size_end), (self.factor, self.factor_end)
-        fmn(search, self.norm, self.steps, step_size=step_size, factor=factor)
+        fmn(search, self.norm, self.steps, step_size=step_size, factor=factor, box=self.box)

@@ -13,11 +13,17 @@ BEYOND = 1.0001  # of the estimate of the boundary's distance: on it there would
 
 
 def fmn(
-    search: Search, norm: NormName, steps: int, *, step_size: tuple[float, float], factor: tuple[float, float]
+    search: Search,
+    norm: NormName,
+    steps: int,
+    *,
+    step_size: tuple[float, float],
+    factor: tuple[float, float],
+    box: bool,
 ) -> None:
     """Args:
     search: the samples left are attacked.
-    norm, steps: see :class:`benchmark.attacks.minimal.fmn.FMN`.
+    norm, steps, box: see :class:`benchmark.attacks.minimal.fmn.FMN`.
     step_size, factor: alpha and gamma, at the start and at the end.
     """
     at = search.left()
@@ -39,6 +45,8 @@ def fmn(
             outside = torch.where(search.broken[at], radius * (1 + gamma), away)  # lines 5 and 6
             radius = torch.where(wrong, torch.minimum(radius * (1 - gamma), search.size[at]), outside)  # line 10
         radius = torch.minimum(radius, widest)
+        if box:
+            gradient = gradient * torch.where(gradient > 0, x < 1, x > 0)
         length = norms(gradient, "l2").clamp_min(TINY)
         delta = x - clean + scaled(gradient, cosine(*step_size, k, steps) / length)  # lines 11 and 12
         x = (clean + inside(delta, radius, norm)).clamp_(0, 1)  # lines 13 and 14
