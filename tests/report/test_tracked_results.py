@@ -119,9 +119,9 @@ def test_the_random_control_is_worse_than_every_real_explanation_of_digits(metri
 def test_no_robustness_claim_of_the_evaluation_is_doubtful_and_autoattack_is_the_best_single_attack():
     board = pd.read_csv(REPOSITORY / "results/evaluation/leaderboard.csv").set_index("model")
     assert board["flags"].isna().all()
-    assert (board["robust_acc_pgd-unbounded_1"] == 0).all()
+    assert (board["robust_acc_apgd-unbounded_1"] == 0).all()
     for eps in ("0.05", "0.1", "0.2"):
-        others = board[[f"robust_acc_{name}_{eps}" for name in ("pgd-40", "pgd-100", "square", "noise")]]
+        others = board[[f"robust_acc_{name}_{eps}" for name in ("pgd-40", "apgd-100", "square", "noise")]]
         assert (board[f"robust_acc_autoattack_{eps}"] <= others.min(axis=1) + 0.005).all()
         assert (board[f"asr_8bit_autoattack_{eps}"] <= board[f"asr_autoattack_{eps}"]).all()
 
