@@ -52,8 +52,11 @@ def write_report(
     for stem, table in found.tables.items():
         write_atomic(folder / f"{stem}.csv", to_csv(table))
     for stem, draw in list(found.figures.items()):
+        file, note = folder / "figures" / f"{stem}.png", found.notes.get(stem)
+        if note is not None and picture_note(file) == note:
+            continue
         try:
-            write_atomic(folder / "figures" / f"{stem}.png", as_png(draw()))
+            write_atomic(file, as_png(draw(), note))
         except (ValueError, KeyError, IndexError, TypeError) as error:  # a picture less, not a report less
             found.faults.append(f"picture {stem}: {type(error).__name__}: {error}")
             del found.figures[stem]
