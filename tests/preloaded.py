@@ -15,13 +15,11 @@ import typer.main
 
 from benchmark.attacks.base import attacks
 from benchmark.data.base import datasets
-from benchmark.drawing.curves import as_png
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import metrics
-from benchmark.report import write
 from benchmark.schedule import worker
-from benchmark.store.atomic import write_atomic
 from benchmark.tasks.base import tasks
+from tests import warm
 
 for name in ("torchvision", "foolbox", "captum.attr", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.datasets",
              "matplotlib.figure", "deepinv", "pebble", "rich.table", "jinja2", "benchmark.api", "benchmark.cli.main",
@@ -32,23 +30,9 @@ for registry in (attacks, datasets, explainers, metrics, tasks):
     registry.classes()
 typer.main.get_command = functools.cache(typer.main.get_command)  # as in conftest
 typer.main.get_command(importlib.import_module("benchmark.cli.main").app)
-
-
 PICTURES = Path(tempfile.mkdtemp(prefix="pictures-"))
 atexit.register(shutil.rmtree, PICTURES, ignore_errors=True)  # forks end without it
-
-
-def picture(draw, note):
-    """Many tests run one suite: what shows the same is drawn once. Half of a tiny run is drawing."""
-    if note is None:
-        return as_png(draw(), note)
-    file = PICTURES / f"{note}.png"
-    if not file.is_file():
-        write_atomic(file, as_png(draw(), note))
-    return file.read_bytes()
-
-
-write.picture = picture
+warm.draw_once(PICTURES)
 
 
 def die_with(parent: int) -> None:
