@@ -170,6 +170,7 @@ class Extras:
         figures: written as ``figures/<stem>.png``; a callable, so that nothing is drawn before it is needed.
         shown: stem to a shorter form of a table, for people; the CSV file holds the whole.
         faults: what could not be made, and why.
+        notes: stem to a digest of what a picture shows; a file that bears it is left as it is.
     """
 
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -177,6 +178,7 @@ class Extras:
     figures: dict[str, Callable[[], Figure]] = field(default_factory=dict)
     shown: dict[str, pd.DataFrame] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 class ProbeResults(Protocol):

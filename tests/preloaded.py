@@ -1,10 +1,17 @@
 """What the process behind :mod:`tests.warm` imports once, for all that are forked from it. Imported there alone."""
 
+import atexit
+import functools
 import gc
 import importlib
 import os
+import shutil
+import tempfile
 import threading
 import time
+from pathlib import Path
+
+import typer.main
 
 from benchmark.attacks.base import attacks
 from benchmark.data.base import datasets
@@ -12,6 +19,7 @@ from benchmark.explainers.base import explainers
 from benchmark.metrics.base import metrics
 from benchmark.schedule import worker
 from benchmark.tasks.base import tasks
+from tests import warm
 
 for name in ("torchvision", "foolbox", "captum.attr", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.datasets",
              "matplotlib.figure", "deepinv", "pebble", "rich.table", "jinja2", "benchmark.api", "benchmark.cli.main",
@@ -20,6 +28,11 @@ for name in ("torchvision", "foolbox", "captum.attr", "pandas", "pyarrow.parquet
     importlib.import_module(name)
 for registry in (attacks, datasets, explainers, metrics, tasks):
     registry.classes()
+typer.main.get_command = functools.cache(typer.main.get_command)  # as in conftest
+typer.main.get_command(importlib.import_module("benchmark.cli.main").app)
+PICTURES = Path(tempfile.mkdtemp(prefix="pictures-"))
+atexit.register(shutil.rmtree, PICTURES, ignore_errors=True)  # forks end without it
+warm.draw_once(PICTURES)
 
 
 def die_with(parent: int) -> None:

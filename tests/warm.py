@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from multiprocessing import context, forkserver, reduction, resource_tracker
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 CAN = hasattr(os, "fork") and sys.platform == "linux"
@@ -58,6 +59,23 @@ class Context(context.ForkServerContext):
 
 
 POOLS = SimpleNamespace(get_context=lambda method: Context())  # in place of ``multiprocessing`` where a pool is made
+
+
+def draw_once(folder: Path) -> None:
+    """Of this process and its forks: many tests run one suite, and half of a tiny run is drawing what is known."""
+    from benchmark.drawing.curves import as_png
+    from benchmark.report import write
+    from benchmark.store.atomic import write_atomic
+
+    def picture(draw, note):
+        if note is None:
+            return as_png(draw(), note)
+        file = folder / f"{note}.png"
+        if not file.is_file():
+            write_atomic(file, as_png(draw(), note))
+        return file.read_bytes()
+
+    write.picture = picture
 
 
 def _ready(folder: str) -> None:

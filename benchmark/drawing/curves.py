@@ -100,5 +100,14 @@ def as_png(figure: Figure, note: str | None = None) -> bytes:
     """A figure as PNG; without the program's version, so that the same figure gives the same bytes."""
     buffer = io.BytesIO()
     metadata = {"Software": None, **({"Description": note} if note else {})}
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata=metadata)
+    edges: Any = "tight"
+    if figure.get_layout_engine() is None:  # nothing moves while drawing: the edges are known without a first draw
+        from matplotlib import rcParams
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        figure.set_dpi(110)
+        canvas: Any = FigureCanvasAgg(figure)
+        box = figure.get_tightbbox(canvas.get_renderer())
+        edges = box.padded(rcParams["savefig.pad_inches"])
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches=edges, metadata=metadata)
     return buffer.getvalue()

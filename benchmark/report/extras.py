@@ -36,4 +36,5 @@ def extras(results: Results) -> Extras:
         found.shown |= {stem: table.assign(**stated) for stem, table in own.shown.items()}
         found.captions |= own.captions
         found.figures |= own.figures
+        found.notes |= own.notes
     return found

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import StoreError
+from benchmark.registry import digest
 from benchmark.report.explanations import control_explainers
 from benchmark.reported import Extras
 from benchmark.results.base import Results
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+DRAWING = 1  # raise it when the pictures are drawn otherwise
 ACROSS = 11  # explainers beside one another; more go on below
 PANEL, GAP, UNDER, HEAD, LEFT = 84, 8, 15, 50, 74  # pixels
 DPI = 110  # of the report's PNG files
@@ -47,8 +50,19 @@ def gallery(results: Results) -> Extras:
         except StoreError:  # a clone has the picture, not what it is drawn from
             continue
         classes = [str(name) for name in results.plan["dataset"]["classes"]]
-        found.figures[stem] = partial(draw, kept, classes, control_explainers(results))
+        controls = control_explainers(results)
+        found.figures[stem] = partial(draw, kept, classes, controls)
+        found.notes[stem] = note(kept, classes, controls)
     return found
+
+
+def note(kept: Mapping[str, NDArray[Any]], classes: Sequence[str], controls: Sequence[str]) -> str:
+    """Digest of what :func:`draw` draws."""
+    arrays = {
+        name: [str(array.dtype), array.shape, sha256(np.ascontiguousarray(array).tobytes()).hexdigest()]
+        for name, array in kept.items()
+    }
+    return digest([DRAWING, arrays, list(classes), sorted(controls)])
 
 
 def draw(kept: Mapping[str, NDArray[Any]], classes: Sequence[str], controls: Sequence[str] = ()) -> Figure:

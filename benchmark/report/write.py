@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -22,6 +23,9 @@ from benchmark.results.base import Results
 from benchmark.results.probes import fitted
 from benchmark.store.atomic import write_atomic
 from benchmark.store.folder import Store
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def write_report(
@@ -52,8 +56,11 @@ def write_report(
     for stem, table in found.tables.items():
         write_atomic(folder / f"{stem}.csv", to_csv(table))
     for stem, draw in list(found.figures.items()):
+        file, note = folder / "figures" / f"{stem}.png", found.notes.get(stem)
+        if note is not None and picture_note(file) == note:
+            continue
         try:
-            write_atomic(folder / "figures" / f"{stem}.png", as_png(draw()))
+            write_atomic(file, picture(draw, note))
         except (ValueError, KeyError, IndexError, TypeError) as error:  # a picture less, not a report less
             found.faults.append(f"picture {stem}: {type(error).__name__}: {error}")
             del found.figures[stem]
@@ -63,6 +70,11 @@ def write_report(
     _write_or_remove(folder / "explainer_ranks.csv", explainer_ranks(results))
     _write_or_remove(folder / "explanations_attacked.csv", attacked_explanations(results))
     return results, board, explained, found
+
+
+def picture(draw: Callable[[], Figure], note: str | None) -> bytes:
+    """A picture as PNG; ``note`` is a digest of what it shows."""
+    return as_png(draw(), note)
 
 
 def _write_or_remove(file: Path, table: pd.DataFrame) -> None:
@@ -85,4 +97,4 @@ def _write_curves(folder: Path, drawn: Curves) -> None:
         part = drawn.points[drawn.points["norm"] == stem.partition("_")[2]]
         shown = digest([DRAWING, to_csv(part).decode()])
         if picture_note(file) != shown:
-            write_atomic(file, as_png(draw(), shown))
+            write_atomic(file, picture(draw, shown))

@@ -24,6 +24,9 @@ from benchmark.tasks.base import Task, tasks
 
 NORMS = ("linf", "l2", "l1", "l0")
 SMALL = 5000  # rows below which comparing Python's texts is faster than calling Arrow
+# columns of attack rows that are read where all of them are empty too; norms beside them
+READ = {"cell", "sample", "kind", "model", "probe", "metric", "eps", "source", "status", "success", "success_8bit",
+        "forwards"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,12 @@ def quick(table: pd.DataFrame) -> pd.DataFrame:
     return table.astype({name: object for name in table if isinstance(table[name].dtype, pd.StringDtype)})
 
 
+def own(rows: pd.DataFrame) -> pd.DataFrame:
+    """Attack rows without the columns that only other probes fill: most of a suite's, and every look copies them."""
+    kept = [name in READ or str(name).startswith("norm_") or rows[name].notna().any() for name in rows]
+    return rows.loc[:, kept]
+
+
 class Results:
     """Everything a report needs of one suite.
 
@@ -117,6 +126,8 @@ class Results:
         self._asked: dict[tuple[str, Condition], list[str]] = {}
         # of the tables that attack_rows returns, by their identity: they live as long as this
         self._good: dict[int, NDArray[np.bool_]] = {}
+        self._wins: dict[tuple[int, str], NDArray[np.bool_]] = {}
+        self._ids: dict[int, NDArray[Any]] = {}
         self._valid: dict[tuple[int, Budget | None], set[str]] = {}
 
     @property
@@ -230,7 +241,7 @@ class Results:
         """Attack rows of each model, probe and source: every column of a report asks for them."""
         attacked: Any = self.rows[self.rows["kind"] == "attack"]
         by_probe = attacked.groupby(["model", "probe", "source"], sort=False)
-        found: dict[tuple[str, str, str], pd.DataFrame] = {key: quick(rows) for key, rows in by_probe}
+        found: dict[tuple[str, str, str], pd.DataFrame] = {key: quick(own(rows)) for key, rows in by_probe}
         self._good = {id(rows): self._ok(rows) for rows in found.values()}
         return found
 
@@ -297,9 +308,7 @@ class Results:
 
     def broken(self, rows: pd.DataFrame, eps: Budget | None, norm: str, success: str = "success") -> set[str]:
         """Samples with a verified success among these attack rows, of a norm or a budget of at most eps (None: any)."""
-        won = np.ones(len(rows), dtype=bool)
-        for column in dict.fromkeys(("success", success)) if len(rows) else ():
-            won &= rows[column].fillna(False).astype(bool).to_numpy() & self._ok(rows)
+        won = self._won(rows, success)
         if eps is not None and won.any():
             asked = rows["eps"]
             small = {text for text in asked[won].unique() if isinstance(text, str) and Budget.parse(text) <= eps}
@@ -307,7 +316,25 @@ class Results:
             if f"norm_{norm}" in rows:
                 within |= rows[f"norm_{norm}"].to_numpy(dtype=float) <= eps.value
             won &= within
-        return set(rows["sample"].to_numpy()[won])
+        return set(self._samples_of(rows)[won])
+
+    def _won(self, rows: pd.DataFrame, success: str) -> NDArray[np.bool_]:
+        """Where a verified success says so; the caller's to change."""
+        if (id(rows), success) in self._wins:
+            return self._wins[id(rows), success].copy()
+        won = np.ones(len(rows), dtype=bool)
+        for column in dict.fromkeys(("success", success)) if len(rows) else ():
+            won &= rows[column].fillna(False).astype(bool).to_numpy() & self._ok(rows)
+        if id(rows) in self._good:
+            self._wins[id(rows), success] = won.copy()
+        return won
+
+    def _samples_of(self, rows: pd.DataFrame) -> NDArray[Any]:
+        if id(rows) not in self._good:
+            return rows["sample"].to_numpy()
+        if id(rows) not in self._ids:
+            self._ids[id(rows)] = rows["sample"].to_numpy()
+        return self._ids[id(rows)]
 
     def valid(self, rows: pd.DataFrame, condition: Condition) -> set[str]:
         """Samples to which these rows of a probe give a valid verdict in the condition."""
@@ -317,7 +344,7 @@ class Results:
         eps = condition.eps if fixed else None
         if (id(rows), eps) not in self._valid:
             at = of_budget(rows, eps).to_numpy(dtype=bool)
-            good, samples = self._ok(rows), rows["sample"].to_numpy()
+            good, samples = self._ok(rows), self._samples_of(rows)
             found = set(samples[at & good]) - set(samples[at & ~good])  # each of a sample's views must be good
             if id(rows) not in self._good:
                 return found

@@ -79,7 +79,8 @@ class ProbeView(SuiteView):
             rows = rows[(rows["kind"] == kind) & (rows["probe"] == self.name) & (rows["model"] == model)]
         if not len(rows):
             return rows
-        return filled(with_clean(filled(rows), results.clean(model)) if kind == "attack" else rows)
+        known = filled(rows)
+        return with_clean(known, results.clean(model), drop_empty=True) if kind == "attack" else known
 
     def heads(self, model: str, eps: Budget | None = None, *, kind: str = "attack") -> Sequence[Mapping[str, Any]]:
         """See :class:`benchmark.reported.ProbeResults`."""
@@ -272,10 +273,15 @@ def published(results: Results, board: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def with_clean(rows: pd.DataFrame, clean: pd.DataFrame) -> pd.DataFrame:
+def with_clean(rows: pd.DataFrame, clean: pd.DataFrame, *, drop_empty: bool = False) -> pd.DataFrame:
     """Rows with the clean columns of their samples beside them."""
     extra = [name for name in clean.columns if name not in rows.columns and name != "sample"]
-    return rows.merge(clean[extra], left_on="sample", right_index=True, how="left") if len(clean) else rows
+    if not len(clean):
+        return rows
+    if drop_empty:  # as of :func:`filled`, for the columns that come in
+        extra = [name for name in extra if clean[name].reindex(rows["sample"].unique()).notna().any()]
+    found = rows.merge(clean[extra], left_on="sample", right_index=True, how="left")
+    return found.infer_objects() if drop_empty else found
 
 
 def filled(rows: pd.DataFrame) -> pd.DataFrame:

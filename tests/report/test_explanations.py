@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks, separates
 from benchmark.report.explanations import groups, one_method, refused, score_rows, similarity
-from benchmark.report.gallery import CAPTION, draw, gallery
+from benchmark.report.gallery import CAPTION, draw, gallery, note
 from benchmark.report.write import write_report
 from benchmark.spec.suite import ExplainingSpec, SuiteSpec
 from benchmark.store.folder import Store
@@ -263,6 +263,14 @@ def test_controls_come_last_and_many_explainers_go_on_below():
     boxes = [axes.get_position() for axes in figure.axes]
     assert all(0 <= box.x0 < box.x1 <= 1 for box in boxes)
     assert all(0 <= box.y0 < box.y1 <= 1 for box in boxes)
+
+
+def test_the_note_of_a_picture_is_of_all_that_it_shows():
+    first, other = note(kept(), ["cat", "dog"], []), kept()
+    assert note(kept(), ["cat", "dog"], []) == first
+    other["attributions"][0, 0, 0, 0] += 1
+    changed = [note(other, ["cat", "dog"], []), note(kept(), ["cat", "cow"], []), note(kept(), ["cat", "dog"], ["x"])]
+    assert len({first, note(kept(masks=False), ["cat", "dog"], []), *changed}) == 5
 
 
 def test_a_clone_has_the_caption_without_what_the_picture_is_drawn_from(tmp_path):
