@@ -56,6 +56,10 @@ class MinimalNorm(Attack):
             self.minimise(search)
         return search.perturbed()
 
+    def fields(self) -> dict[str, Any]:
+        """Its parameters, defaults included: what its algorithm takes as keywords."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
     @abstractmethod
     def minimise(self, search: Search) -> None:
         """Look for small perturbations of the samples that are left (there are some), and keep them in ``search``."""

@@ -49,4 +49,4 @@ class PDPGD(MinimalNorm):
         """Primal and dual steps in turn."""
         from benchmark.attacks.minimal.algorithms.pdpgd import pdpgd
 
-        pdpgd(search, self)
+        pdpgd(search, **self.fields())

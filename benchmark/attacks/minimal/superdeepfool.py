@@ -44,4 +44,4 @@ class SuperDeepFool(MinimalNorm):
         """Algorithm 2."""
         from benchmark.attacks.minimal.algorithms.superdeepfool import superdeepfool
 
-        superdeepfool(search, self)
+        superdeepfool(search, **self.fields())

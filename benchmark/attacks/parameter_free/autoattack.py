@@ -103,6 +103,7 @@ class AutoAttack(Attack):
 
 def _broken_by(place: int, name: str) -> Column:
     def values(rows: pd.DataFrame) -> NDArray[np.float64]:
-        return np.asarray(rows["param_member"] == place, dtype=np.float64)
+        member = rows["param_member"] if "param_member" in rows else np.full(len(rows), np.nan)  # older records
+        return np.where(np.isnan(member), np.nan, np.asarray(member == place, dtype=np.float64))
 
     return Column(f"broken_by_{name.replace('-', '_')}", "rate", values, shown=False)

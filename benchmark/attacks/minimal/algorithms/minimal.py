@@ -66,7 +66,7 @@ def minimal_count(search: Search, steps: int) -> None:
 
 def _primal_dual(search: Search, at: torch.Tensor, norm: NormName, steps: int) -> None:
     rows = search.rows(at)
-    pdpgd(rows, PDPGD(norm=norm, steps=steps, step_size=PRIMAL_DUAL_STEP))
+    pdpgd(rows, **PDPGD(norm=norm, steps=steps, step_size=PRIMAL_DUAL_STEP).fields())
     take_smaller(search, at, rows)
 
 

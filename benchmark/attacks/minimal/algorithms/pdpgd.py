@@ -10,16 +10,35 @@ from benchmark.attacks.core.losses import loss
 from benchmark.attacks.core.projections import NormName, norms, wide
 from benchmark.attacks.core.search import Search
 from benchmark.attacks.minimal.algorithms.common import TINY, Adam, last_look, scaled, threshold
-from benchmark.attacks.minimal.pdpgd import PDPGD
 
 
-def pdpgd(search: Search, given: PDPGD) -> None:
-    """The samples left are attacked; the loss is log(1 + exp(label's margin)), its sign that of the constraint."""
-    at, norm, steps = search.left(), given.norm, given.steps
+def pdpgd(
+    search: Search,
+    *,
+    norm: NormName,
+    steps: int,
+    step_size: float,
+    step_size_decay: float,
+    ratio: float,
+    ratio_least: float,
+    dual_step_size: float,
+    dual_step_size_decay: float,
+    dual_average: float,
+    proximal_steps: int,
+    proximal_tolerance: float,
+) -> None:
+    """The samples left are attacked; the loss is log(1 + exp(label's margin)), its sign that of the constraint.
+
+    Args:
+        search: of the batch; the smallest points are kept there.
+        norm, steps, step_size, step_size_decay, ratio, ratio_least, dual_step_size, dual_step_size_decay, dual_average,
+            proximal_steps, proximal_tolerance: see :class:`benchmark.attacks.minimal.pdpgd.PDPGD`.
+    """
+    at = search.left()
     clean, labels = search.inputs[at], search.labels[at]
     x, adam = clean.clone(), Adam(clean)
-    limit = -math.log(given.ratio_least)
-    dual = torch.full((len(at),), -math.log(given.ratio), dtype=clean.dtype, device=clean.device)
+    limit = -math.log(ratio_least)
+    dual = torch.full((len(at),), -math.log(ratio), dtype=clean.dtype, device=clean.device)
     weight = dual.sigmoid()  # of the loss; the norm's is 1 less this
     for k in range(steps):
         graph = search.graph(at, x)
@@ -28,17 +47,17 @@ def pdpgd(search: Search, given: PDPGD) -> None:
         pull = (-values).sigmoid().unsqueeze(1)
         gradient = search.gradient(at, graph, -pull.to(cotangent.dtype) * cotangent)
         # primal: Adam on the loss, then the norm's proximal operator in Adam's metric (Melchior et al. 2019)
-        size = given.step_size * given.step_size_decay ** (k / steps)
+        size = step_size * step_size_decay ** (k / steps)
         x = (x - size * adam.step(gradient)).clamp_(0, 1)
         largest = norms(adam.scale, "linf")
         strength = size / largest * (1 - weight) / weight
         metric = scaled(adam.scale, 1 / largest)
-        x = _proximal(x, clean, metric, strength, norm, given.proximal_steps, given.proximal_tolerance)
+        x = _proximal(x, clean, metric, strength, norm, proximal_steps, proximal_tolerance)
         # dual: up the sign of the constraint, then the average of the multipliers
         left = (steps - 1 - k) / max(steps - 1, 1)
-        dual_size = given.dual_step_size * (left * (1 - given.dual_step_size_decay) + given.dual_step_size_decay)
+        dual_size = dual_step_size * (left * (1 - dual_step_size_decay) + dual_step_size_decay)
         dual = (dual - dual_size * values.to(dual.dtype).sign()).clamp_(-limit, limit)
-        weight = given.dual_average * weight + (1 - given.dual_average) * dual.sigmoid()
+        weight = dual_average * weight + (1 - dual_average) * dual.sigmoid()
     last_look(search, at, x, norm)
 
 

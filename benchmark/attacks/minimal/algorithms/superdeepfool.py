@@ -9,24 +9,38 @@ from benchmark.attacks.core.projections import norms, wide
 from benchmark.attacks.core.search import Search
 from benchmark.attacks.deepfool.search import search as deepfool
 from benchmark.attacks.minimal.algorithms.common import TINY, scaled
-from benchmark.attacks.minimal.superdeepfool import SuperDeepFool
 
 GAIN = 0.999  # a sample whose round made the norm no smaller than this share is done: it would repeat itself
 
 
-def superdeepfool(search: Search, given: SuperDeepFool) -> None:
-    """The samples left are attacked."""
+def superdeepfool(
+    search: Search,
+    *,
+    steps: int,
+    deepfool_steps: int,
+    candidates: int,
+    keep: int,
+    overshoot: float,
+    bisections: int,
+) -> None:
+    """The samples left are attacked.
+
+    Args:
+        search: of the batch; the smallest points are kept there.
+        steps, deepfool_steps, candidates, keep, overshoot, bisections: see
+            :class:`benchmark.attacks.minimal.superdeepfool.SuperDeepFool`.
+    """
     at = search.left()
     x = search.inputs[at]  # line 1
-    for _ in range(given.steps):  # line 2
+    for _ in range(steps):  # line 2
         found = deepfool(  # line 3
             search.net.model,
             x,
             search.labels[at],
-            steps=given.deepfool_steps,
-            candidates=given.candidates,
-            overshoot=given.overshoot,
-            keep=given.keep,
+            steps=deepfool_steps,
+            candidates=candidates,
+            overshoot=overshoot,
+            keep=keep,
             placement=search.net.placement,
         )
         for calls, more in ((search.forwards, found.forwards), (search.backwards, found.backwards)):
@@ -38,7 +52,7 @@ def superdeepfool(search: Search, given: SuperDeepFool) -> None:
         at, x = at[going], x[going]
         if not len(at):
             break
-    to_boundary(search, given.bisections)
+    to_boundary(search, bisections)
 
 
 def _project(search: Search, at: torch.Tensor, reached: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
