@@ -44,4 +44,6 @@ class SuperDeepFool(MinimalNorm):
         """Algorithm 2."""
         from benchmark.attacks.minimal.algorithms.superdeepfool import superdeepfool
 
-        superdeepfool(search, **self.fields())
+        fields = self.fields()
+        fields.pop("norm")  # there is one
+        superdeepfool(search, **fields)
