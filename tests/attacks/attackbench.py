@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "attackbench.md"
 BEGIN, END = "<!-- made by tests/attacks/attackbench.py: begin -->", "<!-- end -->"
 MNIST, CIFAR = "digits_mnist_usps_mnistm", "cifar10_subset/cifar10_lossless.npz"
-FOLDERS = ("attackbench", "attackbench-mnist", "attackbench-cifar10")
+FOLDERS = ("attackbench", "attackbench-adversarial", "attackbench-mnist", "attackbench-cifar10")
 
 RESNET2B = """
 from torch import nn
