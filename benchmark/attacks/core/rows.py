@@ -1,8 +1,9 @@
 """Runs of one search towards several targets side by side, with the outcome of one after another.
 
 Small networks take as long for four samples as for forty, so the samples that are left are searched towards several
-targets at once, as many as fit into the batch that the attack was given or are small. What comes out is that of one
-target after another whatever the batch: a row runs on until a target before it has broken its sample.
+targets at once: as many as fit into the batch that the attack was given, or into four of them where inputs are small.
+What comes out is that of one target after another whatever the batch: a row runs on until a target before it has broken
+its sample.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 
 from benchmark.attacks.core.search import Search, first_broken
 
-ELEMENTS = 1 << 16  # of inputs; so many rows are side by side even where the batch is smaller
+LARGER, ELEMENTS = 4, 1 << 18  # rows side by side: up to so many batches of so many elements of inputs together
 
 
 class Rows:
@@ -60,7 +61,8 @@ def waves(search: Search, count: int, run: Callable[[Rows, torch.Tensor], None])
         count: runs a sample.
         run: runs rows; ``which`` (M,) is the number of each.
     """
-    begun, wide = 0, max(len(search.inputs), ELEMENTS // max(1, search.inputs[:1].numel()))
+    n = len(search.inputs)
+    begun, wide = 0, max(n, min(LARGER * n, ELEMENTS // max(1, search.inputs[:1].numel())))
     while begun < count:
         left = search.left()
         if not len(left):
