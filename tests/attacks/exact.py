@@ -173,21 +173,21 @@ OURS = {
     "linf": {
         "fmn (ours)": ("fmn", {"norm": "linf", "steps": 200}),
         "pdpgd (ours)": ("pdpgd", {"norm": "linf"}),
-        "minimal (ours)": ("minimal", {"norm": "linf"}),
+        "minimal-norm (ours)": ("minimal-norm", {"norm": "linf"}),
     },
     "l1": {
         "FMN (foolbox)": ("foolbox:L1FMNAttack", {"steps": 200}),
         "EAD (foolbox)": ("foolbox:EADAttack", {"steps": 200, "binary_search_steps": 5}),
         "fmn (ours)": ("fmn", {"norm": "l1", "steps": 200}),
         "pdpgd (ours)": ("pdpgd", {"norm": "l1"}),
-        "minimal (ours)": ("minimal", {"norm": "l1"}),
+        "minimal-norm (ours)": ("minimal-norm", {"norm": "l1"}),
     },
     "l0": {
         "FMN (foolbox)": ("foolbox:L0FMNAttack", {"steps": 200}),
         "fmn (ours)": ("fmn", {"norm": "l0", "steps": 200}),
         "pdpgd (ours)": ("pdpgd", {"norm": "l0"}),
         "sigma-zero (ours)": ("sigma-zero", {"steps": 500}),
-        "minimal (ours)": ("minimal", {"norm": "l0"}),
+        "minimal-norm (ours)": ("minimal-norm", {"norm": "l0"}),
     },
 }
 TABLES: dict[str, dict[str, tuple[str, dict]]] = {**OURS, "linf": {**ATTACKS, **OURS["linf"]}}

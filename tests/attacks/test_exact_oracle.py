@@ -40,7 +40,7 @@ def sparse():
     network, n, results = Network(6), 6, {}
     for norm in ("l1", "l0"):
         found = {
-            name: norms(network, use, {**params, "steps": 1000 if use == "minimal" else 100}, norm=norm)
+            name: norms(network, use, {**params, "steps": 1000 if use == "minimal-norm" else 100}, norm=norm)
             for name, (use, params) in TABLES[norm].items()
         }
         best = np.min(list(found.values()), axis=0)
@@ -52,7 +52,7 @@ def sparse():
 def test_no_verified_attack_is_below_the_exact_distance_in_l1_and_l0(sparse, norm, name):
     found, exact = sparse[1][norm]
     assert (found[name] >= exact - TOLERANCE).all(), (found[name], exact)
-    if name == "minimal (ours)":
+    if name == "minimal-norm (ours)":
         assert np.median(found[name] / exact - 1) < 2e-3
 
 
@@ -77,7 +77,7 @@ def test_our_minimal_norm_attacks_are_not_below_and_near(measured, name):
     use, params = OURS["linf"][name]
     found = norms(network, use, {**params, "steps": 200})
     assert (found >= exact - TOLERANCE).all()
-    if use == "minimal":
+    if use == "minimal-norm":
         assert np.median(found / exact - 1) < 1e-3
         assert (found / exact - 1).max() < 0.1
 

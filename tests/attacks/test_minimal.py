@@ -25,7 +25,7 @@ CASES = [
     *[("pdpgd", {"norm": norm, "steps": 400}) for norm in ("l0", "l1", "l2", "linf")],
     ("superdeepfool", {"steps": 20}),
     ("carlini-wagner", {"steps": 200, "rounds": 7, "step_size": 0.03, "constant": 0.01}),
-    *[("minimal", {"norm": norm, "steps": 200}) for norm in ("l0", "l1", "l2", "linf")],
+    *[("minimal-norm", {"norm": norm, "steps": 200}) for norm in ("l0", "l1", "l2", "linf")],
 ]
 ids = [f"{use}-{params.get('norm', '')}" for use, params in CASES]
 cases = pytest.mark.parametrize(("use", "params"), CASES, ids=ids)
@@ -103,7 +103,7 @@ def test_the_distance_of_a_linear_network_is_reached_and_not_undercut(use, param
     assert (found / exact - 1).median() < gap, found / exact
 
 
-@pytest.mark.parametrize("use", ["fmn", "sigma-zero", "pdpgd", "minimal"])
+@pytest.mark.parametrize("use", ["fmn", "sigma-zero", "pdpgd", "minimal-norm"])
 def test_the_fewest_elements_of_a_linear_network(use):
     network, x, y, _ = linear(classes=4, d=16)
     network.weight[:, ::3] *= 3
@@ -112,7 +112,7 @@ def test_the_fewest_elements_of_a_linear_network(use):
     params = {"steps": 400} | ({} if use == "sigma-zero" else {"norm": "l0"})
     found = norms(run(use, params, network, x, y).inputs - x, "l0")
     assert (found >= exact).all(), (found, exact)
-    assert (found - exact).double().mean() <= (0.2 if use == "minimal" else 0.7), (found, exact)
+    assert (found - exact).double().mean() <= (0.2 if use == "minimal-norm" else 0.7), (found, exact)
 
 
 def test_the_fewest_elements_are_what_enumeration_finds():
@@ -163,7 +163,7 @@ def test_the_calls_are_those_of_a_spy(use, params):
     found = run(use, {**params, "steps": 45}, Spy(), x, network(x).argmax(1))
     assert found.forwards.sum() == Spy.forwards
     assert found.backwards.sum() == Spy.backwards
-    if use == "minimal":
+    if use == "minimal-norm":
         assert (found.forwards + found.backwards).max() <= 90
 
 
@@ -201,7 +201,7 @@ def test_no_attack_of_a_norm_is_undone_by_more_steps():
     y = network(x).argmax(1)
     for norm in ("l2", "linf", "l1"):
         few, many = (
-            norms(run("minimal", {"norm": norm, "steps": n}, network, x, y).inputs - x, norm) for n in (50, 400)
+            norms(run("minimal-norm", {"norm": norm, "steps": n}, network, x, y).inputs - x, norm) for n in (50, 400)
         )
         assert many.mean() <= few.mean() * 1.001
 
@@ -210,7 +210,7 @@ def test_no_attack_of_a_norm_is_undone_by_more_steps():
 def test_our_composition_is_no_weaker_than_the_papers_attacks(norm):
     network, x = cnn(), images(16)
     y = network(x).argmax(1)
-    ours = norms(run("minimal", {"norm": norm, "steps": 300}, network, x, y).inputs - x, norm).mean()
+    ours = norms(run("minimal-norm", {"norm": norm, "steps": 300}, network, x, y).inputs - x, norm).mean()
     for use in ("fmn", "pdpgd"):
         out = run(use, {"norm": norm, "steps": 300}, network, x, y).inputs
         theirs = torch.where(network(out).argmax(1) != y, norms(out - x, norm), torch.inf).mean()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from benchmark.attacks.core.search import Search
 
 
-@attacks.register("minimal")
+@attacks.register("minimal-norm")
 class Minimal(MinimalNorm):
     """Several short runs with different losses and towards different classes, then a long one from the smallest found.
 
