@@ -42,6 +42,11 @@ def unit(direction: torch.Tensor, norm: NormName) -> torch.Tensor:
     return direction / wide(norms(direction, norm), direction).clamp_min(TINY)
 
 
+def movable(x: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
+    """(M, ...) where a step along ``direction`` does not leave [0, 1]: elements that are not at that edge."""
+    return torch.where(direction > 0, x < 1, x > 0)
+
+
 def project(delta: torch.Tensor, clean: torch.Tensor, radius: torch.Tensor, norm: NormName) -> torch.Tensor:
     """Perturbed inputs (M, ...) in the ball of ``radius`` (M,) around ``clean`` and in [0, 1].
 

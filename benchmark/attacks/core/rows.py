@@ -12,7 +12,10 @@ from collections.abc import Callable
 
 import torch
 
+from benchmark.attacks.core.losses import others
+from benchmark.attacks.core.projections import NormName
 from benchmark.attacks.core.search import Search, first_broken
+from benchmark.seeds import Draws
 
 LARGER, ELEMENTS = 4, 1 << 18  # rows side by side: up to so many batches of so many elements of inputs together
 
@@ -42,6 +45,20 @@ class Rows:
         first = first_broken(self.at, broken, len(self.parent.inputs))
         return rows < first[self.at[rows]]
 
+    def noise(self, draws: Draws, name: str, which: torch.Tensor, norm: NormName) -> torch.Tensor:
+        """(M, ...) random numbers for a start, from the stream that is called by ``name`` and the row's number.
+
+        Args:
+            draws: the streams of the samples.
+            name: of the runs.
+            which: (M,) number of each row's run.
+            norm: linf: uniform numbers; else normal ones.
+        """
+        own = draws.apart(self.at.tolist(), [f"{name}:{number}" for number in which.tolist()])
+        shape = self.search.inputs.shape[1:]
+        drawn = own.uniform(shape, -1, 1) if norm == "linf" else own.normal(shape)
+        return drawn.to(self.search.inputs)
+
     def finish(self) -> None:
         """Hand what was reached to the search of the samples."""
         self.parent.take(self.at, self.search)
@@ -49,7 +66,7 @@ class Rows:
 
 def targets(search: Search, most: int) -> torch.Tensor:
     """(N, T) the classes other than the label, the most likely on the clean input first; T at most ``most``."""
-    logits = search.logits.scatter(1, search.labels.view(-1, 1), -torch.inf)
+    logits = others(search.logits, search.labels)
     return logits.topk(min(most, logits.shape[1] - 1), dim=1).indices
 
 
@@ -86,10 +103,4 @@ def every(search: Search, count: int, run: Callable[[Rows, torch.Tensor], None])
     for number in range(count if len(at) else 0):
         rows = Rows(search, at)
         run(rows, torch.full_like(at, number))
-        part = rows.search
-        search.forwards[at] += part.forwards
-        search.backwards[at] += part.backwards
-        better = part.broken & (part.size < search.size[at])
-        search.reached[at[better]] = part.reached[better]
-        search.size[at[better]] = part.size[better]
-        search.broken[at[better]] = True
+        search.take_smaller(at, rows.search)

@@ -124,6 +124,14 @@ class Search:
         self.size[at[chosen]] = part.size[chosen]
         self.broken[at[chosen]] = True
 
+    def take_smaller(self, at: torch.Tensor, part: Search) -> None:
+        """Take over from a search of rows ``at``, none twice, what is smaller than what is kept, and its calls."""
+        self.forwards[at] += part.forwards
+        self.backwards[at] += part.backwards
+        better = part.size < self.size[at]
+        self.size[at[better]] = part.size[better]
+        self.keep(at, part.reached, better)
+
     def perturbed(self) -> Perturbed:
         """What an attack returns."""
         return Perturbed(self.reached, forwards=self.forwards.cpu().numpy(), backwards=self.backwards.cpu().numpy())

@@ -14,7 +14,7 @@ import torch
 
 from benchmark.attacks.core.losses import LossName, loss
 from benchmark.attacks.core.net import Graph
-from benchmark.attacks.core.projections import NormName, norms, project, unit, wide
+from benchmark.attacks.core.projections import NormName, movable, norms, project, unit, wide
 from benchmark.attacks.core.rows import Rows, targets, waves
 from benchmark.attacks.core.search import Search
 from benchmark.seeds import Draws
@@ -206,8 +206,8 @@ class Ascent:
                 moved = project(moved - state.clean, state.clean, radius, "l2")
             state.x = moved
             return
-        movable = torch.where(state.gradient > 0, x < 1, x > 0)  # a saturated element would spend the step in vain
-        sign = _steepest(state.gradient * movable, state.share).sign()
+        free = movable(x, state.gradient)  # a saturated element would spend the step in vain
+        sign = _steepest(state.gradient * free, state.share).sign()
         moved = x + wide(state.step, x) * unit(sign, "l1")
         state.x = project(moved - state.clean, state.clean, radius, "l1")
 
@@ -268,12 +268,9 @@ def apgd(
 
     def run(rows: Rows, which: torch.Tensor) -> None:
         part = rows.search
-        own = draws.apart(rows.at.tolist(), [f"{name}:{number}" for number in which.tolist()])
         at_class = None if aims is None else aims[rows.at, which // restarts]
         ascent = partial(Ascent, rows, norm, loss=loss, targets=at_class, repeats=repeats)
-        noise = (own.uniform(part.inputs.shape[1:], -1, 1) if norm == "linf" else own.normal(part.inputs.shape[1:])).to(
-            part.inputs
-        )
+        noise = rows.noise(draws, name, which, norm)
         budget = budgets[rows.at]
         if norm != "l1":
             start = part.inputs + wide(budget, part.inputs) * unit(noise, norm)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from benchmark.attacks.core.losses import loss
+from benchmark.attacks.core.losses import loss, others
 from benchmark.attacks.core.net import Graph
 from benchmark.attacks.core.projections import NormName, dual, norms, to_hyperplane, unit, wide
 from benchmark.attacks.core.rows import Rows, every, targets, waves
@@ -100,7 +100,7 @@ class Boundary:
         if self.targets is not None:
             value, cotangent = loss(logits, labels, "margin", self.targets[rows])
             return -value, search.gradient(rows, graph, cotangent)
-        classes = logits.scatter(1, labels.view(-1, 1), -torch.inf).argsort(dim=1, descending=True, stable=True)
+        classes = others(logits, labels).argsort(dim=1, descending=True, stable=True)
         best: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
         for k in range(logits.shape[1] - 1):
             value, cotangent = loss(logits, labels, "margin", classes[:, k])
@@ -160,9 +160,7 @@ def fab(
         start = part.inputs
         again = which % restarts > 0
         if bool(again.any()):
-            own = draws.apart(rows.at.tolist(), [f"{name}:{number}" for number in which.tolist()])
-            shape = start.shape[1:]
-            noise = (own.uniform(shape, -1, 1) if norm == "linf" else own.normal(shape)).to(start)
+            noise = rows.noise(draws, name, which, norm)
             reach = search.size[rows.at].clamp_max(torch.inf if radius is None else radius)
             reach = torch.where(again & reach.isfinite(), reach / 2, 0)
             start = (start + wide(reach, start) * unit(noise, norm)).clamp(0, 1)

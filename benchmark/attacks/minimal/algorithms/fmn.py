@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from benchmark.attacks.core.losses import loss
-from benchmark.attacks.core.projections import NormName, dual, norms, wide
+from benchmark.attacks.core.projections import NormName, dual, movable, norms, wide
 from benchmark.attacks.core.search import Search
 from benchmark.attacks.minimal.algorithms.common import TINY, cosine, last_look, scaled, threshold
 
@@ -46,7 +46,7 @@ def fmn(
             radius = torch.where(wrong, torch.minimum(radius * (1 - gamma), search.size[at]), outside)  # line 10
         radius = torch.minimum(radius, widest)
         if box:
-            gradient = gradient * torch.where(gradient > 0, x < 1, x > 0)
+            gradient = gradient * movable(x, gradient)
         length = norms(gradient, "l2").clamp_min(TINY)
         delta = x - clean + scaled(gradient, cosine(*step_size, k, steps) / length)  # lines 11 and 12
         x = (clean + inside(delta, radius, norm)).clamp_(0, 1)  # lines 13 and 14

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from benchmark.attacks.core.projections import NormName
+from benchmark.attacks.core.rows import targets
 from benchmark.attacks.core.search import Search
 from benchmark.attacks.minimal.algorithms.descent import Course, descend
 from benchmark.attacks.minimal.algorithms.pdpgd import pdpgd
@@ -39,7 +40,7 @@ def minimal(search: Search, norm: NormName, steps: int) -> None:
     else:
         descend(search, at, clean, norm, Course(run), "ce")
     descend(search, at, clean, norm, Course(run), "dlr")
-    likely = _likely(search, at, TARGETS[norm])
+    likely = targets(search, TARGETS[norm])[at]
     for j in range(likely.shape[1]):
         descend(search, at, clean, norm, Course(short), targets=likely[:, j])
     rest = steps - (int(search.forwards[at].max()) - before)
@@ -58,7 +59,7 @@ def minimal_count(search: Search, steps: int) -> None:
         return
     rows = search.rows(at)
     sigma_zero(rows, int(COUNT[0] * steps), step_size=(1.0, 0.1), smoothness=1e-3, threshold=0.3, rate=0.01)
-    take_smaller(search, at, rows)
+    search.take_smaller(at, rows)
     swaps(search, at, int(COUNT[1] * steps))
     _primal_dual(search, at, "l0", int(COUNT[2] * steps))
     swaps(search, at, int(COUNT[3] * steps))
@@ -67,19 +68,4 @@ def minimal_count(search: Search, steps: int) -> None:
 def _primal_dual(search: Search, at: torch.Tensor, norm: NormName, steps: int) -> None:
     rows = search.rows(at)
     pdpgd(rows, **PDPGD(norm=norm, steps=steps, step_size=PRIMAL_DUAL_STEP).fields())
-    take_smaller(search, at, rows)
-
-
-def take_smaller(search: Search, at: torch.Tensor, rows: Search) -> None:
-    """Take over from a search of rows ``at``, none twice, what is smaller than what is kept, and its calls."""
-    search.forwards[at] += rows.forwards
-    search.backwards[at] += rows.backwards
-    better = rows.size < search.size[at]
-    search.size[at[better]] = rows.size[better]
-    search.keep(at, rows.reached, better)
-
-
-def _likely(search: Search, at: torch.Tensor, most: int) -> torch.Tensor:
-    """(M, T) the most likely other classes, at most ``most``."""
-    logits = search.logits[at].scatter(1, search.labels[at].view(-1, 1), -torch.inf)
-    return logits.topk(min(most, logits.shape[1] - 1), dim=1).indices
+    search.take_smaller(at, rows)
