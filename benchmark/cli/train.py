@@ -38,10 +38,9 @@ def train(
 
     entry = load_entry(name, entries)
     source = entry.spec.weights
-    if weights is None and source is not None and (source.path or source.url):
-        raise UsageError(
-            f"entry {name!r} takes its weights from {source.path or source.url}: name a file to write with --weights"
-        )
+    elsewhere = source and (source.path or source.url or source.package or source.hub)
+    if weights is None and elsewhere:
+        raise UsageError(f"entry {name!r} takes its weights from {elsewhere}: name a file to write with --weights")
     path = weights or entry.weights_path()
     if path is None:
         raise UsageError(f"entry {name!r} has no [recipe] in {entry.folder / 'entry.toml'}: nothing to train by")

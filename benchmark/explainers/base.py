@@ -21,12 +21,14 @@ class Explainer(Plugin):
     Class attributes:
         accepts: kinds of inputs that it explains (:mod:`benchmark.inputs`).
         control: True for a control (random, edge filter).
+        needs_gradient: True where it differentiates the network: it is skipped where there is no gradient.
         blind: True for a control that sees neither model nor input: it has nothing to keep, and is never stable.
         random: True where the attribution depends on drawn numbers.
     """
 
     accepts: ClassVar[tuple[str, ...]] = (IMAGE,)
     control: ClassVar[bool] = False
+    needs_gradient: ClassVar[bool] = True
     random: ClassVar[bool] = False
     blind: ClassVar[bool] = False
 

@@ -24,6 +24,7 @@ class RandomAttribution(Explainer):
     accepts: ClassVar[tuple[str, ...]] = ANYTHING
     random: ClassVar[bool] = True
     blind: ClassVar[bool] = True
+    needs_gradient: ClassVar[bool] = False
     source: ClassVar[str] = "control: uniform noise"
 
     def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
@@ -39,6 +40,7 @@ class Sobel(Explainer):
     """
 
     control: ClassVar[bool] = True
+    needs_gradient: ClassVar[bool] = False
     source: ClassVar[str] = "control: edge filter (Adebayo et al. 2018)"
 
     def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
@@ -64,6 +66,7 @@ class Constant(Explainer):
 
     control: ClassVar[bool] = True
     accepts: ClassVar[tuple[str, ...]] = ANYTHING
+    needs_gradient: ClassVar[bool] = False
     source: ClassVar[str] = "control: constant"
 
     def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:

@@ -14,8 +14,9 @@ from torch import nn
 from benchmark.data.base import Batch
 from benchmark.errors import AssayError
 from benchmark.files import file_sha256
-from benchmark.models.build import build_model, last_line
+from benchmark.models.build import build_model
 from benchmark.models.entries import Entry
+from benchmark.models.faults import last_line
 from benchmark.models.kinds import Result, Trial, networks_of
 from benchmark.models.tried import above, best_of, predictions, right_in_order, right_with_usual, usual_orders
 from benchmark.models.watch import eager_mode
@@ -53,8 +54,9 @@ def check_entry(
         model = model.reordered(outputs) if outputs else model
     except AssayError as error:
         return [Result("builds and loads", "fail", str(error), "correct what the message names, then check again")]
-    words = f"; {model.precision}" if model.precision else ""
-    finding = f"{entry.spec.factory}, {parameters(model.network):,} parameters{words}"
+    words = f"; {'; '.join(model.notes)}" if model.notes else ""
+    made_by = entry.spec.factory or f"the {entry.spec.weights.format if entry.spec.weights else ''} file"
+    finding = f"{made_by}, {parameters(model.network):,} parameters{words}"
     results = [Result("builds and loads", "note" if words else "ok", finding)]
     return [
         *results,
@@ -96,6 +98,8 @@ def check_model(
     results.append(shape)
     if shape.status == "fail":
         return results
+    if model.unwrap is not None and model.unwrap.words:
+        results.append(Result("unwrapped", "note", model.unwrap.words, "another part: output_key in entry.toml"))
     trial = Trial(entry, model, inputs, raw, batch, classes, chance)
     for what, check in (
         *networks.first_questions(trial),
@@ -247,6 +251,9 @@ def check_batches(model: Model, inputs: torch.Tensor, output: torch.Tensor) -> R
 def check_gradient(model: Model, inputs: torch.Tensor) -> Result:
     """The gradient of the top logit at the input is there, finite and not zero."""
     name, x = "input gradient", inputs.clone().requires_grad_(True)
+    if model.blocked:
+        todo = "white-box attacks and explainers of gradients are skipped; score- and decision-based ones run"
+        return Result(name, "note", f"none: {', '.join(model.blocked[:3])} has none", todo)
     logits = model.surrogate(inputs)(x)
     if not logits.requires_grad:
         todo = (

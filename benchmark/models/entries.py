@@ -10,6 +10,7 @@ from typing import Any
 from benchmark.code import absent, code_of, code_of_files, environment, files_in, neighbours, sha256_or_absent
 from benchmark.errors import SpecError, UnknownNameError, UsageError
 from benchmark.files import cache_folder, file_sha256
+from benchmark.models.places import places
 from benchmark.registry import digest, registry_of
 from benchmark.resources import folders
 from benchmark.spec.entry import EntrySpec
@@ -19,7 +20,8 @@ ENTRY_FILE = "entry.toml"
 RECIPES = 1  # raise it when a recipe of ours trains otherwise: weights that are made, not shipped, are then made anew
 CURVE_FILE = "training.csv"  # beside the weights, where those lie in the entry's folder
 WORDS = ("README", "LICENCE", "LICENSE", "NOTICE", "COPYING", "CITATION")
-LABELS = {"dataset", "description", "licence", "paper", "author", "classes", "weights", "recipe", "facts"}
+EXECUTOR = 1  # raise it when a whole network (ONNX) is computed otherwise: its numbers are then made anew
+LABELS = {"dataset", "description", "licence", "paper", "author", "classes", "weights", "recipe", "facts", "source"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Entry:
     @property
     def is_local(self) -> bool:
         """True where the factory is a Python file (or package) in the entry's folder."""
+        if not self.spec.factory:
+            return False
         top = self.folder / self.spec.factory.partition(":")[0].split(".")[0]
         return top.with_suffix(".py").is_file() or (top / "__init__.py").is_file()
 
@@ -72,11 +76,11 @@ class Entry:
         Raises:
             DataError: a file that cannot be read.
         """
-        fields = self.spec.model_dump(mode="json", exclude=LABELS)
+        fields = _without_crop(self.spec.model_dump(mode="json", exclude=LABELS))
         fields["class_count"] = self.spec.class_count
         module = self.spec.factory.partition(":")[0]
         ours = module.partition(".")[0] == "benchmark" and not self.is_local  # a version stands for code of ours
-        package = "" if self.is_local or ours else code_of(module)
+        package = "" if self.is_local or ours or not module else code_of(module)
         parts: dict[str, Any] = {"fields": fields, "code": self.code(), "weights": self._weights(), "package": package}
         if versions := self.versions():
             parts |= versions
@@ -88,6 +92,7 @@ class Entry:
             "helpers": self.helpers(),
             "imports": self._imports(module),
             "named": self._named(ours=ours),
+            "executor": EXECUTOR if self.spec.is_whole else 0,
         }
         further["environment"] = environment(file for name, file in self._files().items() if name.endswith(".py"))
         return digest(parts | {key: content for key, content in further.items() if content})
@@ -117,17 +122,18 @@ class Entry:
                 contents[text] = read_entry(folder).digest()
         return contents
 
-    def _weights(self) -> dict[str, str] | None:
+    def _weights(self) -> dict[str, Any] | None:
         path, weights = self.weights_path(), self.spec.weights
         if path is None:
             return None
-        if weights is not None and weights.url:
+        if weights is not None and weights.url and weights.sha256:
             content = weights.sha256  # checked when the file is downloaded and again before it is loaded
         elif path.is_file():
             content = file_sha256(path)
         else:
             content = f"recipe:{self.recipe_digest()}" if self.from_recipe else "absent"
-        return {"sha256": content, "key": weights.key if weights else "", "strip": weights.strip if weights else ""}
+        reading: dict[str, Any] = weights.reading() if weights is not None else {"key": "", "strip": ""}
+        return {"sha256": content, **reading}
 
     def facts(self) -> dict[str, str | int | float]:
         """What tables say of the model; what the task reads from the entry stands before what is written."""
@@ -156,7 +162,7 @@ class Entry:
     def from_recipe(self) -> bool:
         """True where entry.toml names no source of weights but has a recipe that makes them."""
         weights = self.spec.weights
-        no_source = weights is None or not (weights.file or weights.path or weights.url)
+        no_source = weights is None or not (weights.file or weights.path or weights.url)  # package, hub name a file
         return no_source and self.spec.recipe is not None
 
     def recipe_digest(self) -> str:
@@ -168,7 +174,7 @@ class Entry:
         parts = {"factory", "kwargs", "input_shape", "preprocessing", "output"}
         depends: dict[str, Any] = {
             "recipe": recipe.model_dump(mode="json") if recipe else None,
-            "fields": self.spec.model_dump(mode="json", include=parts),
+            "fields": _without_crop(self.spec.model_dump(mode="json", include=parts)),
             "code": self.code(),
         }
         if recipe is not None and recipe.is_importable:
@@ -181,19 +187,22 @@ class Entry:
     def weights_path(self) -> Path | None:
         """Where the weights lie or will lie; None for an entry without weights.
 
-        A file in the folder, a path (relative to the folder), a download in the cache folder named by its sha256, or
-        what the recipe made, in the cache folder named by the recipe's digest. The file need not exist yet.
+        A file in the folder, a path (relative to the folder), a file of an installed package, a download in the cache
+        folder (:mod:`benchmark.models.places`), or what the recipe made, in the cache folder named by the recipe's
+        digest. The file need not exist yet.
         """
-        weights = self.spec.weights
-        if weights is not None and weights.file:
-            return self.folder / weights.file
-        if weights is not None and weights.path is not None:
-            return self.folder / weights.path.expanduser()
-        if weights is not None and weights.url:
-            return cache_folder() / "weights" / f"{weights.sha256}.download"
+        known = places(self.spec.weights, self.folder) if self.spec.weights is not None else []
+        if known:
+            return next((place for place in known if place.is_file()), known[0])
         if self.spec.recipe is not None:
             return cache_folder() / "weights" / f"{self.name}-{self.recipe_digest()[:16]}.safetensors"
         return None
+
+
+def _without_crop(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields of a spec less what a dataset does, not the model."""
+    fields["preprocessing"].pop("crop", None)
+    return fields
 
 
 def task_of(name: str) -> Any:

@@ -13,9 +13,9 @@ from torch import nn
 
 from benchmark.data.base import Batch
 from benchmark.errors import EntryError
-from benchmark.models.build import last_line
 from benchmark.models.check import Effort, check_model
 from benchmark.models.entries import Entry, task_of
+from benchmark.models.faults import last_line
 from benchmark.models.kinds import Result, networks_of
 from benchmark.models.memory import Key, module_key
 from benchmark.models.wrap import Model, in_float32

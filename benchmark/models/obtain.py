@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmark.models.entries import Entry
+from benchmark.models.places import address
 from benchmark.models.weights import Progress, download, missing
 
 
 def ensure_weights(
     entry: Entry, progress: Progress | None = None, data: Mapping[str, Path] | None = None
 ) -> Path | None:
-    """Have the weights on disk: download a URL, or run the recipe, where they are not there yet.
+    """Have the weights on disk: download them (``url``, ``hub``), or run the recipe, where they are not there yet.
 
     Args:
         entry: the model entry.
@@ -31,12 +32,12 @@ def ensure_weights(
     if path is None or path.is_file():
         return path
     weights = entry.spec.weights
-    url = weights.url if weights is not None else ""
+    url = address(weights) if weights is not None else ""
     if not url and not entry.from_recipe:
         raise missing(entry, path)
     try:
         if weights is not None and url:
-            download(entry, url, weights.sha256, path, progress)
+            download(entry, url, weights.sha256 or weights.sha256_start, path, progress)
         else:
             from benchmark.models.training import train_entry  # torch, and only to train
 

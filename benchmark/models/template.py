@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from benchmark.errors import EntryError, SpecError, UsageError
-from benchmark.models.build import build_model, last_line
+from benchmark.models.build import build_model
 from benchmark.models.entries import Entry, read_entry
+from benchmark.models.faults import last_line
 from benchmark.models.kinds import Draft, networks_of
 from benchmark.registry import canonical
 from benchmark.spec.entry import check_name

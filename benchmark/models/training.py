@@ -14,10 +14,12 @@ from torch import nn
 
 from benchmark.errors import EntryError, UsageError
 from benchmark.files import file_sha256
-from benchmark.models.build import build_network, entry_errors, find_importable, import_local, load_weights, wrap
+from benchmark.models.build import build_network, find_importable, import_local, wrap
 from benchmark.models.entries import CURVE_FILE, Entry
+from benchmark.models.faults import entry_errors
 from benchmark.models.kinds import Judgement, networks_of
 from benchmark.models.recipe import Curve, Train, TrainingData
+from benchmark.models.state import load_weights
 from benchmark.models.weights import Progress
 from benchmark.seeds import derive, global_seed
 from benchmark.spec.entry import Recipe

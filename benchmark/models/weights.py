@@ -15,6 +15,8 @@ from pathlib import Path
 from benchmark.errors import EntryError
 from benchmark.files import reading
 from benchmark.models.entries import Entry
+from benchmark.models.places import how_to_get
+from benchmark.spec.network import Weights
 
 Progress = Callable[[str], None]
 TIMEOUT = 30.0  # seconds without a byte
@@ -26,7 +28,9 @@ def missing(entry: Entry, path: Path) -> EntryError:
     """The error for weights that are not where entry.toml says: why their download or training failed, where it did."""
     with contextlib.suppress(OSError, UnicodeError):
         return EntryError(path.with_name(f"{path.name}.failed").read_text(encoding="utf-8"))
-    again = f"; `assay train {entry.name}` makes them again" if entry.spec.recipe else "; put the file there"
+    weights = entry.spec.weights
+    todo = how_to_get(weights, entry.folder) if weights is not None else "put the file there"
+    again = f"; `assay train {entry.name}` makes them again" if entry.spec.recipe else f"; {todo}"
     fault = f"{path} is a folder, expected a file" if path.is_dir() else f"expected the file {path}"
     if path.is_symlink() and not path.exists():
         fault = f"{path} is a link to {path.readlink()}, which does not exist"
@@ -34,7 +38,7 @@ def missing(entry: Entry, path: Path) -> EntryError:
 
 
 def check_sha256(entry: Entry, path: Path, expected: str) -> None:
-    """Refuse a file whose sha256 is not what entry.toml says (an empty ``expected`` is not checked).
+    """Refuse a file whose sha256 does not begin with what entry.toml says (an empty ``expected`` is not checked).
 
     Raises:
         EntryError: with both digests.
@@ -43,7 +47,7 @@ def check_sha256(entry: Entry, path: Path, expected: str) -> None:
         return
     with reading(path, EntryError), path.open("rb") as stream:
         got = hashlib.file_digest(stream, "sha256").hexdigest()
-    if got != expected:
+    if not got.startswith(expected):
         raise EntryError(
             f"entry {entry.name!r}: refused: the sha256 of {path} is\n  {got}, entry.toml expects\n  {expected};"
             " get the right file, or correct sha256 under [weights] if you trust this one"
@@ -110,7 +114,7 @@ def _download(entry: Entry, url: str, sha256: str, path: Path, say: Progress) ->
         came = partial.stat().st_size if partial.is_file() else 0
         raise EntryError(
             f"entry {entry.name!r}: its weights could not be downloaded from {url}: {reason} ({came:,} bytes came);"
-            f" without a network, fetch the file elsewhere and put it at {path}"
+            f" {how_to_get(entry.spec.weights or Weights(), entry.folder)}"
         )
     try:
         check_is_weights(entry, partial)

@@ -10,22 +10,25 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmark.errors import EntryError
+from benchmark.models.outputs import Unwrap, taken
 
 LUMINANCE = (0.299, 0.587, 0.114)
 
 
 class Geometry(nn.Module):
-    """The linear part of preprocessing that changes shape: luminance, resize (antialiased bilinear), repeat.
+    """The part of preprocessing that changes shape: luminance, resize (antialiased), repeat.
 
     Args:
         input_shape: (C, H, W) that the network takes.
         grey: average colour images to luminance first (ITU-R BT.601).
+        interpolation: ``"bilinear"``, ``"bicubic"`` (cut to [0, 1], which it overshoots) or ``"nearest"``.
     """
 
     luminance: torch.Tensor
 
-    def __init__(self, input_shape: Sequence[int], grey: bool) -> None:
+    def __init__(self, input_shape: Sequence[int], grey: bool, interpolation: str = "bilinear") -> None:
         super().__init__()
+        self.interpolation = interpolation
         self.channels, self.size, self.grey = input_shape[0], tuple(input_shape[1:]), grey
         self.register_buffer("luminance", torch.tensor(LUMINANCE).view(1, 3, 1, 1), persistent=False)
 
@@ -39,12 +42,19 @@ class Geometry(nn.Module):
                 )
             x = (x * self.luminance).sum(1, keepdim=True)
         if tuple(x.shape[2:]) != self.size:
-            x = F.interpolate(x, size=self.size, mode="bilinear", antialias=True, align_corners=False)
+            x = self.resized(x)
         if x.shape[1] == 1 and self.channels > 1:
             x = x.expand(-1, self.channels, -1, -1)
         if x.shape[1] != self.channels:
             raise EntryError(f"the network takes {self.channels} channels, the suite's images have {x.shape[1]}")
         return x
+
+    def resized(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, h, w) at the network's height and width."""
+        if self.interpolation == "nearest":
+            return F.interpolate(x, size=self.size, mode="nearest-exact")
+        x = F.interpolate(x, size=self.size, mode=self.interpolation, antialias=True, align_corners=False)
+        return x.clamp(0, 1) if self.interpolation == "bicubic" else x
 
 
 class Normalise(nn.Module):
@@ -146,7 +156,7 @@ class Model(nn.Module):
         network: the bare module.
         input_shape: (C, H, W) the network takes; None: whatever comes.
         mean, std: per channel, in input units of [0, 1].
-        grey: see :class:`Geometry`.
+        grey, interpolation: see :class:`Geometry`.
         one_logit: the network returns one logit of class 1, shape (N,) or (N, 1).
         gradcam_layer: dotted name of a module inside the network, or "".
         gradcam_layout: how its output lies (``EntrySpec.gradcam_layout``), or "".
@@ -154,9 +164,11 @@ class Model(nn.Module):
     Attributes:
         counter: forward and backward calls, counted in samples.
         precision: what was done with a network of another floating-point type, in words.
+        unwrap: takes the output out of what the network returns; None: it returns a tensor.
     """
 
     precision: str = ""
+    unwrap: Unwrap | None = None
 
     def __init__(
         self,
@@ -166,13 +178,16 @@ class Model(nn.Module):
         mean: Sequence[float] = (),
         std: Sequence[float] = (),
         grey: bool = False,
+        interpolation: str = "bilinear",
         one_logit: bool = False,
         gradcam_layer: str = "",
         gradcam_layout: str = "",
     ) -> None:
         super().__init__()
         self.network = network
-        self.geometry: nn.Module = Geometry(input_shape, grey) if input_shape is not None else nn.Identity()
+        self.geometry: nn.Module = nn.Identity()
+        if input_shape is not None:
+            self.geometry = Geometry(input_shape, grey, interpolation)
         self.normalise: nn.Module = Normalise(mean, std) if len(mean) else nn.Identity()
         self.core: nn.Module = nn.Sequential(network, TwoLogits()) if one_logit else network
         self.one_logit = one_logit
@@ -206,12 +221,24 @@ class Model(nn.Module):
             EntryError: it is no tensor.
         """
         if not isinstance(output, torch.Tensor):
+            taken(output)  # says what came, where it cannot be told which part of it is the output
             kind = type(output).__name__
             raise EntryError(f"the network returned a {kind}, expected a tensor: return the logits alone from forward")
         self.counter.forwards += len(output)
         if output.requires_grad:
             output.register_hook(self.counter.backward)  # type: ignore[no-untyped-call]
         return output
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done so that the network runs as every other, in words; of its output once it was called."""
+        own = [str(note) for note in getattr(self.network, "notes", ()) or ()]
+        return tuple(note for note in (self.precision, *own, self.unwrap.words if self.unwrap else "") if note)
+
+    @property
+    def blocked(self) -> tuple[str, ...]:
+        """Operators that the input's values pass through and that have no gradient; empty: there is one."""
+        return tuple(getattr(self.network, "blocked", ()) or ())
 
     @property
     def device(self) -> torch.device:

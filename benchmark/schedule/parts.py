@@ -83,10 +83,21 @@ def tensors(batch: Batch, at: slice | NDArray[np.intp], device: str) -> tuple[to
 
 
 def skip_if_asked(plugin: Any, cell: Cell, context: Context, model: Model, spec: Any) -> None:
-    """Raise NotApplicableError where the plugin says that it does not apply."""
-    reason = plugin.skip(model, spec, context.dataset(cell).index(cell.dataset.split))
+    """Raise NotApplicableError where the plugin says that it does not apply, or the network has no gradient for it."""
+    reason = without_gradient(plugin, model) or plugin.skip(
+        model, spec, context.dataset(cell).index(cell.dataset.split)
+    )
     if reason:
         raise NotApplicableError(reason)
+
+
+def without_gradient(plugin: Any, model: Model) -> str:
+    """Why a plugin that differentiates the network cannot; empty where it does not, or there is a gradient."""
+    threat = getattr(plugin, "threat", None)
+    descends = getattr(threat, "knowledge", "") == "white-box" and not plugin.control
+    if not (descends or getattr(plugin, "needs_gradient", False)) or not (blocked := getattr(model, "blocked", ())):
+        return ""
+    return f"needs the network's gradient, which {', '.join(blocked[:3])} does not have"
 
 
 def slices(n: int, size: int) -> list[slice]:

@@ -224,7 +224,8 @@ def shipped_entry(folder: Path) -> Entry:
     if not outside:
         return entry
     given = entry.spec.weights or Weights()
-    own = Weights(file=outside[0].relative_to(folder).as_posix(), sha256=given.sha256, key=given.key, strip=given.strip)
+    elsewhere = {"path": None, "url": "", "package": "", "hub": "", "revision": ""}
+    own = given.model_copy(update={**elsewhere, "file": outside[0].relative_to(folder).as_posix()})
     return Entry(entry.spec.model_copy(update={"weights": own}), folder)
 
 

@@ -6,15 +6,11 @@ import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+
+from benchmark.spec.network import Preprocessing, Strict, Weights
+
+__all__ = ["EntrySpec", "Preprocessing", "Recipe", "RecipeData", "Strict", "Weights", "check_name"]
 
 NAME = re.compile(r"[a-z0-9_-]+")
 
@@ -24,74 +20,6 @@ def check_name(name: str) -> str:
     if not NAME.fullmatch(name):
         raise ValueError("a name is made of a-z, 0-9, _ and - only")
     return name
-
-
-class Strict(BaseModel):
-    """A part of a spec: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Preprocessing(Strict):
-    """What happens to an input in [0, 1] inside the model, in this order: grey, resize, repeat, normalise.
-
-    ``resize`` defaults to the entry's ``input_shape``; a grey input is repeated where the network takes 3 channels.
-    """
-
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    resize: tuple[int, int] | None = None
-    grey: bool = False
-
-    @field_validator("mean", "std", mode="before")
-    @classmethod
-    def _one_number(cls, value: object) -> object:
-        return (value,) if isinstance(value, int | float) else value
-
-    @field_validator("resize", mode="before")
-    @classmethod
-    def _square(cls, value: object) -> object:
-        return (value, value) if isinstance(value, int) else value
-
-    @model_validator(mode="after")
-    def _paired(self) -> Self:
-        if len(self.mean) != len(self.std):
-            raise ValueError("mean and std need the same number of values (one a channel)")
-        if any(s <= 0 for s in self.std):
-            raise ValueError("std must be above 0")
-        return self
-
-
-class Weights(Strict):
-    """Where the weights come from: exactly one of file (in the folder), path, url, or nothing (from the recipe).
-
-    Attributes:
-        sha256: digest of the file; required for a url; checked wherever it is given.
-        key: dotted path to the state dict inside the file, such as ``"state_dict"`` or ``"models.0"`` (of a list).
-        strip: prefix removed from every key, such as ``"module."``.
-    """
-
-    file: str = ""
-    path: Path | None = None
-    url: str = ""
-    sha256: str = ""
-    key: str = ""
-    strip: str = ""
-
-    @field_validator("sha256")
-    @classmethod
-    def _lower(cls, value: str) -> str:
-        return value.strip().lower()
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if sum([bool(self.file), self.path is not None, bool(self.url)]) > 1:
-            raise ValueError("give one of file, path and url")
-        if self.url and not self.sha256:
-            raise ValueError("weights from a url need their sha256")
-        if self.sha256 and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
-            raise ValueError("sha256 is 64 hexadecimal digits")
-        return self
 
 
 class RecipeData(Strict):
@@ -155,10 +83,14 @@ class EntrySpec(Strict):
         dataset: dataset it was made for (a label; suites may use another).
         input_shape: (C, H, W) that the network takes, after the preprocessing's grey, resize and repeat.
         classes: number of classes, or their names.
-        factory: ``"model:build"`` (a file beside entry.toml) or any importable ``"package.module:callable"``.
+        factory: ``"model:build"`` (a file beside entry.toml) or any importable ``"package.module:callable"``; empty
+            where the weights' file is the whole network (``weights.format``).
         kwargs: keyword arguments of the factory.
+        source: where the entry is from, as ``assay new --from`` takes it (a label).
         output: what the network returns, in the task's words: ``"logits"`` (one a class), ``"logit1"`` (one logit of
             class 1), or another that the task knows.
+        output_key: where in what the network returns the output lies (``"logits"``, ``"0"``, ``"head.logits"``), where
+            it returns several things and none of them is called ``logits``.
         gradcam_layer: dotted module name for GradCAM; else the last spatial layer larger than 1x1.
         gradcam_layout: how the output of that layer lies, where the network does not say: ``"channels-first"``,
             ``"channels-last"``, ``"tokens"``, ``"class-token"`` (tokens, of which the first is left out).
@@ -176,9 +108,11 @@ class EntrySpec(Strict):
     licence: str = ""
     paper: str = ""
     author: str = ""
-    factory: str
+    source: str = ""
+    factory: str = ""
     kwargs: dict[str, Any] = Field(default_factory=dict)
     output: str = "logits"
+    output_key: str = ""
     gradcam_layer: str = ""
     gradcam_layout: Literal["", "channels-first", "channels-last", "tokens", "class-token"] = ""
     cast: bool = True
@@ -192,12 +126,22 @@ class EntrySpec(Strict):
     @field_validator("factory")
     @classmethod
     def _is_importable(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", value):
+        if value and not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*", value):
             raise ValueError("expected 'module:callable', such as 'model:build' or 'torchvision.models:resnet18'")
         return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if not self.factory and not self.is_whole:
+            raise ValueError(
+                "factory is missing: name what makes the network, such as 'model:build'; or, where a file is the whole"
+                ' network, its format under [weights]: "onnx" or "torchscript"'
+            )
+        if self.factory and self.is_whole and self.weights is not None:
+            raise ValueError(
+                f"factory = {self.factory!r}, but format = {self.weights.format!r} under [weights] says that the file"
+                " is the whole network: leave one of the two out"
+            )
         resize, mean = self.preprocessing.resize, self.preprocessing.mean
         if resize is not None and tuple(resize) != tuple(self.input_shape[1:]):
             raise ValueError(
@@ -210,13 +154,19 @@ class EntrySpec(Strict):
 
     @model_serializer(mode="wrap")
     def _lean(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without a layout that was not given: digests of entries stay what they were before there was the key."""
+        """Without later keys that were not given: digests of entries stay what they were before there were these."""
         fields: dict[str, Any] = handler(self)
-        if not self.gradcam_layout:
-            fields.pop("gradcam_layout", None)
+        for key in ("gradcam_layout", "source", "output_key"):
+            if not getattr(self, key):
+                fields.pop(key, None)
         if self.cast:
             fields.pop("cast", None)
         return fields
+
+    @property
+    def is_whole(self) -> bool:
+        """True where the weights' file is the whole network: an ONNX file or a TorchScript archive."""
+        return self.weights is not None and self.weights.format != "state-dict"
 
     @property
     def class_count(self) -> int:

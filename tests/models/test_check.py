@@ -56,7 +56,7 @@ FAULTS = [
     ("return z", "", 7, "output", r"shape \(32, 7\), expected \(32, 10\)"),
     ("return z", "", 1, "output", r"shape \(32, 1\)"),
     ("return z / 0", "", 10, "output", "NaN or infinite"),
-    ("return (z, z)", "", 10, "output", "a tuple, not a tensor"),
+    ("return {'a': z, 'b': z}", "", 10, "output", "returned a dict of a, b, expected a tensor"),
     ("return z @ z", "", 10, "output", "the network raised RuntimeError"),
     ("return z + 0.1 * torch.randn_like(z)", "", 10, "same twice", "outputs differ"),
     ("return z - z.mean(0)", "", 10, "any batch", "outputs differ"),

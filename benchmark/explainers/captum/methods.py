@@ -97,6 +97,7 @@ class Occlusion(Explainer):
         baseline: value of occluded pixels, in input units.
     """
 
+    needs_gradient: ClassVar[bool] = False
     library: ClassVar[str] = "captum"
     source: ClassVar[str] = "Zeiler and Fergus 2014 (captum)"
 

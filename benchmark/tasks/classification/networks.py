@@ -104,6 +104,7 @@ class Classifiers(Networks):
             mean=spec.preprocessing.mean,
             std=spec.preprocessing.std,
             grey=spec.preprocessing.grey,
+            interpolation=spec.preprocessing.interpolation,
             one_logit=spec.output == "logit1",
             gradcam_layer=spec.gradcam_layer,
             gradcam_layout=spec.gradcam_layout,
