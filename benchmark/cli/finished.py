@@ -132,7 +132,7 @@ def _of_suite(suite: SuiteSpec, options: Options, entries: Sequence[PlannedEntry
     except DataError:
         fitted = ""
     chosen = [list(options.models), list(options.only), options.limit, options.keep_inputs]
-    who = [[entry.name, entry.digest, entry.row, str(entry.folder), entry.facts] for entry in entries]
+    who = [[entry.name, entry.digest, entry.row, str(entry.folder), entry.facts, entry.about] for entry in entries]
     return [suite.model_dump(mode="json"), chosen, who, data.identity(), index.digest, fitted, _files(folder)]
 
 

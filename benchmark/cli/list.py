@@ -19,6 +19,7 @@ class What(StrEnum):
     ATTACKS = "attacks"
     EXPLAINERS = "explainers"
     METRICS = "metrics"
+    SOURCES = "sources"
 
 
 def list_(
@@ -26,7 +27,7 @@ def list_(
     entries: Entries = [],  # noqa: B006
     include: Include = [],  # noqa: B006
 ) -> None:
-    """List suites, entries, datasets, attacks, explainers or metrics, one line each."""
+    """List suites, entries, datasets, attacks, explainers, metrics or sources of networks, one line each."""
     from benchmark.registry import include as include_files
 
     include_files(include)
@@ -67,7 +68,7 @@ def _entries(extra: list[Any]) -> list[tuple[str, str]]:
 def _plugins(what: What) -> list[tuple[str, str]]:
     from importlib import import_module
 
-    package = {"datasets": "data"}.get(what, what.value)
+    package = {"datasets": "data", "sources": "models.sources"}.get(what, what.value)
     registry = getattr(import_module(f"benchmark.{package}.base"), what.value)
     rows = []
     for name, cls in registry.classes().items():
@@ -77,6 +78,8 @@ def _plugins(what: What) -> list[tuple[str, str]]:
         if hasattr(cls, "members"):
             rows.append((f"{name}:{getattr(cls, 'placeholder', '<Name>')}", text))
             rows += [(f"{name}:{member}", _member_facts(cls, member)) for member in cls.members()]
+        elif what is What.SOURCES:
+            rows.append((f"{name}:{cls.form}", text))
         else:
             rows.append((name, text))
     return rows

@@ -9,12 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmark.cli.options import Include
+
 
 def new(
     name: Annotated[str, typer.Argument(help="The entry's name: a-z, 0-9, _ and -.")],
     factory: Annotated[
         str,
-        typer.Option("--from", help="Importable factory, such as torchvision.models:resnet18 (default: a model.py)."),
+        typer.Option(
+            "--from",
+            help="SOURCE:NAME, such as timm:resnet50 (`assay list sources`), or an importable factory, such as"
+            " torchvision.models:resnet18 (default: a model.py).",
+        ),
     ] = "",
     kwargs: Annotated[list[str], typer.Option(help="Argument of the factory, KEY=VALUE (may be repeated).")] = [],  # noqa: B006
     classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 10,
@@ -22,13 +28,23 @@ def new(
     task: Annotated[str, typer.Option(help="What is asked of it: the name of a task.")] = "classification",
     dataset: Annotated[str, typer.Option(help="Dataset it is made for (default: the task's usual one).")] = "",
     into: Annotated[Path, typer.Option(help="Folder in which the entry's folder is made.")] = Path("baselines"),
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="Of a source: without its weights, with seeded random numbers.")
+    ] = False,
+    include: Include = [],  # noqa: B006
 ) -> None:
     """Make a model entry that runs at once; its network is untrained until you give it weights."""
     from rich.console import Console
 
     from benchmark.models.kinds import Draft, networks_of
+    from benchmark.models.sourced import is_source
     from benchmark.models.template import create
+    from benchmark.registry import include as include_files
 
+    include_files(include)
+    if factory and is_source(factory):
+        from_source(factory, name, into, kwargs=parse_kwargs(kwargs), dataset=dataset, untrained=untrained)
+        return
     networks = networks_of(task)
     suite = networks.suite if dataset in ("", networks.dataset) else "SUITE"
     dataset = dataset or networks.dataset
@@ -43,6 +59,32 @@ def new(
         f"next: assay check {name}{where}",
         f"      assay run {suite} --models {name}{where}",
     ]
+    console = Console(soft_wrap=True)
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
+
+
+def from_source(
+    reference: str, name: str, into: Path, *, kwargs: dict[str, Any], dataset: str, untrained: bool
+) -> None:
+    """Make an entry of a source's network, and say what is known of it and what to do next."""
+    from rich.console import Console
+
+    from benchmark.models.sourced import create_from
+    from benchmark.spec.suites import suites_of
+
+    made = create_from(reference, name, into, kwargs=kwargs, dataset=dataset, untrained=untrained)
+    spec = made.entry.spec
+    where = "" if into == Path("baselines") else f" --entries {into}"
+    shape = "x".join(str(size) for size in spec.input_shape)
+    lines = [f"made {made.entry.folder} from {spec.source}"]
+    lines += [f"it takes {shape}, {spec.class_count} classes; licence: {spec.licence or 'the source states none'}"]
+    lines += [f"note: {note}" for note in made.found.notes]
+    if spec.weights is None:
+        lines += ["it is untrained: its random weights are seeded, the same everywhere"]
+    lines += [made.missing] if made.missing else []
+    suites = suites_of(spec.dataset) or ["SUITE"]
+    lines += [f"next: assay check {name}{where}", f"      assay run {suites[0]} --models {name}{where}"]
     console = Console(soft_wrap=True)
     for line in lines:
         console.print(line, markup=False, highlight=False)

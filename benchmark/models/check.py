@@ -99,7 +99,9 @@ def check_model(
     if shape.status == "fail":
         return results
     if model.unwrap is not None and model.unwrap.words:
-        results.append(Result("unwrapped", "note", model.unwrap.words, "another part: output_key in entry.toml"))
+        asked = entry.spec.output_key and "cast" not in model.unwrap.words
+        todo = "" if asked else "another part: output_key in entry.toml"
+        results.append(Result("unwrapped", "ok" if asked else "note", model.unwrap.words, todo))
     trial = Trial(entry, model, inputs, raw, batch, classes, chance)
     for what, check in (
         *networks.first_questions(trial),

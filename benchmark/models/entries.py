@@ -140,6 +140,29 @@ class Entry:
         known: dict[str, str | int | float] = {**self.spec.facts, **task_of(self.spec.task).facts(self.spec)}
         return known
 
+    def about(self) -> dict[str, str]:
+        """What a fold-out says of a network of a source: where it is from, its licence, its pinned revision, how it is
+        asked, which weights. Empty for an entry that names no source."""
+        spec, weights = self.spec, self.spec.weights
+        if not spec.source:
+            return {}
+        own = spec.preprocessing
+        asked = ["x".join(str(size) for size in spec.input_shape)]
+        asked += [f"mean {list(own.mean)}, std {list(own.std)}"] if own.mean else ["no mean and std"]
+        asked += [own.interpolation, *([f"crop {own.crop:g}"] if own.crop is not None else [])]
+        path = self.weights_path()
+        lies = file_sha256(path) if path is not None and path.is_file() else "absent"
+        from_ = weights and (weights.hub or weights.package or weights.url)
+        said = {
+            "source": spec.source,
+            "licence": spec.licence or "none stated",
+            "revision": (weights.revision if weights else "") or "",
+            "preprocessing": ", ".join(asked),
+            "output": f"its part {spec.output_key}" if spec.output_key else "",
+            "weights": "untrained" if path is None else f"{f'{from_}, ' if from_ else ''}sha256 {lies}",
+        }
+        return {name: text for name, text in said.items() if text}
+
     def versions(self) -> dict[str, int]:
         """Versions of the code that all networks of the task are built from (:meth:`Task.versions`)."""
         known: dict[str, int] = task_of(self.spec.task).versions

@@ -13,10 +13,8 @@ from benchmark.errors import EntryError
 from benchmark.files import reading
 from benchmark.models.entries import Entry
 from benchmark.models.faults import entry_errors, last_line
+from benchmark.models.renaming import State, renamed
 from benchmark.models.weights import check_is_weights, check_sha256
-from benchmark.spec.network import Weights
-
-State = dict[str, torch.Tensor]
 
 
 def load_weights(entry: Entry, network: nn.Module, path: Path, *, check: bool = True) -> None:
@@ -30,74 +28,11 @@ def load_weights(entry: Entry, network: nn.Module, path: Path, *, check: bool = 
     check_sha256(entry, path, (weights.sha256 or weights.sha256_start) if weights and check else "")
     state, own = read_state(entry, path), network.state_dict()
     if weights is not None:
-        state = renamed(entry, path, own, state)
+        state = renamed(entry, path, network, state)
     check_keys(entry, path, own, state)
     fitted = {key: value.to(own[key].dtype) if value.is_floating_point() else value for key, value in state.items()}
     with entry_errors(entry, f"loading {path.name}"):
         network.load_state_dict(fitted, strict=False)  # all keys are checked above, but for counters of old batch norms
-
-
-def renamed(entry: Entry, path: Path, own: State, state: State) -> State:
-    """The file's tensors under the network's names: ``strip``, ``drop`` and ``rename`` of [weights].
-
-    Args:
-        own: the network's state dict, in its order.
-        state: what the file holds, in its order.
-
-    Raises:
-        EntryError: a dropped mean or std is not the entry's, or the order does not decide which tensor is which.
-    """
-    weights = entry.spec.weights or Weights()
-    for prefix in weights.prefixes:
-        state = {key.removeprefix(prefix): value for key, value in state.items()}
-    for key in [key for key in state if key.startswith(weights.drop)] if weights.drop else []:
-        check_dropped(entry, path, key, state.pop(key))
-    return in_order(entry, path, own, state) if weights.rename == "order" else state
-
-
-def check_dropped(entry: Entry, path: Path, key: str, value: torch.Tensor) -> None:
-    """A mean or std that a checkpoint carries inside must be what the entry's preprocessing does in its place.
-
-    Raises:
-        EntryError: with both.
-    """
-    leaf, preprocessing = key.rpartition(".")[2].removeprefix("new_"), entry.spec.preprocessing
-    for names, own in ((("mean", "mu"), preprocessing.mean), (("std", "sigma"), preprocessing.std)):
-        if leaf not in names:
-            continue
-        theirs, ours = value.detach().double().flatten(), torch.tensor(own, dtype=torch.float64)
-        wanted = ours.expand_as(theirs) if len(ours) == 1 else ours
-        if theirs.shape != wanted.shape or not torch.allclose(theirs, wanted, atol=1e-4):
-            raise EntryError(
-                f"entry {entry.name!r}: {path.name} carries {key} = {[round(float(x), 4) for x in theirs]}, which is"
-                f" dropped, but [preprocessing] says {names[0]} = {list(own)}: set it to the same"
-            )
-
-
-def in_order(entry: Entry, path: Path, own: State, state: State) -> State:
-    """The n-th tensor of the file under the n-th name of the network; counters of batch norms apart.
-
-    Raises:
-        EntryError: the file keeps no order, another number of tensors, or a pair whose shapes or last names differ.
-    """
-    ours, theirs = ([key for key in each if not key.endswith("num_batches_tracked")] for each in (own, state))
-    say = f'entry {entry.name!r}: rename = "order": {path.name}'
-    if path.suffix == ".safetensors":
-        raise EntryError(f"{say} is a safetensors file, which keeps no order of its tensors: rename them in a copy")
-    if len(ours) != len(theirs):
-        raise EntryError(f"{say} holds {len(theirs)} tensors, the network {len(ours)}: it is another network's")
-    for n, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
-        if own[mine].shape != state[other].shape:
-            raise EntryError(
-                f"{say} does not fit: tensor {n} is {other} {tuple(state[other].shape)}, the network's is"
-                f" {mine} {tuple(own[mine].shape)}"
-            )
-        if mine.rpartition(".")[2] != other.rpartition(".")[2]:
-            raise EntryError(
-                f"{say} is ambiguous: tensor {n} is {other}, the network's {mine}: of one shape, but not by their last"
-                " names; rename the tensors in a copy of the file"
-            )
-    return {mine: state[other] for mine, other in zip(ours, theirs, strict=True)}
 
 
 def read_state(entry: Entry, path: Path) -> State:
@@ -139,8 +74,21 @@ def _is_script(path: Path) -> bool:
 
 
 def find_state(entry: Entry, path: Path, content: Any) -> State:
-    """Follow ``key`` into what the file holds."""
-    key = entry.spec.weights.key if entry.spec.weights else ""
+    """Follow ``key`` into what the file holds; of several keys the first that leads to a state dict.
+
+    Raises:
+        EntryError: none does; says what there is.
+    """
+    keys = entry.spec.weights.keys if entry.spec.weights else ("",)
+    for key in keys[:-1]:
+        try:
+            return _under(entry, path, content, key)
+        except EntryError:
+            continue
+    return _under(entry, path, content, keys[-1])
+
+
+def _under(entry: Entry, path: Path, content: Any, key: str) -> State:
     for part in key.split(".") if key else []:
         try:
             content = content[int(part)] if isinstance(content, list | tuple) else content[part]

@@ -201,7 +201,20 @@ def _facts(plan: Mapping[str, Any], suite: SuiteSpec, heads: list[Mapping[str, A
         "dataset": str(plan["dataset"].get("digest", "")),
     }
     facts |= {f"entry {name}": str(found) for name, found in plan["entries"].items()}
+    facts |= {f"network {name}": "; ".join(lines) for name, lines in networks(plan, heads).items()}
     return {name: text for name, text in facts.items() if text}
+
+
+def networks(plan: Mapping[str, Any], heads: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What is known of each entry's network, lines by its name: its source, licence, revision, preprocessing, weights,
+    and what its records say was done so that it runs. Entries of which nothing is said are left out."""
+    found = {name: [f"{key}: {text}" for key, text in about.items()] for name, about in plan.get("about", {}).items()}
+    for head in heads:
+        model = (head.get("spec") or {}).get("model", "")
+        for note in head.get("notes", ()):
+            lines = found.setdefault(model, [])
+            lines += [str(note)] if str(note) not in lines else []
+    return {name: found[name] for name in plan["entries"] if name in found}
 
 
 def _libraries(heads: list[Mapping[str, Any]]) -> dict[str, str]:

@@ -84,6 +84,7 @@ def run_cell(cell: Cell, context: Context, attempt: int = 1, batch_size: int | N
             size = size if others else max(1, min(size, len(cell.samples)) // 2)
             _free(context.device)
         record.seconds = time.perf_counter() - start
+        record.notes = tuple(getattr(model, "notes", ()))
     except NotApplicableError as reason:
         record.status, record.reason = "skipped", str(reason)
     except (Exception, SystemExit) as error:  # code of others may call sys.exit

@@ -73,6 +73,7 @@ class Plan:
             **({"mapped": self.mapped} if self.mapped else {}),
             "entries": {entry.name: entry.digest for entry in self.entries},
             **self._facts(),
+            **self._about(),
             "explainers": {
                 probe.name: {"use": probe.use, "control": explainers.lookup(probe.use)[0].control}
                 for probe in self.suite.explainers
@@ -112,6 +113,10 @@ class Plan:
     def _facts(self) -> dict[str, Any]:
         known = {entry.name: entry.facts for entry in self.entries if entry.facts}
         return {"facts": known} if known else {}
+
+    def _about(self) -> dict[str, Any]:
+        known = {entry.name: entry.about for entry in self.entries if entry.about}
+        return {"about": known} if known else {}
 
 
 def sample_order(index: Index, seed: int, n: int | None) -> tuple[str, ...]:

@@ -60,6 +60,7 @@ class PlannedEntry:
     """What the plan needs to know of a model entry; without a ``row`` only its artefacts are used.
 
     Attributes:
+        about: what a fold-out says of a network of a source (``Entry.about``).
         classes: names of its classes, in the order of its outputs; empty where it names none.
         class_count: how many it has; 0 where that is not known.
     """
@@ -70,6 +71,7 @@ class PlannedEntry:
     folder: Path | None = None
     row: bool = True
     facts: dict[str, Any] = field(default_factory=dict)
+    about: dict[str, str] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     class_count: int = 0
 
@@ -180,7 +182,8 @@ def planned_entries(suite: SuiteSpec, options: Options, watcher: Watcher) -> lis
         folder, facts = entry.folder.resolve(), entry.facts()
         named = () if isinstance(entry.spec.classes, int) else entry.spec.classes
         count = 2 if entry.spec.output == "logit1" else entry.spec.class_count
-        planned.append(PlannedEntry(name, entry.digest(), entry.spec.task, folder, name in names, facts, named, count))
+        about, row = entry.about(), name in names
+        planned.append(PlannedEntry(name, entry.digest(), entry.spec.task, folder, row, facts, about, named, count))
     return planned
 
 

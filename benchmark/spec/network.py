@@ -81,12 +81,14 @@ class Weights(Strict):
         revision: commit of that repository; without it, the newest.
         sha256: digest of the file; required for a url; checked wherever it is given.
         sha256_start: its first digits, where the source publishes no more (torchvision's file names).
-        key: dotted path to the state dict inside the file, such as ``"state_dict"`` or ``"models.0"`` (of a list).
+        key: dotted path to the state dict inside the file, such as ``"state_dict"`` or ``"models.0"`` (of a list); of
+            several the first that is there (``""``: the file itself).
         strip: prefix removed from every key, such as ``"module."``; several are removed one after the other.
         drop: prefixes (after ``strip``) of tensors that are no part of the network, such as ``"normalize."``: a mean
             and a std among them must be those under [preprocessing].
         rename: ``"order"``: the file has the network's tensors in the network's order under other names; shapes and
-            the names' last parts must agree.
+            the names' last parts must agree. ``"transformers"``: names as that library writes them, which may differ
+            from those in memory.
         format: ``"state-dict"`` (safetensors or torch.save), or a whole network: ``"onnx"``, ``"torchscript"``.
     """
 
@@ -98,10 +100,10 @@ class Weights(Strict):
     revision: str = ""
     sha256: str = ""
     sha256_start: str = ""
-    key: str = ""
+    key: str | tuple[str, ...] = ""
     strip: str | tuple[str, ...] = ""
     drop: tuple[str, ...] = ()
-    rename: Literal["", "order"] = ""
+    rename: Literal["", "order", "transformers"] = ""
     format: Literal["state-dict", "onnx", "torchscript"] = "state-dict"
 
     @field_validator("sha256", "sha256_start")
@@ -139,6 +141,11 @@ class Weights(Strict):
         return self
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """What ``key`` names: alternatives, in order."""
+        return (self.key,) if isinstance(self.key, str) else self.key
+
+    @property
     def prefixes(self) -> tuple[str, ...]:
         """What ``strip`` names, in order."""
         given = (self.strip,) if isinstance(self.strip, str) else self.strip
@@ -146,7 +153,7 @@ class Weights(Strict):
 
     def reading(self) -> dict[str, Any]:
         """What decides how the file is read, later keys only where they are given: a part of the entry's digest."""
-        strip = self.strip if isinstance(self.strip, str) else list(self.strip)
+        key, strip = (value if isinstance(value, str) else list(value) for value in (self.key, self.strip))
         later = {"drop": list(self.drop), "rename": self.rename, "format": self.format}
         usual = {"drop": [], "rename": "", "format": "state-dict"}
-        return {"key": self.key, "strip": strip} | {k: v for k, v in later.items() if v != usual[k]}
+        return {"key": key, "strip": strip} | {k: v for k, v in later.items() if v != usual[k]}

@@ -57,6 +57,19 @@ def load_suite(name: str) -> SuiteSpec:
     return suite
 
 
+def suites_of(dataset: str) -> list[str]:
+    """Names of the suites on a dataset, by its label; those of a threat model first."""
+    found = []
+    for name in find_suites():
+        try:
+            suite = load_suite(name)
+        except UsageError:
+            continue  # another suite's fault
+        if dataset and suite.dataset.label == dataset:
+            found.append((suite.threat is None, name))
+    return [name for _, name in sorted(found)]
+
+
 def parse_pairs(pairs: list[str], option: str) -> dict[str, Path]:
     """``NAME=PATH`` options as a mapping.
 

@@ -15,6 +15,7 @@ Schema (version 1) of the JSON beside the rows:
 | peak_memory_mb | device memory at its peak; on a CPU the worker process' resident peak during the cell |
 | batch_size | samples a forward, as it was run in the end |
 | provenance | versions of Assay, Python and libraries, device name, date |
+| notes | what was done so that the network runs as every other (output unwrapped, cast), where something was |
 | rows | sha256 of the parquet file, number of rows |
 | artefacts | name → {file, sha256, bytes}; arrays by name, pictures by name with its ending |
 """
@@ -39,6 +40,7 @@ class Record:
         rows: columns of per-sample values, all of one length; the first is ``sample``.
         artefacts: name → named arrays, each kept as one ``.npz``.
         files: name with its ending → content, such as pictures.
+        notes: what was done so that the network runs as every other, in words.
     """
 
     hash: str
@@ -54,6 +56,7 @@ class Record:
     rows: dict[str, NDArray[Any]] = field(default_factory=dict)
     artefacts: dict[str, dict[str, NDArray[Any]]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def head(self) -> dict[str, Any]:
         """The JSON without what only the disk knows (digests of rows and artefacts)."""
@@ -69,6 +72,7 @@ class Record:
             "peak_memory_mb": round(self.peak_memory_mb, 1),
             "batch_size": self.batch_size,
             "provenance": self.provenance,
+            **({"notes": list(self.notes)} if self.notes else {}),
         }
 
 

@@ -174,8 +174,8 @@ def test_what_is_no_url_is_said(tmp_path, no_pause, url):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-def test_a_torchscript_archive_given_as_weights_names_the_factory_that_fits(tmp_path):
+def test_a_torchscript_archive_given_as_weights_names_the_format_that_fits(tmp_path):
     one = entry(tmp_path, 'file = "w.pt"')
     torch.jit.save(torch.jit.script(torch.nn.Linear(4, 2)), one.folder / "w.pt")
-    with pytest.raises(EntryError, match=r'TorchScript archive.*factory = "torch\.jit:load"'):
+    with pytest.raises(EntryError, match=r'TorchScript archive.*format = "torchscript"'):
         build_model(one)

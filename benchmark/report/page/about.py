@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmark.report.settings import settings
+from benchmark.report.settings import networks, settings
 from benchmark.results.base import Results
 
 KINDS = {"attack": "Attacks", "explainer": "Explainers", "metric": "Metrics", "task": "Task", "dataset": "Dataset"}
@@ -46,6 +46,10 @@ def made(results: Results) -> list[dict[str, Any]]:
         said += [each.note] if each.note else []
         row = (each.name, f"{each.use} ({about})" if about else each.use, "; ".join(said) or "no settings")
         groups.setdefault(KINDS.get(each.kind, each.kind), []).append(row)
+    known = networks(results.plan, results.heads.values())
+    if known:
+        digests = results.plan["entries"]
+        groups["Networks"] = [(name, digests[name], "; ".join(lines)) for name, lines in known.items()]
     return [{"title": title, "rows": rows} for title, rows in groups.items()]
 
 
