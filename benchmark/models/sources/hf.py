@@ -11,7 +11,7 @@ from benchmark.models.sources.repository import CONFIG, Repository
 
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 INTERPOLATION = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
-MODEL = '''"""The network that config.json beside this file describes, as transformers builds it; weights: entry.toml."""
+MODEL = '''"""The network that config.json beside this file describes, as transformers builds it."""
 
 from pathlib import Path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from benchmark.files import file_sha256
 from benchmark.models.sources.base import Found, Source, sources
 from benchmark.registry import library_version
 
-NAMES = 'where the file has other names than the network, say rename = "order" under [weights]'
+NAMES = "its tensors have other names than the network: they are matched by their order, held against shapes"
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".th")
 
 
@@ -40,6 +41,8 @@ class Package(Source):
             raise self.refused(name, f"{distribution} has {len(files)} files of weights, expected one: {files}")
         path = Path(str(known.locate_file(files[0])))
         weights = {"package": distribution, "file": files[0], "sha256": file_sha256(path)}
+        if path.suffix != ".safetensors" and not _same_names(path, found):
+            weights["rename"] = "order"
         meta = known.metadata.json
         stated = [str(meta.get("license_expression") or ""), str(meta.get("license") or "")]
         licence = next((text for text in stated if text and text != "UNKNOWN"), "")
@@ -49,5 +52,18 @@ class Package(Source):
             source=f"package:{distribution}:{found.source}",
             weights=weights,
             licence=licence or found.licence,
-            notes=tuple(note for note in (stated_by, NAMES) if note),
+            notes=tuple(note for note in (stated_by, NAMES if "rename" in weights else "") if note),
         )
+
+
+def _same_names(path: Path, found: Found) -> bool:
+    """The file has the network's names; True where it is no plain state dict, which loading will say better."""
+    import torch
+
+    module, _, attribute = found.factory.partition(":")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or found.files:
+        return True
+    with torch.device("meta"):
+        own = getattr(importlib.import_module(module), attribute)(**found.kwargs).state_dict()
+    return {name for name in own if not name.endswith("num_batches_tracked")} <= set(state)
