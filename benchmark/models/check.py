@@ -172,7 +172,8 @@ def check_weights(entry: Entry) -> Result:
         )  # fmt: skip
     size, digest = path.stat().st_size, file_sha256(path)
     pinned = bool(weights and weights.sha256)
-    todo = "" if pinned or (weights and weights.file) else f'pin it: sha256 = "{digest}" under [weights]'
+    shipped = weights and weights.file and not (weights.package or weights.hub)
+    todo = "" if pinned or shipped else f'pin it: sha256 = "{digest}" under [weights]'
     return Result("weights", "ok", f"sha256 {digest} ({size:,} bytes){', as pinned' if pinned else ''}", todo)
 
 
@@ -330,7 +331,8 @@ def check_cost(model: Model, inputs: torch.Tensor, *, backward: bool = True) -> 
         if isinstance(output, torch.Tensor):
             sizes.append(output.numel() * output.element_size())
 
-    hooks = [m.register_forward_hook(note) for m in model.modules() if not list(m.children())]
+    leaves = [m for m in model.modules() if not list(m.children()) and not isinstance(m, torch.jit.ScriptModule)]
+    hooks = [module.register_forward_hook(note) for module in leaves]
     try:
         with torch.no_grad(), eager_mode():
             model(inputs)

@@ -58,7 +58,8 @@ HALF = (torch.float16, torch.bfloat16)
 def unwrapped(network: nn.Module, key: str = "") -> Unwrap:
     """Put the hook on a network."""
     hook = Unwrap(key)
-    network.register_forward_hook(hook)
+    if not isinstance(network, torch.jit.ScriptModule):  # those take no hooks
+        network.register_forward_hook(hook)
     return hook
 
 

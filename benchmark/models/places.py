@@ -16,6 +16,7 @@ from benchmark.registry import library_version
 from benchmark.spec.network import Weights
 
 HUB = "https://huggingface.co"
+OTHER = {"model.safetensors": "pytorch_model.bin"}  # the same tensors, as repositories of the hub hold them
 
 
 def places(weights: Weights, folder: Path) -> list[Path]:
@@ -38,8 +39,9 @@ def places(weights: Weights, folder: Path) -> list[Path]:
         installed = _in_package(weights.package, weights.file)
         return [*([installed] if installed is not None else []), own, folder / Path(weights.file).name]
     if weights.hub:
-        own = cache / weights.hub.replace("/", "--") / (weights.revision or "main") / weights.file
-        return [own, folder / weights.file, *_snapshots(weights)]
+        own = cache / weights.hub.replace("/", "--") / (weights.revision or "main")
+        names = [weights.file, *([OTHER[weights.file]] if weights.file in OTHER and not weights.sha256 else [])]
+        return [place / name for name in names for place in (own, folder, *_snapshot(weights))]
     return [folder / weights.file] if weights.file else []
 
 
@@ -78,14 +80,14 @@ def hugging_face_hub() -> Path:
     return Path(os.environ.get("HF_HOME") or base).expanduser() / "hub"
 
 
-def _snapshots(weights: Weights) -> list[Path]:
-    """Files of that repository in the hub's own cache: of the revision, else of what "main" was."""
+def _snapshot(weights: Weights) -> list[Path]:
+    """The repository's folder in the hub's own cache: of the revision, else of what "main" was."""
     repository = hugging_face_hub() / f"models--{weights.hub.replace('/', '--')}"
     revision = weights.revision
     if not revision:
         main = repository / "refs" / "main"
         revision = main.read_text(encoding="utf-8").strip() if main.is_file() else ""
-    return [repository / "snapshots" / revision / weights.file] if revision else []
+    return [repository / "snapshots" / revision] if revision else []
 
 
 def _in_package(name: str, file: str) -> Path | None:

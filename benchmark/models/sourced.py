@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
+import importlib.util
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -13,7 +15,7 @@ from typing import Any
 import torch
 
 from benchmark.data.reading.classes import NAMED, class_indices, class_list
-from benchmark.errors import AssayError, DataError, EntryError, UsageError
+from benchmark.errors import AssayError, DataError, EntryError, UnknownNameError, UsageError
 from benchmark.models.build import build_model, build_network, wrap
 from benchmark.models.entries import ENTRY_FILE, Entry, read_entry
 from benchmark.models.faults import last_line
@@ -47,9 +49,16 @@ class Made:
 
 
 def is_source(reference: str) -> bool:
-    """``--from`` names a network of a source, not an importable factory (``timm:create_model``)."""
+    """``--from`` names a network of a source, not an importable factory (``timm:create_model``).
+
+    Raises:
+        UnknownNameError: neither, and nearly a source's name.
+    """
     prefix, colon, rest = reference.partition(":")
     known = sources.classes().get(prefix)
+    meant = difflib.get_close_matches(prefix, sources.classes(), 1)
+    if colon and known is None and meant and importlib.util.find_spec(prefix.partition(".")[0]) is None:
+        raise UnknownNameError("source", prefix, sources.classes(), "`assay list sources`; nor is it a module here")
     return bool(colon and rest and known is not None and rest not in known.factories)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -9,6 +12,18 @@ from benchmark.errors import EntryError
 from benchmark.models.entries import Entry
 from benchmark.models.faults import last_line
 from benchmark.models.weights import check_is_weights, check_sha256, missing
+
+
+class Archive(nn.Module):
+    """A TorchScript archive as a plain module, which takes hooks: those inside an archive never fire."""
+
+    def __init__(self, archive: nn.Module) -> None:
+        super().__init__()
+        self.archive = archive
+
+    def forward(self, x: torch.Tensor) -> Any:
+        """Whatever the archive returns."""
+        return self.archive(x)
 
 
 def load_whole(entry: Entry) -> nn.Module:
@@ -26,7 +41,9 @@ def load_whole(entry: Entry) -> nn.Module:
     check_sha256(entry, path, weights.sha256 or weights.sha256_start)
     if weights.format == "torchscript":
         try:
-            return torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call, no-any-return]
+            with warnings.catch_warnings():  # a file of others is read as long as torch can
+                warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated")
+                return Archive(torch.jit.load(path, map_location="cpu"))  # type: ignore[no-untyped-call]
         except RuntimeError as error:
             raise EntryError(
                 f"entry {entry.name!r}: {path} cannot be read as a TorchScript archive: {last_line(error)}; make it"
