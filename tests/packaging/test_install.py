@@ -167,7 +167,7 @@ def test_metadata(wheel):
         licence = archive.read(name.replace("METADATA", "licenses/LICENSE")).decode()
         scripts = archive.read(name.replace("METADATA", "entry_points.txt")).decode()
     assert head["Name"] == "assay-benchmark"
-    assert set(head.get_all("Provides-Extra")) == {"ray", "dev", "speed", "hub", "notebook", "mri"}
+    assert set(head.get_all("Provides-Extra")) == {"ray", "dev", "speed", "hub", "notebook", "mri", "zoo"}
     assert head["Requires-Python"] == ">=3.11"
     assert (head["License-Expression"], head["License-File"]) == ("Apache-2.0", "LICENSE")
     assert "Apache License" in licence
