@@ -15,7 +15,6 @@ from benchmark.files import cache_folder
 from benchmark.registry import library_version
 from benchmark.spec.network import Weights
 
-HUB = "https://huggingface.co"
 OTHER = {"model.safetensors": "pytorch_model.bin"}  # the same tensors, as repositories of the hub hold them
 
 
@@ -48,7 +47,7 @@ def places(weights: Weights, folder: Path) -> list[Path]:
 def address(weights: Weights) -> str:
     """Where on the network the weights are to be had; empty for a file of one's own."""
     if weights.hub:
-        return f"{HUB}/{weights.hub}/resolve/{weights.revision or 'main'}/{weights.file}"
+        return f"{hub_address()}/{weights.hub}/resolve/{weights.revision or 'main'}/{weights.file}"
     return weights.url
 
 
@@ -70,6 +69,11 @@ def torch_hub() -> Path:
     home = os.environ.get("TORCH_HOME")
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torch"
     return (Path(home) if home else base) / "hub"
+
+
+def hub_address() -> str:
+    """The Hugging Face hub, or the mirror that ``HF_ENDPOINT`` names."""
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
 def hugging_face_hub() -> Path:

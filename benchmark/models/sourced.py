@@ -56,7 +56,7 @@ def is_source(reference: str) -> bool:
     """
     prefix, colon, rest = reference.partition(":")
     known = sources.classes().get(prefix)
-    meant = difflib.get_close_matches(prefix, sources.classes(), 1)
+    meant = difflib.get_close_matches(prefix, sources.classes(), 1, cutoff=0.75)
     if colon and known is None and meant and importlib.util.find_spec(prefix.partition(".")[0]) is None:
         raise UnknownNameError("source", prefix, sources.classes(), "`assay list sources`; nor is it a module here")
     return bool(colon and rest and known is not None and rest not in known.factories)

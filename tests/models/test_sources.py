@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -103,6 +105,52 @@ def test_a_file_that_other_programs_downloaded_is_found(tmp_path, small_timm, of
     own = try_to_load_from_cache("timm/test_vit.r160_in1k", "model.safetensors", cache_dir=cache)
     assert str(done.entry.weights_path()) == own
     assert done.missing == ""
+
+
+@pytest.fixture
+def hub(tmp_path, small_timm, monkeypatch):
+    """A hub on this machine that answers as the real one's API does, for one repository."""
+    commit, file = "c0ffee" * 6 + "abcd", tmp_path / "on-the-hub.safetensors"
+    save_file(small_timm.state_dict(), file)
+    content, digest = file.read_bytes(), file_sha256(file)
+    told = {
+        "id": "timm/test_vit.r160_in1k", "sha": commit, "cardData": {"license": "mit"},
+        "siblings": [{"rfilename": "model.safetensors", "size": len(content), "blobId": "0" * 40,
+                      "lfs": {"sha256": digest, "size": len(content), "pointerSize": 134}}],
+    }  # fmt: skip
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            path = self.path.partition("?")[0]
+            known = {"/api/models/timm/test_vit.r160_in1k": json.dumps(told).encode(),
+                     f"/timm/test_vit.r160_in1k/resolve/{commit}/model.safetensors": content}  # fmt: skip
+            self.send_response(200 if path in known else 404)
+            self.send_header("Content-Length", str(len(known.get(path, b""))))
+            self.end_headers()
+            self.wfile.write(known.get(path, b""))
+
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}/")
+    yield commit, digest
+    server.shutdown()
+    server.server_close()
+
+
+def test_with_a_network_the_revision_is_pinned_and_its_file_downloaded(tmp_path, small_timm, hub):
+    """Oracle: the commit and the sha256 that the hub tells, and the network that it holds."""
+    commit, digest = hub
+    done = made(tmp_path, "timm:test_vit")
+    weights = done.entry.spec.weights
+    assert (weights.revision, weights.sha256) == (commit, digest)
+    assert not [note for note in done.found.notes if "pinned" in note]
+    assert done.entry.about()["revision"] == commit
+    assert file_sha256(ensure_weights(done.entry)) == digest
+    config = small_timm.pretrained_cfg
+    assert close(build_model(done.entry), small_timm, images(160), config["mean"], config["std"])
 
 
 # -- torchvision -------------------------------------------------------------------------------------------------

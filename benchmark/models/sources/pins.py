@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmark.models.places import hub_address
 from benchmark.registry import lacking
 
 PATIENCE = 10.0  # seconds
@@ -37,7 +38,7 @@ def pinned(repository: str, file: str) -> Pin:
     from huggingface_hub import HfApi
 
     try:
-        info = HfApi().model_info(repository, files_metadata=True, timeout=PATIENCE)
+        info = HfApi(endpoint=hub_address()).model_info(repository, files_metadata=True, timeout=PATIENCE)
     except Exception as error:  # whatever stands between here and the hub
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return Pin(

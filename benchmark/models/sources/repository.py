@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmark.errors import EntryError
 from benchmark.files import file_sha256
-from benchmark.models.places import HUB, places
+from benchmark.models.places import hub_address, places
 from benchmark.models.sources.pins import Pin, pinned
 from benchmark.registry import lacking
 from benchmark.spec.network import Weights
@@ -42,7 +42,7 @@ class Repository:
         if folder.is_dir():
             return cls(name, folder.resolve())
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-            raise EntryError(f"{name!r} is no folder here, and no OWNER/REPO of {HUB}; check the spelling")
+            raise EntryError(f"{name!r} is no folder here, and no OWNER/REPO of {hub_address()}; check the spelling")
         return cls(name, None)
 
     @property
@@ -74,7 +74,7 @@ class Repository:
             from huggingface_hub import hf_hub_download
 
             try:
-                return Path(hf_hub_download(self.name, name))
+                return Path(hf_hub_download(self.name, name, endpoint=hub_address()))
             except Exception as error:  # whatever stands between here and the hub
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EntryError(
