@@ -9,6 +9,7 @@ import torch
 from benchmark.attacks.base import attacks
 from benchmark.data.base import Grid, datasets
 from benchmark.errors import EntryError
+from benchmark.explainers.base import explainers
 from benchmark.models.build import build_model
 from benchmark.models.check import check_entry
 from benchmark.models.entries import load_entry
@@ -232,6 +233,27 @@ def test_networks_of_others_reach_their_accuracy_and_have_the_references_logits(
         assert np.abs(alone - logits[at].numpy()).max() <= 1e-4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "figures"), [("sri_resnet_a", {2: 56, 4: 33, 8: 5}), ("vit_pgd_2_3_16", {2: 48, 8: 12})]
+)
+def test_networks_of_others_break_as_their_provenance_says(real_data, tmp_path, name, figures):
+    """PGD of 20 steps on 300 images, within 3 points of the stated accuracies (300 to 500 images)."""
+    model = build_model(entry(tmp_path, real_data("cifar10_robust") / f"{name}.onnx"))
+    data = datasets.make("npz", {"path": real_data("cifar10_subset/cifar10_lossless.npz")})
+    batch = data.load("test", data.index("test").ids[:300], Grid())
+    x, y = torch.from_numpy(batch.inputs), torch.from_numpy(np.asarray(batch.labels)).long()
+    for eps, percent in figures.items():
+        budget, z = eps / 255, x.clone()
+        for _ in range(20):
+            z.requires_grad_()
+            (gradient,) = torch.autograd.grad(torch.nn.functional.cross_entropy(model(z), y, reduction="sum"), z)
+            step = z.detach() + budget / 4 * gradient.sign()
+            z = torch.minimum(torch.maximum(step, x - budget), x + budget).clamp(0, 1)
+        with torch.no_grad():
+            assert abs(100 * float((model(z).argmax(1) == y).float().mean()) - percent) <= 3
+
+
 def test_a_batch_that_is_written_in_is_freed_where_that_changes_nothing(tmp_path):
     """Oracle: outputs of one sample at a time; a graph that cannot be freed is computed so."""
     weight = {"w": normal(144, 3), "s": whole(1, 144), "t": whole(1, -1)}
@@ -270,14 +292,15 @@ def test_without_a_gradient_white_box_attacks_are_skipped_and_say_why(tmp_path):
         reason = without_gradient(attacks.make("foolbox:LinfPGD"), model)
         assert reason == ("needs the network's gradient, which Round (r) does not have" if rounding else "")
         assert without_gradient(attacks.make("square"), model) == ""
+        assert without_gradient(attacks.make("noise-linf"), model) == ""
+        assert bool(without_gradient(explainers.make("saliency"), model)) == rounding
+        assert without_gradient(explainers.make("occlusion"), model) == ""
         found = {result.name: result for result in check_entry(one)}
         assert ("Round (r) has none" in found["input gradient"].finding) == rounding
 
 
 def test_gradcam_finds_the_convolutions_of_a_graph(real_data, tmp_path):
     """Operators are torch's own modules: an explainer that looks for the last spatial layer finds one."""
-    from benchmark.explainers.base import explainers
-
     model = build_model(entry(tmp_path, real_data("cifar10_robust") / "sri_resnet_a.onnx"))
     x, targets = torch.rand(2, 3, 32, 32), torch.tensor([1, 2])
     heat = explainers.make("gradcam").explain(model, x, targets, generator=None)

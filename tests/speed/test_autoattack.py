@@ -5,7 +5,7 @@ one sample, and ours is never the weaker in the mean. torchattacks' members run 
 10). The network of one logit is presented as two: neither library's standard ensemble takes two classes, so the
 members that do are run (APGD on the cross-entropy, FAB, Square). Timed is processor time. Counted are forwards and
 backwards through the model's wrapper, and of ours also those that the attack says. pyautoattack is an extra
-(``pip install -e .[speed]``); the networks of MNIST and CIFAR need ASSAY_DATA, two of them onnx (and onnx2torch).
+(``pip install -e .[speed]``); the networks of MNIST and CIFAR need ASSAY_DATA, two of them onnx (of [dev]).
 
 ``python -m pytest -m speed tests/speed/test_autoattack.py -s`` prints the table of docs/speed.md.
 """
@@ -73,17 +73,12 @@ def robust(build):
     return cifar(build(data_folder("cifar10_robust")))
 
 
-def robust_resnet():
-    pytest.importorskip("onnx2torch")
-    return robust(checkpoints.robust_resnet)
-
-
 NETWORKS = {
     "digits_cnn_adv": (lambda: digits("digits_cnn_adv"), 0.1),
     "mnist_cnn_adv": (mnist, 0.3),
     "resnet20": (lambda: cifar(checkpoints.resnet20(data_folder("weights_small"))), 8 / 255),
     "cifar_cnn_adv": (cifar_cnn, 2 / 255),
-    "sri_resnet_a": (robust_resnet, 2 / 255),
+    "sri_resnet_a": (lambda: robust(checkpoints.robust_resnet), 2 / 255),
     "vit_pgd": (lambda: robust(checkpoints.robust_vit), 2 / 255),
     "one_logit_mlp": (one_logit, 2 / 255),
 }
