@@ -37,13 +37,13 @@ class Raises(nn.Module):
         raise ValueError("expected 3 channels")
 
 
-class Tuple(nn.Module):
+class Ambiguous(nn.Module):
     def __init__(self):
         super().__init__()
         self.net = network()
 
     def forward(self, x):
-        return (self.net(x),)
+        return {"a": self.net(x), "b": self.net(x)}
 
 
 class NoBackward(nn.Module):
@@ -154,7 +154,7 @@ def test_other_types_are_cast_with_a_word_or_run_as_they_are(place, dtype, cast)
         ),
         (nn.Sequential(nn.Flatten(), nn.Linear(32, 10)), "module 'given' raised RuntimeError"),
         (nn.LSTM(8, 10), "raised|returned a tuple, expected a tensor"),
-        (Tuple(), "module 'given': the network returned a tuple, expected a tensor"),
+        (Ambiguous(), "module 'given': the network returned a dict of a, b, expected a tensor"),
         (nn.Identity(), r"it returned shape \(20, 1, 8, 8\), expected logits \(N, K\)"),
     ],
 )
@@ -185,6 +185,31 @@ def test_networks_in_other_wrappings_are_evaluated_and_known_again(place, make):
 def test_more_classes_than_the_data_have_are_noted(place):
     run = benchmark.evaluate(network(12), "tiny", name="given", only=["fgsm"])
     assert any("it gives 12 logits, 2 more than the data have classes" in note for note in run.notes)
+
+
+class Wrapped(torch.nn.Module):
+    """Returns its logits in a dict, as networks of other libraries do."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = network()
+
+    def forward(self, x):
+        return {"logits": self.inner(x), "aux": x.mean()}
+
+
+def test_outputs_of_other_libraries_are_unwrapped_with_a_word(place):
+    """Oracle: the rows of the network inside."""
+    plain = rows(benchmark.evaluate(network(), "tiny", name="given", only=["fgsm"], out="plain"), "given")
+    run = benchmark.evaluate(Wrapped(), "tiny", name="given", only=["fgsm"], out="wrapped")
+    found = rows(run, "given")
+    assert found.keys() == plain.keys()
+    for key, columns in plain.items():
+        np.testing.assert_array_equal(columns["pred" if key[0] == "attack" else "pred_clean"],
+                                      found[key]["pred" if key[0] == "attack" else "pred_clean"])  # fmt: skip
+    assert "of type dict: its logits is used" in " ".join(run.notes)
+    again = benchmark.evaluate(Wrapped(), "tiny", name="given", only=["fgsm"], out="wrapped")
+    assert again.counts["done"] == 0
 
 
 def test_cells_that_fail_say_why(place, capsys):

@@ -156,7 +156,7 @@ class Entry:
         said = {
             "source": spec.source,
             "licence": spec.licence or "none stated",
-            "revision": (weights.revision if weights else "") or "",
+            "revision": (weights.revision or "not pinned") if weights and weights.hub else "",
             "preprocessing": ", ".join(asked),
             "output": f"its part {spec.output_key}" if spec.output_key else "",
             "weights": "untrained" if path is None else f"{f'{from_}, ' if from_ else ''}sha256 {lies}",

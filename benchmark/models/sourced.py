@@ -52,14 +52,16 @@ def is_source(reference: str) -> bool:
     """``--from`` names a network of a source, not an importable factory (``timm:create_model``).
 
     Raises:
-        UnknownNameError: neither, and nearly a source's name.
+        UsageError: neither, and nearly a source's name; or a source without a network.
     """
     prefix, colon, rest = reference.partition(":")
     known = sources.classes().get(prefix)
     meant = difflib.get_close_matches(prefix, sources.classes(), 1, cutoff=0.75)
     if colon and known is None and meant and importlib.util.find_spec(prefix.partition(".")[0]) is None:
         raise UnknownNameError("source", prefix, sources.classes(), "`assay list sources`; nor is it a module here")
-    return bool(colon and rest and known is not None and rest not in known.factories)
+    if known is not None and colon and not rest:
+        raise UsageError(f"--from {reference}: expected {prefix}:{known.form}")
+    return bool(colon and known is not None and rest not in known.factories)
 
 
 def find(reference: str) -> Found:

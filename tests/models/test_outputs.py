@@ -42,14 +42,18 @@ def model_of(form, key=""):
 
 
 FORMS = [
-    (Output, "", "a Output: its logits is used"),
-    (lambda z: {"logits": z, "aux": z * 2}, "", "a dict: its logits is used"),
-    (lambda z: {"out": z}, "", "a dict: its out is used"),
-    (lambda z: (z, z * 2), "", "a tuple: its first tensor is used"),
-    (lambda z: Pair(z * 2, z), "", "a Pair: its logits is used"),
-    (lambda z: {"a": z * 2, "heads": [z * 3, z]}, "heads.1", "a dict: its heads.1 is used"),
+    (Output, "", "of type Output: its logits is used"),
+    (lambda z: {"logits": z, "aux": z * 2}, "", "of type dict: its logits is used"),
+    (lambda z: {"out": z}, "", "of type dict: its out is used"),
+    (lambda z: (z, z * 2), "", "of type tuple: its first tensor is used"),
+    (lambda z: Pair(z * 2, z), "", "of type Pair: its logits is used"),
+    (lambda z: {"a": z * 2, "heads": [z * 3, z]}, "heads.1", "of type dict: its heads.1 is used"),
     (lambda z: z.half(), "", "outputs are cast from float16 to float32"),
-    (lambda z: Output(z.bfloat16()), "", "a Output: its logits is used; outputs are cast from bfloat16 to float32"),
+    (
+        lambda z: Output(z.bfloat16()),
+        "",
+        "its logits is used; outputs are cast from bfloat16 to float32",
+    ),
 ]
 
 

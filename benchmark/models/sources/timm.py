@@ -35,6 +35,8 @@ class Timm(Source):
         config = timm.models.get_pretrained_cfg(name)
         if config is None:
             raise UnknownNameError("timm model", name, timm.list_pretrained(name.partition(".")[0] + "*"), "its tags")
+        if not config.num_classes:
+            raise self.refused(name, "these weights have no classifier (num_classes = 0): choose a tag that has one")
         return described(config.to_dict(), name)
 
 
