@@ -202,6 +202,43 @@ def test_every_operator_has_a_case():
     assert set(OPERATORS) - used == {"CastLike", "GroupNormalization", "IsNaN", "Not", "ReduceLogSum"}
 
 
+def test_constants_are_computed_once_before_anything_runs(tmp_path):
+    """Exporters share weights by Identity, and standardise them in the graph. Oracle: the reference."""
+    nodes = [op("Identity", "w", outputs=("v",)), op("Mul", "v", "s", outputs=("u",)),
+             op("Conv", "x", "u", outputs=("c",)), op("Conv", "c", "v")]  # fmt: skip
+    file = saved(tmp_path, nodes, {"w": normal(4, 4, 2, 2), "s": np.float32(0.5)})
+    network = GraphNetwork(read_graph(file), IMAGE[1:])
+    assert [node.kind for node, *_ in network.nodes] == ["Conv", "Conv"]
+    x = normal(*IMAGE)
+    expected = ReferenceEvaluator(str(file)).run(None, {"x": x})[0]
+    assert np.abs(network(torch.tensor(x)).numpy() - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_efficientnet", "test_nfnet", "test_convnext"])
+def test_a_network_that_torch_exports_keeps_logits_and_gradients(tmp_path, name):
+    """Oracle: the network that was exported. Of each family of timm's the smallest."""
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    network = timm.create_model(name).eval()
+    size = network.pretrained_cfg["input_size"][1]
+    x = torch.rand(2, 3, size, size)
+    torch.onnx.export(
+        network, (x[:1],), str(tmp_path / "net.onnx"), opset_version=17, dynamo=False, input_names=["x"],
+        output_names=["y"], dynamic_axes={"x": {0: "n"}},
+    )  # fmt: skip
+    graph = GraphNetwork(read_graph(tmp_path / "net.onnx"), (3, size, size))
+    assert (graph.notes, graph.blocked, graph.single) == ([], (), False)
+    results = []
+    for each in (network, graph):
+        given = x.clone().requires_grad_()
+        logits = each(given)
+        (gradient,) = torch.autograd.grad(logits.max(1).values.sum(), given)
+        results.append((logits.detach(), gradient))
+    for ours, theirs in zip(*results, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-4 * float(theirs.abs().max()))
+
+
 CIFAR = "[preprocessing]\nmean = [0.4914, 0.4822, 0.4465]\nstd = [0.2023, 0.1994, 0.2010]\n"
 
 

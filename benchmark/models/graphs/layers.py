@@ -159,10 +159,13 @@ def matmul(node: Node) -> Step | Any:
 
 
 @operator("BatchNormalization")
-def batch_norm(node: Node) -> Step:
+def batch_norm(node: Node) -> Any:
     """With running statistics, as in evaluation."""
     if len(node.outputs) > 1 and node.opset < 14:
         node = Node(node.kind, node.name, node.inputs, node.outputs[:1], node.attributes, node.constants, node.opset)
+    if node.get("training_mode", 0) and 0 in node.constants:  # weights that are standardised, whatever the batch
+        eps = node.get("epsilon", 1e-5)
+        return lambda x, scale, bias, *_: F.batch_norm(x, None, None, scale, bias, True, eps=eps)
     if node.get("training_mode", 0):
         raise node.refused("training_mode = 1: export the network in evaluation mode")
     if any(position not in node.constants for position in (1, 2, 3, 4)):
