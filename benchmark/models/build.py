@@ -35,10 +35,12 @@ def build_model(entry: Entry, device: str = "cpu") -> Model:
         EntryError: the factory cannot be imported or raises, or the weights are missing, damaged, not those whose
             sha256 is given, or do not fit the network.
     """
-    network = build_network(entry)
+    network, stored = build_network(entry), ""
     if (path := entry.weights_path()) is not None and not entry.spec.is_whole:
-        load_weights(entry, network, path)
-    return wrap(entry, network).to(device)
+        stored = load_weights(entry, network, path)
+    model = wrap(entry, network).to(device)
+    model.stored = stored
+    return model
 
 
 def wrap(entry: Entry, network: nn.Module) -> Model:

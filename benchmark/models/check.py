@@ -60,7 +60,7 @@ def check_entry(
     results = [Result("builds and loads", "note" if words else "ok", finding)]
     return [
         *results,
-        check_weights(entry),
+        check_weights(entry, model.stored),
         *check_model(entry, model, batch, device, chance, classes=classes, effort=effort),
     ]
 
@@ -162,8 +162,8 @@ def parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
-def check_weights(entry: Entry) -> Result:
-    """Which weights are used, by digest."""
+def check_weights(entry: Entry, stored: str = "") -> Result:
+    """Which weights are used, by digest, and as which other type they are ``stored``."""
     path, weights = entry.weights_path(), entry.spec.weights
     if path is None:
         return Result(
@@ -174,7 +174,8 @@ def check_weights(entry: Entry) -> Result:
     pinned = bool(weights and weights.sha256)
     shipped = weights and weights.file and not (weights.package or weights.hub)
     todo = "" if pinned or shipped else f'pin it: sha256 = "{digest}" under [weights]'
-    return Result("weights", "ok", f"sha256 {digest} ({size:,} bytes){', as pinned' if pinned else ''}", todo)
+    said = f"{', as pinned' if pinned else ''}{f'; {stored}' if stored else ''}"
+    return Result("weights", "ok", f"sha256 {digest} ({size:,} bytes){said}", todo)
 
 
 def check_shape(entry: Entry, raw: Any, count: int) -> Result:

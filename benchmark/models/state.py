@@ -17,8 +17,11 @@ from benchmark.models.renaming import State, renamed
 from benchmark.models.weights import check_is_weights, check_sha256
 
 
-def load_weights(entry: Entry, network: nn.Module, path: Path, *, check: bool = True) -> None:
+def load_weights(entry: Entry, network: nn.Module, path: Path, *, check: bool = True) -> str:
     """Check and load a weights file into the network, in place; ``check = False`` leaves the sha256 out.
+
+    Returns:
+        as which other type its numbers are stored, in words; empty where they are of the network's own.
 
     Raises:
         EntryError: missing, damaged or wrong file, keys or shapes that do not fit.
@@ -33,6 +36,9 @@ def load_weights(entry: Entry, network: nn.Module, path: Path, *, check: bool = 
     fitted = {key: value.to(own[key].dtype) if value.is_floating_point() else value for key, value in state.items()}
     with entry_errors(entry, f"loading {path.name}"):
         network.load_state_dict(fitted, strict=False)  # all keys are checked above, but for counters of old batch norms
+    floats = {key: value.dtype for key, value in state.items() if value.is_floating_point()}
+    other = sorted({str(kind).removeprefix("torch.") for key, kind in floats.items() if kind != own[key].dtype})
+    return f"stored as {', '.join(other)}" if other else ""
 
 
 def read_state(entry: Entry, path: Path) -> State:

@@ -164,10 +164,12 @@ class Model(nn.Module):
     Attributes:
         counter: forward and backward calls, counted in samples.
         precision: what was done with a network of another floating-point type, in words.
+        stored: as which other type the weights are stored, in words.
         unwrap: takes the output out of what the network returns; None: it returns a tensor.
     """
 
     precision: str = ""
+    stored: str = ""
     unwrap: Unwrap | None = None
 
     def __init__(

@@ -75,6 +75,7 @@ def test_half_precision_weights_are_used_in_single_precision(tmp_path, state):
     model = build_model(one)
     assert next(model.parameters()).dtype == torch.float32
     assert torch.equal(model.network[1].weight, state["1.weight"].half().float())
+    assert model.stored == "stored as float16"
 
 
 def test_one_logit_becomes_a_pair_whose_softmax_is_the_sigmoid(tmp_path):
