@@ -22,6 +22,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it for its workers, and tables honour it
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # new interpreters (installed packages, Ray's workers) need not compile
 
+os.fsync = lambda file: None  # what a test writes need not survive a power cut; tens of thousands of waits
+
 settings.register_profile("patient", deadline=None)  # a busy machine is no fault
 settings.load_profile("patient")
 

@@ -28,7 +28,8 @@ for name in ("torchvision", "foolbox", "captum.attr", "pandas", "pyarrow.parquet
     importlib.import_module(name)
 for registry in (attacks, datasets, explainers, metrics, tasks):
     registry.classes()
-typer.main.get_command = functools.cache(typer.main.get_command)  # as in conftest
+os.fsync = lambda file: None  # this and the next as in conftest
+typer.main.get_command = functools.cache(typer.main.get_command)
 typer.main.get_command(importlib.import_module("benchmark.cli.main").app)
 PICTURES = Path(tempfile.mkdtemp(prefix="pictures-"))
 atexit.register(shutil.rmtree, PICTURES, ignore_errors=True)  # forks end without it
