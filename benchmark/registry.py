@@ -10,6 +10,7 @@ every attack of a library.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.metadata
@@ -43,8 +44,9 @@ def digest(value: object) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+@functools.cache
 def library_version(distribution: str) -> str:
-    """Installed version of a distribution, ``"absent"`` where it is not installed."""
+    """Installed version of a distribution, ``"absent"`` where it is not installed; asked once a process."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

@@ -20,6 +20,9 @@ from tests import warm
 # before torch is imported: two workers of two threads each on two cores wait for one another at every small operation
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it for its workers, and tables honour it
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # new interpreters (installed packages, Ray's workers) need not compile
+
+os.fsync = lambda file: None  # what a test writes need not survive a power cut; tens of thousands of waits
 
 settings.register_profile("patient", deadline=None)  # a busy machine is no fault
 settings.load_profile("patient")

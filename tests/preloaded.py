@@ -17,7 +17,7 @@ from benchmark.attacks.base import attacks
 from benchmark.data.base import datasets
 from benchmark.explainers.base import explainers
 from benchmark.metrics.base import metrics
-from benchmark.schedule import worker
+from benchmark.schedule import cluster, worker
 from benchmark.tasks.base import tasks
 from tests import warm
 
@@ -28,7 +28,8 @@ for name in ("torchvision", "foolbox", "captum.attr", "pandas", "pyarrow.parquet
     importlib.import_module(name)
 for registry in (attacks, datasets, explainers, metrics, tasks):
     registry.classes()
-typer.main.get_command = functools.cache(typer.main.get_command)  # as in conftest
+os.fsync = lambda file: None  # this and the next as in conftest
+typer.main.get_command = functools.cache(typer.main.get_command)
 typer.main.get_command(importlib.import_module("benchmark.cli.main").app)
 PICTURES = Path(tempfile.mkdtemp(prefix="pictures-"))
 atexit.register(shutil.rmtree, PICTURES, ignore_errors=True)  # forks end without it
@@ -46,6 +47,13 @@ def die_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-worker.die_with = die_with
+def import_ray(real=cluster.import_ray):
+    """As it was; its workers are forks."""
+    ray = real()
+    warm.ray_workers()
+    return ray
+
+
+worker.die_with, cluster.import_ray = die_with, import_ray
 gc.collect()
 gc.freeze()  # else the first collection of every fork copies all pages

@@ -153,10 +153,14 @@ CHANGES: dict[str, Callable[[Path], None] | str] = {
 def another_version(name: str):
     from importlib import metadata
 
+    from benchmark.registry import library_version
+
     real = metadata.version
+    library_version.cache_clear()  # asked once a process
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(metadata, "version", lambda which: "999" if which == name else real(which))
         yield
+    library_version.cache_clear()
 
 
 @contextmanager

@@ -44,7 +44,7 @@ class Process(context.ForkServerProcess):
 
     def run(self) -> None:
         os.environ.clear()
-        os.environ.update(self.environment)
+        os.environ.update(self.environment, ASSAY_FORKS=forkserver._forkserver._forkserver_address)
         for number, stream in self.streams.items():
             os.dup2(stream.number, number)
             os.close(stream.number)
@@ -76,6 +76,21 @@ def draw_once(folder: Path) -> None:
         return file.read_bytes()
 
     write.picture = picture
+
+
+def ray_workers() -> None:
+    """Nodes that this process starts fork their workers too: half of a short run on Ray is what those import."""
+    from ray._private.parameter import RayParams
+
+    given = RayParams.update_if_absent
+
+    def update_if_absent(self, **defaults):
+        if "worker_path" in defaults:
+            defaults["worker_path"] = str(Path(__file__).with_name("ray_worker.py"))
+        given(self, **defaults)
+
+    if given.__name__ != update_if_absent.__name__ or given.__module__ != __name__:
+        RayParams.update_if_absent = update_if_absent
 
 
 def _ready(folder: str) -> None:

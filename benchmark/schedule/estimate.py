@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.data.base import Grid
 from benchmark.errors import AssayError
 from benchmark.inputs import IMAGE
+from benchmark.registry import digest
 from benchmark.schedule.context import Context, load_entry_model
 from benchmark.schedule.costs import key_of
 from benchmark.schedule.engine import Job, run_here
@@ -37,9 +38,11 @@ if TYPE_CHECKING:
 STAND_IN = "stand-in"
 BUDGET = 10.0  # seconds for counting calls
 SAMPLES = 2
+NO_CALLS = {"name", "title", "description", "dataset", "published", "variants", "parts"}  # depend on these of a suite
 FITTED = 16  # training samples that a fit is counted on
 
 Calls = dict[tuple[Any, ...], tuple[float, float, float]]
+_counted: dict[str, Calls] = {}  # by what decides them, once a process: parts of a suite may differ in data alone
 
 
 @dataclass
@@ -136,22 +139,29 @@ def counted(suite: SuiteSpec, classes: int) -> Calls:
         shape = data.load(suite.dataset.split, ids, Grid.of(suite.dataset)).inputs.shape[1:]
     except AssayError:
         return {}
-    model, spec = stand_in(shape, classes)
     small = suite.model_copy(
         update={
             "entries": (STAND_IN,),
             "dataset": suite.dataset.model_copy(update={"samples": SAMPLES}),
-            "attacks": [
+            "attacks": tuple(
                 probe.model_copy(update={"fit_samples": min(FITTED, probe.fit_samples or FITTED)})
                 for probe in suite.attacks
                 if not (probe.source or probe.sources or probe.of)
-            ],
+            ),
         }
     )
+    asked = digest([small.model_dump(mode="json", exclude=NO_CALLS), small.dataset.use, list(shape), classes])
+    if asked not in _counted:
+        _counted[asked] = _count(small, shape, classes)
+    return _counted[asked]
+
+
+def _count(small: SuiteSpec, shape: tuple[int, ...], classes: int) -> Calls:
+    model, spec = stand_in(shape, classes)
     watcher = _Counted(model, time.monotonic() + BUDGET)
     with tempfile.TemporaryDirectory(prefix="assay-estimate-") as place:
         try:
-            prepared = prepare(small, [PlannedEntry(STAND_IN, "0" * 64, suite.task)], Options(out=Path(place)))
+            prepared = prepare(small, [PlannedEntry(STAND_IN, "0" * 64, small.task)], Options(out=Path(place)))
         except AssayError:
             return {}
         context = Context(prepared.store, "cpu", lambda *_: (model, spec))

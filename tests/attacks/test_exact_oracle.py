@@ -21,23 +21,24 @@ QUICK = {  # what is cheaper here than in the table of docs/evaluation.md
 }
 LEVELS = {"autoattack": 3, "Square, 1,000 queries": 4}
 TOLERANCE = 1e-6
+SAMPLES = 16
 
 
 @pytest.fixture(scope="module")
 def measured():
-    network = Network(30)
+    network = Network(SAMPLES)
     found = {
         name: norms(network, use, QUICK.get(name, params), LEVELS.get(name, 6))
         for name, (use, params) in ATTACKS.items()
     }
     best = np.min(list(found.values()), axis=0)
-    return network, found, np.array([network.distance(i, best[i]) for i in range(30)])
+    return network, found, np.array([network.distance(i, best[i]) for i in range(SAMPLES)])
 
 
 @pytest.fixture(scope="module")
 def sparse():
     """l1 and l0: on a few samples, with fewer steps (our own as it comes)."""
-    network, n, results = Network(6), 6, {}
+    network, n, results = Network(4), 4, {}
     for norm in ("l1", "l0"):
         found = {
             name: norms(network, use, {**params, "steps": 1000 if use == "minimal-norm" else 100}, norm=norm)
@@ -87,7 +88,7 @@ def test_no_verified_attack_is_below_the_exact_distance(measured, name):
     _, found, exact = measured
     below = found[name] < exact - TOLERANCE
     assert not below.any(), (found[name][below], exact[below])
-    assert np.isfinite(found[name]).sum() >= 25, "an attack that breaks nothing shows nothing"
+    assert np.isfinite(found[name]).sum() >= SAMPLES - 3, "an attack that breaks nothing shows nothing"
 
 
 def test_the_exact_distance_is_reached(measured):

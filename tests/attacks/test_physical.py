@@ -260,8 +260,8 @@ def test_on_real_photos_rp2_beats_random_stickers_and_the_small_masks_it_cannot_
     views = {"distances": [1.5, 9.0], "angles": [-20.0, 20.0], "draws": 1, "target": 5}
     rates = {}
     for name, use, params in (
-        ("bars", "rp2", {"steps": 80}),
-        ("small", "rp2", {"steps": 80, "mask": "authors-lisa"}),
+        ("bars", "rp2", {"steps": 50}),
+        ("small", "rp2", {"steps": 50, "mask": "authors-lisa"}),
         ("random", "sticker-random", {}),
     ):
         rates[name], right = success(use, views | params, model, known, held_out, 14)

@@ -170,8 +170,8 @@ def cifar(n=None):
 
 
 def test_the_order_on_resnet20_and_its_accuracy_on_the_grid():
-    """Measured by others on all 846 images: about 13 % on the grid; here the first 60, so a wide band."""
-    x, y = cifar(60)
+    """Measured by others on all 846 images: about 13 % on the grid; here the first 30, so a wide band."""
+    x, y = cifar(30)
     found = ordered(resnet20(data_folder("weights_small")), x, y)
     assert found[0] > found[1] > found[2], found
     assert 0.02 < found[2] < 0.3, found

@@ -107,7 +107,7 @@ def test_the_projection_stays_inside_and_leaves_what_is_inside(seed, eps, norm):
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.3), ("l2", 1.5)])
 def test_on_digits_it_fools_held_out_samples_and_the_control_does_not(norm, eps):
     model, dataset = build_model(load_entry("digits_cnn")), datasets.make("digits")
-    train = torch.as_tensor(dataset.load("train", dataset.index("train").ids[:400], Grid()).inputs)
+    train = torch.as_tensor(dataset.load("train", dataset.index("train").ids[:200], Grid()).inputs)
     test = torch.as_tensor(dataset.load("test", dataset.index("test").ids, Grid()).inputs)
     clean, rates = model(test).argmax(1), {}
     for use in ("universal-sgd", "universal-deepfool", "universal-random"):

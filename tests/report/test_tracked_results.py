@@ -17,6 +17,7 @@ from benchmark.models.entries import load_entry
 from benchmark.report.write import write_report
 from tests.conftest import REPOSITORY
 
+ELSEWHERE = {"attackbench-cifar10"}  # networks of others, whose licences do not let them stand in baselines/
 SUITES = sorted(folder.name for folder in (REPOSITORY / "results").iterdir() if (folder / "records.parquet").is_file())
 
 
@@ -46,6 +47,9 @@ def test_every_shipped_suite_has_tracked_results():
 
 def test_results_belong_to_the_entries_that_stand_here(tracked):
     plan = json.loads((tracked / "plan.json").read_text())
+    if tracked.name in ELSEWHERE:
+        assert not any((REPOSITORY / "baselines" / name).is_dir() for name in plan["entries"])
+        return
     for name, digest in plan["entries"].items():
         assert load_entry(name, [REPOSITORY / "baselines"]).digest() == digest, name
 

@@ -31,6 +31,7 @@ from benchmark.schedule.watcher import Watcher
 from benchmark.store.elsewhere import Elsewhere
 from benchmark.store.encoded import bundle, unbundle
 from benchmark.store.folder import Store
+from tests import warm
 from tests.conftest import REPOSITORY, write_entry
 
 TOYS = REPOSITORY / "tests" / "toys"
@@ -107,6 +108,9 @@ def cluster():
     import_ray()
     from ray.cluster_utils import Cluster
 
+    if warm.CAN:
+        os.environ["ASSAY_FORKS"] = warm.serve()
+        warm.ray_workers()
     head = {**NODE, "include_dashboard": False, "_system_config": QUICK}
     found = Cluster(initialize_head=True, head_node_args=head)
     yield found

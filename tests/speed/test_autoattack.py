@@ -113,6 +113,10 @@ def torchattackss(model, x, y, eps, norm):
     return attack(x, y)
 
 
+OTHERS = {  # network: budgets in l2 and l1 at which some samples hold
+    "digits_cnn_adv": (0.5, 1.5), "mnist_cnn_adv": (1.5, 8.0), "resnet20": (0.1, 1.0), "cifar_cnn_adv": (0.25, 4.0),
+    "sri_resnet_a": (0.25, 4.0), "vit_pgd": (0.25, 4.0),
+}  # fmt: skip
 RUN = {"assay": assay, "pyautoattack": authors, "torchattacks": torchattackss}
 built: dict[str, tuple] = {}
 
@@ -171,6 +175,33 @@ def test_ratios(network):
         return  # theirs are three members, not four
     few = ours["robust"] < FEW * ours["n"]
     assert ours["seconds"] <= (CHEAP if few else DEAR) * theirs["seconds"]
+
+
+def holds(model, x, y, out, eps, norm):
+    """(M,) whether a sample is still classified rightly, or its perturbed input is beyond the budget."""
+    with torch.no_grad():
+        broken = model(out).argmax(1) != y
+    valid = in_range(out) & (norms(x, out)[norm] <= allowed(eps, norm, x[0].numel()))
+    return ~(broken & torch.as_tensor(valid))
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1"])
+@pytest.mark.parametrize("network", OTHERS)
+def test_the_same_verdicts_in_other_norms(network, norm):
+    """Oracle: the authors' port, on the first twenty samples."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    model, x, y, _ = case(network)
+    x, y, eps = x[:20], y[:20], OTHERS[network][norm == "l1"]
+    try:
+        with frozen(model), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ours, theirs = assay(model, x, y, eps, norm), authors(model, x, y, eps, norm)
+    finally:
+        torch.set_num_threads(threads)
+    left = [int(holds(model, x, y, out, eps, norm).sum()) for out in (ours.inputs, theirs)]
+    print(f"\n{network}, {norm} {eps}: {len(x)} right; ours leaves {left[0]}, the authors' {left[1]}", end="")
+    assert left[0] <= left[1] + 1
 
 
 def test_never_weaker_in_the_mean():

@@ -23,16 +23,16 @@ def ddn(
     widest = norms(torch.maximum(clean, 1 - clean), "l2")
     sphere = torch.full_like(widest, radius)
     x = clean.clone()  # line 1
-    for k in range(steps):  # line 2
+    for k in range(steps):  # line 3
         graph = search.graph(at, x)
         wrong = search.wrong(at, graph.logits)
-        search.keep_smaller(at, x, wrong, "l2")  # line 14
-        gradient = search.gradient(at, graph, loss(graph.logits, labels, "ce")[1])  # line 3
+        search.keep_smaller(at, x, wrong, "l2")  # line 15
+        gradient = search.gradient(at, graph, loss(graph.logits, labels, "ce")[1])  # line 4
         alpha = cosine(step_size[0], step_size[1], k, steps)
-        delta = x - clean + scaled(gradient, alpha / norms(gradient, "l2").clamp_min(TINY))  # lines 4 and 5
-        sphere = torch.where(wrong, sphere * (1 - factor), sphere * (1 + factor))  # lines 6 to 10
+        delta = x - clean + scaled(gradient, alpha / norms(gradient, "l2").clamp_min(TINY))  # lines 5 and 6
+        sphere = torch.where(wrong, sphere * (1 - factor), sphere * (1 + factor))  # lines 7 to 11
         sphere = torch.minimum(sphere, widest)
-        x = (clean + scaled(delta, sphere / norms(delta, "l2").clamp_min(TINY))).clamp_(0, 1)  # lines 11 and 12
+        x = (clean + scaled(delta, sphere / norms(delta, "l2").clamp_min(TINY))).clamp_(0, 1)  # lines 12 and 13
         if levels:
             x = x.mul_(levels - 1).round_().div_(levels - 1)
     last_look(search, at, x, "l2")

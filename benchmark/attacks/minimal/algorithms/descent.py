@@ -1,7 +1,7 @@
 """Runs of ``minimal``: steps on a sphere around the clean input that follows the boundary, aware of the box.
 
 From FMN (arXiv:2102.12827, algorithm 1) are the radius that follows the boundary and the annealing; from DDN
-(arXiv:1811.09600, algorithm 1, lines 5 and 11) the sphere in l2. What is our own: elements at the edge of the box that
+(arXiv:1811.09600, algorithm 1, lines 6 and 12) the sphere in l2. What is our own: elements at the edge of the box that
 would leave it do not count in the gradient (FMN's estimate of the boundary's distance is too short with them, and
 where it stays on that radius it finds nothing); until a run is across, the radius never shrinks; steps are a share of
 the radius, in linf along the sign.
