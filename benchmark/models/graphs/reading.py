@@ -106,8 +106,12 @@ def _computed(node: Node) -> dict[str, torch.Tensor]:
         return {}
     step = step_of(node)
     at = {name: node.constants[i] for i, name in enumerate(node.inputs) if name}
-    with torch.no_grad():
-        result = step.module(*(at[name] if name else None for name in step.inputs))
+    try:
+        with torch.no_grad():
+            result = step.module(*(at[name] if name else None for name in step.inputs))
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise node.refused(f"raised {line} on its constants") from error
     parts = (result,) if isinstance(result, torch.Tensor) else result
     return dict(zip(node.outputs, parts, strict=False))
 
