@@ -117,7 +117,7 @@ class Dataset(Plugin):
                 f"{what} {mask.shape[0]} rows and {mask.shape[1]} columns, its image {raw.shape[0]} and {raw.shape[1]};"
                 " a mask must be of its image's size"
             )
-        return to_grid_mask(mask, (placed.shape[1], placed.shape[2]), grid.fit)
+        return to_grid_mask(mask, (placed.shape[1], placed.shape[2]), grid.fit, grid.crop)
 
     def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:
         """Files that these samples (default: all of the split) are read from: they may not change during a run."""

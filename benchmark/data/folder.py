@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, model_validator
 
 from benchmark.data.base import Dataset, Index, Split, datasets
 from benchmark.data.reading.classes import in_order
 from benchmark.data.reading.faults import reading
 from benchmark.data.reading.files import fitting
 from benchmark.data.reading.folder_notes import (
+    TABLES,
     class_folders,
     holds_classes,
     images_in,
@@ -23,7 +24,8 @@ from benchmark.data.reading.folder_notes import (
     other_tables,
     without_images,
 )
-from benchmark.data.reading.left_out import count, shown
+from benchmark.data.reading.labelled import classes_of, images_below, name_column, rows_by_image
+from benchmark.data.reading.left_out import count, inside, shown
 from benchmark.data.reading.manifest import (
     Row,
     Table,
@@ -46,7 +48,8 @@ GROUPS = ("patient_group", "patient", "group", "track")
 
 @datasets.register("folder")
 class Folder(Dataset):
-    """Images in ``PATH/<split>/<class>/*`` or, where there are no split folders, ``PATH/<class>/*``.
+    """Images in ``PATH/<split>/<class>/*`` or, where there are no split folders, ``PATH/<class>/*``; or anywhere below
+    PATH, with their classes in a table (``label``).
 
     In the second layout every split is drawn by name: a sample belongs to the test part if the hash of its group
     (else of its name) falls below ``test_share``; adding an image moves no other.
@@ -57,12 +60,17 @@ class Folder(Dataset):
 
     Attributes:
         manifest: CSV file under PATH with a column ``file`` (path under PATH), read where it exists; columns of groups
-            and masks are taken from it.
+            and masks are taken from it, with ``label`` also classes and ``split``.
         group: column that names the group of a sample (patient, sign, …); default: the first of ``patient_group``,
             ``patient``, ``group``, ``track`` that is there.
         mask: column that names an image under PATH, bright where the evidence is.
         test_share: share of the test part where there are no split folders.
         split_seed: seed of that draw.
+        label: column of the manifest with the classes; images then lie anywhere below PATH, and those without a row
+            are left out and counted.
+        one_hot: instead, columns of the manifest, one a class, of which one is 1.
+        id: with either, the column of the images' names: paths, file names, or these without ending; default: the one
+            that is called so (``file``, ``image_id``, ...).
         order: of classes whose names are numbers: as ``"text"`` or by ``"number"``, where that differs.
     """
 
@@ -75,10 +83,21 @@ class Folder(Dataset):
     mask: str = "mask"
     test_share: float = Field(default=0.2, gt=0, lt=1)
     split_seed: int = 0
+    id: str = ""
+    label: str = ""
+    one_hot: tuple[str, ...] = ()
     order: Literal["text", "number"] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.one_hot and self.label) or len(self.one_hot) == 1:
+            raise ValueError("one_hot names two or more columns, one a class, and takes the place of label")
+        return self
 
     _listed_files: dict[str, dict[str, tuple[Path, str]]] = PrivateAttr(default_factory=dict)
     _table: Table | None = PrivateAttr(default=None)
+    _below: dict[str, Path] | None = PrivateAttr(default=None)
+    _absent: list[str] = PrivateAttr(default_factory=list)
     _manifest_rows: dict[str, Row] | None = PrivateAttr(default=None)
 
     def fingerprint(self, split: Split) -> str:
@@ -174,6 +193,8 @@ class Folder(Dataset):
 
     def _split_files(self, split: Split) -> dict[str, tuple[Path, str]]:
         """What :meth:`_files` sorts and keeps; empty where there is nothing."""
+        if self._by_table():
+            return self._labelled_files(split)
         top = self._top()
         inside = top / split
         # a split folder holds class folders, a class folder holds images
@@ -196,8 +217,37 @@ class Folder(Dataset):
 
         return {name: file for name, file in files.items() if part(name) == split}
 
+    def _by_table(self) -> bool:
+        """Classes stand in the manifest."""
+        return bool(self._label_columns())
+
+    def _label_columns(self) -> tuple[str, ...]:
+        return self.one_hot or ((self.label,) if self.label else ())
+
+    def _images(self) -> dict[str, Path]:
+        """Every image below the folder, by its path, where classes stand in the manifest; masks are none."""
+        if self._below is None:
+            masks = {plain_path(row[self.mask]) for row in self._read_table().rows if row.get(self.mask)}
+            self._below = {n: path for n, path in images_below(self._root()).items() if plain_path(n) not in masks}
+        return self._below
+
+    def _labels(self) -> dict[str, str]:
+        """The class of each image that has a row."""
+        return classes_of(self._rows(), self._label_columns(), f"dataset {self.use!r}, {self.manifest}")
+
+    def _labelled_files(self, split: Split) -> dict[str, tuple[Path, str]]:
+        images = self._images()
+        files = {name: (images[name], label) for name, label in self._labels().items()}
+        if "split" in self._read_table().columns:
+            return {name: file for name, file in files.items() if self._rows()[name]["split"] == split}
+        return self._drawn(files, split)
+
     def _class_names(self, split: Split) -> list[str]:
         """Names of all classes, in their order."""
+        if self.one_hot:
+            return list(self.one_hot)
+        if self._by_table():
+            return in_order(set(self._labels().values()), self.order, f"dataset {self.use!r}, {self.manifest}")
         names = {label for _, label in self._all_classes(split)}
         return in_order(names, self.order, f"dataset {self.use!r}, {self._top()}")
 
@@ -222,13 +272,20 @@ class Folder(Dataset):
         )
 
     def _other_files(self, root: Path) -> str:
-        """Which dataset would fit the files that lie there, where one is known."""
+        """Which dataset would fit the files that lie there, or how images that lie flat get their classes."""
+        tables = [path.name for path in inside(root) if path.suffix.lower() in TABLES] if root.is_dir() else []
+        if tables and images_below(root):
+            table = sorted(tables, key=lambda name: name != self.manifest)[0]
+            todo = f'manifest = "{table}" and label = "<its column of classes>"'
+            return f"; where {shown(tables)} names the classes of the images there, say {todo} in [dataset.params]"
         return fitting(root, self.use)
 
     # -- what must be said ----------------------------------------------------------------------------------------
 
     def _notes(self, split: Split) -> list[str]:
         """What lies among the images and is left out, and class folders without one."""
+        if self._by_table():
+            return [*self._unlabelled()]
         top = self._top()
         drawn = not holds_classes(top / split)
         folder = top if drawn else top / split
@@ -236,11 +293,21 @@ class Folder(Dataset):
         notes += [without_images(self._class_folders(split), self._class_names(split))]
         return [note for note in notes if note]
 
+    def _unlabelled(self) -> Iterator[str]:
+        """Images without a row, rows without an image."""
+        without = sorted(set(self._images()) - set(self._rows()))
+        if without:
+            yield f"left out: {count(len(without), 'image')} without a row in {self.manifest}: {shown(without)}"
+        if self._absent:
+            many = f"{count(len(self._absent), 'row')} of {self.manifest}"
+            yield f"left out: {many} without an image: {shown(self._absent)}"
+
     def _manifest_notes(self, files: dict[str, tuple[Path, str]], have: Collection[str], alone: str) -> list[str]:
         """What the manifest and the files have without one another."""
         table = self._read_table()
-        notes = [missing_files(list(self._rows()), self._root()) if "file" in table.columns else "", alone]
-        if table.rows and not have and not self._group_column():
+        listed = "file" in table.columns and not self._by_table()
+        notes = [missing_files(list(self._rows()), self._root()) if listed else "", alone]
+        if not self._by_table() and table.rows and not have and not self._group_column():
             notes.append(
                 f"{self.manifest}: none of its columns ({', '.join(table.columns)}) names groups or masks, so it is not"
                 " used"
@@ -263,7 +330,7 @@ class Folder(Dataset):
 
     def _read_table(self) -> Table:
         if self._table is None:
-            known = ("file", self.group, self.mask, *GROUPS, *self._own_columns())
+            known = ("file", self.group, self.mask, *GROUPS, self.id, *self._label_columns(), *self._own_columns())
             self._table = read_table(self._root() / self.manifest, [k for k in known if k], f"dataset {self.use!r}")
         return self._table
 
@@ -273,6 +340,8 @@ class Folder(Dataset):
 
     def _read_rows(self, table: Table) -> dict[str, Row]:
         what = f"dataset {self.use!r}"
+        if self._by_table():
+            return self._labelled_rows(table, what)
         if not has_files(table, what):
             return {}
         wanted = {self.mask: "mask"} if self.mask not in table.columns else {}
@@ -281,6 +350,28 @@ class Folder(Dataset):
         refuse_near(table, wanted, what)
         column = self._group_column(table)
         return by_file(table, "file", [name for name in (column, self.mask, *self._own_columns()) if name], what)
+
+    def _labelled_rows(self, table: Table, what: str) -> dict[str, Row]:
+        """Rows by image where classes stand in the manifest.
+
+        Raises:
+            DataError: no manifest, or a column that it does not have.
+        """
+        if not table.columns:
+            raise DataError(
+                f"{what}: {table.file} does not exist or is empty, and {', '.join(self._label_columns())} is to be"
+                " read from it; name the table with the parameter `manifest`"
+            )
+        labels = self._label_columns()
+        for name in labels:
+            if name not in table.columns:
+                raise DataError(
+                    f"{what}: {table.file} has no column {name!r} (`label` or `one_hot`), it has"
+                    f" {', '.join(table.columns)}"
+                )
+        used = [*labels, self._group_column(table), self.mask, "split"]
+        rows, self._absent = rows_by_image(table, name_column(table, self.id, what), self._images(), used, what)
+        return rows
 
     def _group_column(self, table: Table | None = None) -> str:
         table = table or self._read_table()
