@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from benchmark.errors import DataError
 from benchmark.files import FAULTS, file_sha256, why
 
-EACH = 10000  # images of CIFAR-10's test set, of each severity one after the other
-
 
 def folder_of(root: Path, name: str, marks: Sequence[str], what: str) -> Path:
     """The folder of the corrupted images: ``name`` below the root, the root itself, or a part of a published archive.
@@ -37,7 +35,9 @@ def folder_of(root: Path, name: str, marks: Sequence[str], what: str) -> Path:
 
 
 def cifar_images(folder: Path, kind: str, severity: int, what: str) -> NDArray[np.uint8]:
-    """The 10,000 images (N, 32, 32, 3) of a corruption at a severity: mapped from the file, not read.
+    """The images (10,000, 32, 32, 3) of a corruption at a severity: mapped from the file, not read.
+
+    A file holds those of the five severities one after another.
 
     Raises:
         DataError: no such file, or of another shape.
@@ -47,12 +47,13 @@ def cifar_images(folder: Path, kind: str, severity: int, what: str) -> NDArray[n
         whole = np.load(file, mmap_mode="r", allow_pickle=False)
     except (*FAULTS, ValueError) as error:
         raise DataError(f"{what}: {file} cannot be read: {why(error, file)}; download the set again") from error
-    if whole.dtype != np.uint8 or whole.shape != (5 * EACH, 32, 32, 3):
+    if whole.dtype != np.uint8 or whole.shape[1:] != (32, 32, 3) or len(whole) % 5 or not len(whole):
         raise DataError(
-            f"{what}: {file} holds {whole.dtype} {whole.shape}, expected uint8 ({5 * EACH}, 32, 32, 3): five severities"
-            f" of {EACH:,} images; download the set again"
+            f"{what}: {file} holds {whole.dtype} {whole.shape}, expected uint8 (50000, 32, 32, 3): five severities of"
+            " 10,000 images; download the set again"
         )
-    part: NDArray[np.uint8] = whole[(severity - 1) * EACH : severity * EACH]
+    each = len(whole) // 5
+    part: NDArray[np.uint8] = whole[(severity - 1) * each : severity * each]
     return part
 
 
