@@ -202,11 +202,13 @@ def own_columns(results: Results, model: str) -> Iterator[tuple[Head, Estimate]]
         )
 
 
-def summaries(results: Results) -> Iterator[Summary]:
+@lru_cache(maxsize=4)
+def summaries(results: Results) -> tuple[Summary, ...]:
     """Columns that the classes of the suite's attacks declare over several of their probes."""
-    known = views(results)
+    known, found = views(results), list[Summary]()
     for cls in dict.fromkeys(type(view.attack) for view in known):
-        yield from cls.summaries([view for view in known if type(view.attack) is cls])
+        found += cls.summaries([view for view in known if type(view.attack) is cls])
+    return tuple(found)
 
 
 def summary_columns(results: Results, model: str) -> Iterator[tuple[Head, Estimate]]:
