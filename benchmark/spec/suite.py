@@ -194,6 +194,7 @@ class RunSpec(Strict):
         time_limit: seconds a cell, from when the model is loaded.
         keep_inputs: which perturbed inputs to keep as artefacts.
         keep_inputs_mb: at most this many megabytes of them a cell.
+        keep_attributions_mb: at most this many megabytes of attributions once the suite is finished.
     """
 
     chunk: int = Field(default=100, ge=1)
@@ -201,6 +202,7 @@ class RunSpec(Strict):
     time_limit: float = Field(default=600.0, gt=0)
     keep_inputs: Literal["none", "broken", "all"] = "broken"
     keep_inputs_mb: float = Field(default=16.0, ge=0)
+    keep_attributions_mb: float = Field(default=1000.0, ge=0)
 
 
 class SuiteSpec(Strict):
