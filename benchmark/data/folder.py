@@ -217,6 +217,11 @@ class Folder(Dataset):
 
         return {name: file for name, file in files.items() if part(name) == split}
 
+    def settings(self) -> dict[str, Any]:
+        """See :meth:`Plugin.settings`; how a table is read only where classes are read from one."""
+        settings = super().settings()
+        return {key: value for key, value in settings.items() if value or key not in ("id", "label", "one_hot")}
+
     def _by_table(self) -> bool:
         """Classes stand in the manifest."""
         return bool(self._label_columns())

@@ -59,8 +59,8 @@ def drop_beyond(store: Store, cells: Iterable[Cell], cap_mb: float) -> str:
     if not gone:
         return ""
     return (
-        f"{gone / 1e6:,.0f} MB of attributions beyond {cap_mb:g} MB are not kept (`keep_attributions_mb` in [run]); they"
-        " are computed again where something needs them"
+        f"{gone / 1e6:,.0f} MB of attributions beyond {cap_mb:g} MB are not kept (`keep_attributions_mb` in [run]);"
+        " they are computed again where something needs them"
     )
 
 
