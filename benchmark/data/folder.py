@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr, model_validator
 
-from benchmark.data.base import Dataset, Index, Split, datasets
+from benchmark.data.base import Index, Split, datasets
+from benchmark.data.reading.by_table import ByTable
 from benchmark.data.reading.classes import in_order
 from benchmark.data.reading.faults import reading
 from benchmark.data.reading.files import fitting
@@ -24,7 +25,7 @@ from benchmark.data.reading.folder_notes import (
     other_tables,
     without_images,
 )
-from benchmark.data.reading.labelled import classes_of, images_below, name_column, rows_by_image
+from benchmark.data.reading.labelled import images_below
 from benchmark.data.reading.left_out import count, inside, shown
 from benchmark.data.reading.manifest import (
     Row,
@@ -47,7 +48,7 @@ GROUPS = ("patient_group", "patient", "group", "track")
 
 
 @datasets.register("folder")
-class Folder(Dataset):
+class Folder(ByTable):
     """Images in ``PATH/<split>/<class>/*`` or, where there are no split folders, ``PATH/<class>/*``; or anywhere below
     PATH, with their classes in a table (``label``).
 
@@ -96,8 +97,6 @@ class Folder(Dataset):
 
     _listed_files: dict[str, dict[str, tuple[Path, str]]] = PrivateAttr(default_factory=dict)
     _table: Table | None = PrivateAttr(default=None)
-    _below: dict[str, Path] | None = PrivateAttr(default=None)
-    _absent: list[str] = PrivateAttr(default_factory=list)
     _manifest_rows: dict[str, Row] | None = PrivateAttr(default=None)
 
     def fingerprint(self, split: Split) -> str:
@@ -222,30 +221,11 @@ class Folder(Dataset):
         settings = super().settings()
         return {key: value for key, value in settings.items() if value or key not in ("id", "label", "one_hot")}
 
-    def _by_table(self) -> bool:
-        """Classes stand in the manifest."""
-        return bool(self._label_columns())
-
     def _label_columns(self) -> tuple[str, ...]:
         return self.one_hot or ((self.label,) if self.label else ())
 
-    def _images(self) -> dict[str, Path]:
-        """Every image below the folder, by its path, where classes stand in the manifest; masks are none."""
-        if self._below is None:
-            masks = {plain_path(row[self.mask]) for row in self._read_table().rows if row.get(self.mask)}
-            self._below = {n: path for n, path in images_below(self._root()).items() if plain_path(n) not in masks}
-        return self._below
-
-    def _labels(self) -> dict[str, str]:
-        """The class of each image that has a row."""
-        return classes_of(self._rows(), self._label_columns(), f"dataset {self.use!r}, {self.manifest}")
-
-    def _labelled_files(self, split: Split) -> dict[str, tuple[Path, str]]:
-        images = self._images()
-        files = {name: (images[name], label) for name, label in self._labels().items()}
-        if "split" in self._read_table().columns:
-            return {name: file for name, file in files.items() if self._rows()[name]["split"] == split}
-        return self._drawn(files, split)
+    def _table_parameters(self) -> tuple[str, str, str]:
+        return self.manifest, self.id, self.mask
 
     def _class_names(self, split: Split) -> list[str]:
         """Names of all classes, in their order."""
@@ -298,15 +278,6 @@ class Folder(Dataset):
         notes += [without_images(self._class_folders(split), self._class_names(split))]
         return [note for note in notes if note]
 
-    def _unlabelled(self) -> Iterator[str]:
-        """Images without a row, rows without an image."""
-        without = sorted(set(self._images()) - set(self._rows()))
-        if without:
-            yield f"left out: {count(len(without), 'image')} without a row in {self.manifest}: {shown(without)}"
-        if self._absent:
-            many = f"{count(len(self._absent), 'row')} of {self.manifest}"
-            yield f"left out: {many} without an image: {shown(self._absent)}"
-
     def _manifest_notes(self, files: dict[str, tuple[Path, str]], have: Collection[str], alone: str) -> list[str]:
         """What the manifest and the files have without one another."""
         table = self._read_table()
@@ -355,28 +326,6 @@ class Folder(Dataset):
         refuse_near(table, wanted, what)
         column = self._group_column(table)
         return by_file(table, "file", [name for name in (column, self.mask, *self._own_columns()) if name], what)
-
-    def _labelled_rows(self, table: Table, what: str) -> dict[str, Row]:
-        """Rows by image where classes stand in the manifest.
-
-        Raises:
-            DataError: no manifest, or a column that it does not have.
-        """
-        if not table.columns:
-            raise DataError(
-                f"{what}: {table.file} does not exist or is empty, and {', '.join(self._label_columns())} is to be"
-                " read from it; name the table with the parameter `manifest`"
-            )
-        labels = self._label_columns()
-        for name in labels:
-            if name not in table.columns:
-                raise DataError(
-                    f"{what}: {table.file} has no column {name!r} (`label` or `one_hot`), it has"
-                    f" {', '.join(table.columns)}"
-                )
-        used = [*labels, self._group_column(table), self.mask, "split"]
-        rows, self._absent = rows_by_image(table, name_column(table, self.id, what), self._images(), used, what)
-        return rows
 
     def _group_column(self, table: Table | None = None) -> str:
         table = table or self._read_table()
