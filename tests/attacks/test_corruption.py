@@ -13,8 +13,9 @@ from benchmark.attacks.structural.common import CORRUPTIONS, corrupted
 from benchmark.attacks.structural.errors import report, summaries
 from benchmark.attacks.structural.pixels import disc, ice, moved, plasma
 from benchmark.attacks.structural.severities import ALEXNET, ALEXNET_CLEAN, KINDS, PARAMETERS
-from benchmark.errors import SpecError
+from benchmark.errors import SpecError, UsageError
 from benchmark.models.wrap import Model
+from benchmark.registry import library_version
 from benchmark.seeds import Draws
 from benchmark.spec.budget import Budget
 
@@ -171,3 +172,15 @@ def test_without_all_fifteen_or_of_cifar_there_is_no_mce():
         names = {each.name for each in summaries(probes)}
         assert "corruption_error" in names
         assert not names & {"mce", "relative_mce"}
+
+
+def test_the_pictures_of_ice_are_asked_for_by_name():
+    with pytest.raises(SpecError, match="remove it"):
+        attacks.make("corruption", {"kind": "fog", "ice": "imagecorruptions"})
+    attack = attacks.make("corruption", {"kind": "frost", "ice": "imagecorruptions"})
+    plain = attacks.make("corruption", {"kind": "frost"})
+    assert "imagecorruptions==" in attack.implementation()
+    assert "imagecorruptions" not in plain.implementation()
+    if library_version("imagecorruptions") == "absent":
+        with pytest.raises(UsageError, match="pip install imagecorruptions"):
+            attack.check_installed("suite 'x'")

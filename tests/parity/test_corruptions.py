@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmark.attacks.structural.common import corrupted
-from benchmark.attacks.structural.severities import KINDS
+from benchmark.attacks.structural.severities import KINDS, PARAMETERS
 
 OTHERWISE = {"impulse_noise", "frost", "elastic_transform"}
 
@@ -70,3 +70,37 @@ def test_the_same_image_to_one_grey_level(reference, kind, severity):
     difference = np.abs(ours - theirs)
     assert difference.max() <= 1
     assert difference.mean() < 0.1
+
+
+@pytest.mark.parametrize(("parameters", "side"), [("imagenet", 224), ("imagenet", 700), ("cifar", 32)])
+def test_frost_of_the_packages_pictures_is_their_sum_with_the_image(reference, parameters, side):
+    """Closed form: what is left when the image's share is taken away is a part of one of the pictures."""
+    from pathlib import Path
+
+    from PIL import Image
+
+    black = np.zeros((side, side, 3), np.uint8)
+    share, weight = PARAMETERS[parameters]["frost"][0]
+    layer = corrupted(black, "frost", 1, 3, parameters, None, photographs=True) / weight
+    grey = corrupted(black + 100, "frost", 1, 3, parameters, None, photographs=True).astype(float)
+    expected = np.clip(share * 100 + weight * layer, 0, 255)
+    assert np.abs(grey - expected).max() <= 2
+    folder = Path(reference.__file__).parent / "frost"
+    whole = [np.asarray(Image.open(next(folder.glob(f"frost{i}.*"))).convert("RGB")).astype(float) for i in range(1, 6)]
+    if side == 224:
+        matches = [_found(picture, layer) for picture in whole]
+        assert min(matches) <= 1 / weight + 0.01
+    means = [picture.mean((0, 1)) for picture in whole]
+    assert min(np.abs(mean - layer.mean((0, 1))).max() for mean in means) < 40
+
+
+def _found(picture, part):
+    """The smallest largest difference of a part from any place of a picture, looked for by its corner."""
+    height, width = part.shape[:2]
+    corner = part[0, 0]
+    rows, columns = np.where(np.abs(picture[: -height + 1, : -width + 1] - corner).max(2) <= 3)
+    best = np.inf
+    for y, x in zip(rows, columns, strict=True):
+        if np.abs(picture[y + height - 1, x + width - 1] - part[-1, -1]).max() <= 3:
+            best = min(best, np.abs(picture[y : y + height, x : x + width] - part).max())
+    return best

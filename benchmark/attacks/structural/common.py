@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmark.attacks.structural.pixels import Image, disc, filtered, ice, moved, plasma, smoothed, zoomed
+from benchmark.attacks.structural.pixels import Image, disc, filtered, ice, ice_picture, moved, plasma, smoothed, zoomed
 from benchmark.attacks.structural.severities import PARAMETERS, Set
 
 LUMINANCE = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
@@ -22,7 +22,14 @@ Random = np.random.Generator
 
 
 def corrupted(
-    image: NDArray[np.uint8], kind: str, severity: int, seed: int, parameters: Set, quality: int | None
+    image: NDArray[np.uint8],
+    kind: str,
+    severity: int,
+    seed: int,
+    parameters: Set,
+    quality: int | None,
+    *,
+    photographs: bool = False,
 ) -> NDArray[np.uint8]:
     """A corrupted image as it is stored: cut to 8 bits, and as JPEG where ``quality`` says so.
 
@@ -33,9 +40,15 @@ def corrupted(
         seed: of what is drawn.
         parameters: whose.
         quality: of the JPEG, or None.
+        photographs: frost is the authors' pictures of ice instead of our texture.
     """
     generator = np.random.default_rng(seed)
-    made = CORRUPTIONS[kind](image / 255.0, PARAMETERS[parameters][kind][severity - 1], generator)
+    given = PARAMETERS[parameters][kind][severity - 1]
+    if kind == "frost" and photographs:
+        layer = ice_picture(image.shape[0], image.shape[1], generator, shrunk=parameters == "cifar")
+        made = laid_over(image / 255.0, given, layer)
+    else:
+        made = CORRUPTIONS[kind](image / 255.0, given, generator)
     stored = (np.clip(made, 0, 1) * 255 + 1e-9).astype(np.uint8)
     return stored if quality is None else jpeg(stored, quality)
 
@@ -108,7 +121,11 @@ def snow(image: Image, given: tuple[float, ...], generator: Random) -> Image:
 
 def frost(image: Image, given: tuple[float, float], generator: Random) -> Image:
     """Ice laid over the image: a texture of ours with the statistics of the authors' pictures (:func:`pixels.ice`)."""
-    layer = ice(image.shape[0], image.shape[1], generator)
+    return laid_over(image, given, ice(image.shape[0], image.shape[1], generator))
+
+
+def laid_over(image: Image, given: tuple[float, float], layer: Image) -> Image:
+    """Shares of the image and of a layer (H, W, 3) added up; of grey images its luminance."""
     layer = (layer @ LUMINANCE)[:, :, None] if image.shape[2] == 1 else layer
     return given[0] * image + given[1] * layer
 

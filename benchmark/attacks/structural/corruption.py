@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import model_validator
 
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
 from benchmark.attacks.structural.severities import SEVERITIES, Set
 from benchmark.attacks.structural.structural import right
-from benchmark.errors import AttackError, SpecError
+from benchmark.errors import AttackError, SpecError, UsageError
+from benchmark.registry import lacking, library_version
 from benchmark.reported import Column, Extras, ProbeResults, Summary
 from benchmark.spec.budget import Budget
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from benchmark.models.wrap import Model
     from benchmark.seeds import Draws
 
+PACKAGE = "imagecorruptions"
 Kind = Literal[
     "gaussian_noise",
     "shot_noise",
@@ -139,12 +142,31 @@ class Corruption(Common):
         parameters: ``"imagenet"`` (of images of 224 pixels) or ``"cifar"`` (of 32, milder).
         stored: how the result is stored: ``"jpeg"`` (quality 85, as ImageNet-C's files) or ``"8bit"``; default: as the
             published set of these parameters.
+        ice: of frost: our texture, or the authors' pictures, where the package imagecorruptions is installed.
     """
 
     library: ClassVar[str] = "scipy"
     random: ClassVar[bool] = True
 
     stored: Literal["jpeg", "8bit"] | None = None
+    ice: Literal["texture", "imagecorruptions"] = "texture"
+
+    def implementation(self) -> str:
+        """With the version of the package whose pictures are used."""
+        own = super().implementation()
+        return f"{own}+{PACKAGE}=={library_version(PACKAGE)}" if self.ice == PACKAGE else own
+
+    def check_installed(self, where: str) -> Self:
+        """See :meth:`Plugin.check_installed`; also the package whose pictures are used."""
+        if self.ice == PACKAGE and (reason := lacking((PACKAGE,), "")):
+            raise UsageError(f"{where}: {self.name!r} with ice = {self.ice!r} {reason}")
+        return super().check_installed(where)
+
+    @model_validator(mode="after")
+    def _ice_is_used(self) -> Self:
+        if self.ice != "texture" and self.kind != "frost":
+            raise ValueError(f"ice = {self.ice!r} is of kind = 'frost': remove it")
+        return self
 
     def make(self, images: NDArray[np.uint8], severity: int, seeds: Sequence[int]) -> NDArray[np.uint8]:
         """See :func:`benchmark.attacks.structural.common.corrupted`."""
@@ -153,7 +175,7 @@ class Corruption(Common):
         stored = self.stored or ("jpeg" if self.parameters == "imagenet" else "8bit")
         quality = STORED if stored == "jpeg" else None
         made = [
-            corrupted(image, self.kind, severity, seed, self.parameters, quality)
+            corrupted(image, self.kind, severity, seed, self.parameters, quality, photographs=self.ice == PACKAGE)
             for image, seed in zip(images, seeds, strict=True)
         ]
         return np.stack(made) if made else images

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+from functools import cache
 from math import ceil
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.signal import fftconvolve
+
+from benchmark.errors import AttackError
 
 Image = NDArray[np.float64]  # (H, W, C) in [0, 1]
 
@@ -19,6 +24,8 @@ ICE = (
     ((0.540, 0.599, 0.648), 0.112),
     ((0.441, 0.484, 0.528), 0.170),
 )
+PACKAGE = "imagecorruptions"  # has those pictures, in its folder ``frost``
+SHRUNK = 0.2  # for CIFAR-10-C the authors scale them by this
 SLOPE = 1.9  # of their power spectra, 1 / f ** 1.9 (1.6 to 2.1)
 
 
@@ -128,3 +135,44 @@ def ice(height: int, width: int, generator: np.random.Generator) -> Image:
     field = np.expm1(0.5 * field / max(float(field.std()), 1e-12))  # needles are brighter than gaps are dark
     field = (field - field.mean()) / max(float(field.std()), 1e-12)
     return np.asarray(np.clip(np.asarray(colour) + deviation * field[:, :, None], 0, 1))
+
+
+def ice_picture(height: int, width: int, generator: np.random.Generator, *, shrunk: bool) -> Image:
+    """A part (H, W, 3) in [0, 1] of one of the authors' pictures of ice, which the package imagecorruptions has.
+
+    Args:
+        height, width: of the part; a picture that is not larger is enlarged.
+        generator: chooses picture and place.
+        shrunk: scaled by 0.2, as for CIFAR-10-C.
+    """
+    pictures = _pictures()
+    picture = pictures[int(generator.integers(len(pictures)))]
+    factor = max(SHRUNK if shrunk else 1.0, (height + 1) / picture.shape[0], (width + 1) / picture.shape[1])
+    if factor != 1:
+        sides = [
+            max(wanted + 1, round(side * factor)) for side, wanted in zip(picture.shape, (height, width), strict=False)
+        ]
+        at = [(np.arange(n) + 0.5) * side / n - 0.5 for n, side in zip(sides, picture.shape, strict=False)]
+        grid = np.meshgrid(*at, indexing="ij")
+        planes = [ndimage.map_coordinates(picture[:, :, c], grid, order=1, mode="nearest") for c in range(3)]
+        picture = np.stack(planes, axis=2)
+    top, left = (
+        int(generator.integers(0, have - want)) for have, want in zip(picture.shape, (height, width), strict=False)
+    )
+    part: Image = picture[top : top + height, left : left + width]
+    return part
+
+
+@cache
+def _pictures() -> tuple[Image, ...]:
+    """The first five of the package's six pictures: the authors never draw the sixth."""
+    from PIL import Image as Pictures
+
+    spec = importlib.util.find_spec(PACKAGE)  # its code is not run
+    if spec is None or not spec.submodule_search_locations:
+        raise AttackError(f"the pictures of ice lie in the package {PACKAGE}: pip install {PACKAGE}")
+    folder = Path(next(iter(spec.submodule_search_locations))) / "frost"
+    files = [next(iter(sorted(folder.glob(f"frost{i}.*"))), None) for i in range(1, 6)]
+    if None in files:
+        raise AttackError(f"{folder} lacks a picture of ice; install {PACKAGE} again")
+    return tuple(np.asarray(Pictures.open(file).convert("RGB"), dtype=np.float64) / 255 for file in files if file)
