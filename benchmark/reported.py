@@ -160,6 +160,23 @@ class Values:
         return found
 
 
+@dataclass(frozen=True)
+class Summary:
+    """A column of the leaderboard over several probes of one class of attacks.
+
+    Attributes:
+        name: CSV column.
+        values: model to the samples' names and one value each, NaN where it is not known; their mean is the column's
+            value, its interval over samples. A model without is left blank.
+        higher_is_better, words: as of a :class:`Column`.
+    """
+
+    name: str
+    values: Mapping[str, tuple[Sequence[str], NDArray[np.float64]]]
+    higher_is_better: bool = True
+    words: str = ""
+
+
 @dataclass
 class Extras:
     """What an attack adds to a report: tables and pictures, by file stem.

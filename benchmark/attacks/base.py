@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from benchmark.accounts import Chapter
+from benchmark.data.base import Samples
 from benchmark.data.structures import Structures
 from benchmark.errors import AttackError
 from benchmark.inputs import IMAGE
 from benchmark.registry import Plugin, Registry
-from benchmark.reported import Column, Extras, ProbeResults
+from benchmark.reported import Column, Extras, ProbeResults, Summary
 from benchmark.spec.budget import Budget
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Attack(Plugin):
         judges_fit: True where what was fitted is also judged on the training samples (a training rate).
         generates: True where :meth:`generate` makes one input a class, from nothing; :meth:`run` is then not called.
         needs_structures: True where it must know the dataset's true and false structures (:meth:`with_structures`).
+        needs_samples: True where it must know which samples it is given (:meth:`with_samples`).
         breaks: False where the prediction is meant to stay (an attack on the explanation): there is then no robust
             accuracy and no success rate under it. Its threat has a domain of its own.
         searches: False where one change serves all samples, or its direction is given: what it finds says nothing of a
@@ -116,6 +118,7 @@ class Attack(Plugin):
     judges_fit: ClassVar[bool] = False
     generates: ClassVar[bool] = False
     needs_structures: ClassVar[bool] = False
+    needs_samples: ClassVar[bool] = False
     breaks: ClassVar[bool] = True
     tabled: ClassVar[bool] = False
     searches: ClassVar[bool] = True
@@ -125,6 +128,7 @@ class Attack(Plugin):
 
     _view: int = PrivateAttr(default=0)
     _structures: Structures | None = PrivateAttr(default=None)
+    _samples: Samples | None = PrivateAttr(default=None)
 
     @property
     @abstractmethod
@@ -160,8 +164,30 @@ class Attack(Plugin):
             )
         return self._structures
 
+    def with_samples(self, samples: Samples) -> Self:
+        """The attack for these samples, in their order: a copy."""
+        copy = self.model_copy()
+        copy._samples = samples
+        return copy
+
+    @property
+    def samples(self) -> Samples:
+        """Those given to :meth:`with_samples`.
+
+        Raises:
+            AttackError: nothing.
+        """
+        if self._samples is None:
+            raise AttackError(f"attack {self.name!r} needs to know its samples: call with_samples()")
+        return self._samples
+
     def columns(self) -> tuple[Column, ...]:
         """Summary columns of its own in the leaderboard."""
+        return ()
+
+    @classmethod
+    def summaries(cls, probes: Sequence[ProbeResults]) -> Sequence[Summary]:  # noqa: ARG003
+        """Columns of the leaderboard over several probes of this class together."""
         return ()
 
     @classmethod

@@ -26,7 +26,9 @@ def run(
     suite: SuiteName,
     models: Models = "",
     only: Only = [],  # noqa: B006
-    limit: Annotated[int | None, typer.Option(help="Number of samples, instead of the suite's.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "--samples", help="Number of samples, instead of the suite's.")
+    ] = None,
     device: Device = "auto",
     workers: Workers = None,
     slots_per_device: Annotated[int, typer.Option(min=1, help="Worker processes that share a GPU.")] = 1,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -117,7 +117,7 @@ class Dataset(Plugin):
                 f"{what} {mask.shape[0]} rows and {mask.shape[1]} columns, its image {raw.shape[0]} and {raw.shape[1]};"
                 " a mask must be of its image's size"
             )
-        return to_grid_mask(mask, (placed.shape[1], placed.shape[2]), grid.fit)
+        return to_grid_mask(mask, (placed.shape[1], placed.shape[2]), grid.fit, grid.crop)
 
     def sources(self, split: Split, ids: Sequence[str] | None = None) -> Sequence[Path]:
         """Files that these samples (default: all of the split) are read from: they may not change during a run."""
@@ -130,6 +130,17 @@ class Dataset(Plugin):
     def read_masks(self, split: Split, ids: Sequence[str]) -> list[NDArray[np.bool_]]:
         """Masks, True where the evidence is: of images (H, W); only called where ``Index.masks`` is True."""
         raise DataError(f"dataset {self.name!r} has no masks")
+
+    def read_counterparts(self, split: Split, ids: Sequence[str], kind: str, severity: int) -> list[NDArray[Any]]:
+        """Published corrupted versions of samples, as :meth:`read` gives them.
+
+        Raises:
+            DataError: there are none.
+        """
+        raise DataError(
+            f"dataset {self.name!r} has no corrupted images to read: use 'imagenet-c' or 'cifar10-c', or have the"
+            " corruptions made"
+        )
 
     def read_artefacts(self, split: Split, ids: Sequence[str]) -> list[NDArray[np.bool_]]:
         """Masks likewise, True where the sample's false structure is (nowhere where it has none); only called where
@@ -270,6 +281,27 @@ class Dataset(Plugin):
         )
 
 
+@dataclass(frozen=True)
+class Samples:
+    """Which samples an attack is given.
+
+    Attributes:
+        dataset, split, ids: their names, in order.
+        grid: the suite's.
+    """
+
+    dataset: Dataset
+    split: Split
+    ids: tuple[str, ...]
+    grid: Grid
+
+    def counterparts(self, kind: str, severity: int) -> list[NDArray[Any]]:
+        """Their published corrupted versions on the grid, float32 (C, H, W) each; they are cut already."""
+        read = self.dataset.read_counterparts(self.split, self.ids, kind, severity)
+        grid = self.grid.model_copy(update={"crop": 1.0})
+        return [self.dataset.place(raw, grid, name) for raw, name in zip(read, self.ids, strict=True)]
+
+
 def _at(path: Path | None) -> str:
     return f" at {path}" if path is not None else ""
 
@@ -316,6 +348,7 @@ __all__ = [
     "Grid",
     "Gridded",
     "Index",
+    "Samples",
     "Split",
     "Structures",
     "datasets",

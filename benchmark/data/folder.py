@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, model_validator
 
-from benchmark.data.base import Dataset, Index, Split, datasets
+from benchmark.data.base import Index, Split, datasets
+from benchmark.data.reading.by_table import ByTable
 from benchmark.data.reading.classes import in_order
 from benchmark.data.reading.faults import reading
 from benchmark.data.reading.files import fitting
 from benchmark.data.reading.folder_notes import (
+    TABLES,
     class_folders,
     holds_classes,
     images_in,
@@ -23,7 +25,8 @@ from benchmark.data.reading.folder_notes import (
     other_tables,
     without_images,
 )
-from benchmark.data.reading.left_out import count, shown
+from benchmark.data.reading.labelled import images_below
+from benchmark.data.reading.left_out import count, inside, shown
 from benchmark.data.reading.manifest import (
     Row,
     Table,
@@ -45,8 +48,9 @@ GROUPS = ("patient_group", "patient", "group", "track")
 
 
 @datasets.register("folder")
-class Folder(Dataset):
-    """Images in ``PATH/<split>/<class>/*`` or, where there are no split folders, ``PATH/<class>/*``.
+class Folder(ByTable):
+    """Images in ``PATH/<split>/<class>/*`` or, where there are no split folders, ``PATH/<class>/*``; or anywhere below
+    PATH, with their classes in a table (``label``).
 
     In the second layout every split is drawn by name: a sample belongs to the test part if the hash of its group
     (else of its name) falls below ``test_share``; adding an image moves no other.
@@ -57,12 +61,17 @@ class Folder(Dataset):
 
     Attributes:
         manifest: CSV file under PATH with a column ``file`` (path under PATH), read where it exists; columns of groups
-            and masks are taken from it.
+            and masks are taken from it, with ``label`` also classes and ``split``.
         group: column that names the group of a sample (patient, sign, …); default: the first of ``patient_group``,
             ``patient``, ``group``, ``track`` that is there.
         mask: column that names an image under PATH, bright where the evidence is.
         test_share: share of the test part where there are no split folders.
         split_seed: seed of that draw.
+        label: column of the manifest with the classes; images then lie anywhere below PATH, and those without a row
+            are left out and counted.
+        one_hot: instead, columns of the manifest, one a class, of which one is 1.
+        id: with either, the column of the images' names: paths, file names, or these without ending; default: the one
+            that is called so (``file``, ``image_id``, ...).
         order: of classes whose names are numbers: as ``"text"`` or by ``"number"``, where that differs.
     """
 
@@ -75,7 +84,16 @@ class Folder(Dataset):
     mask: str = "mask"
     test_share: float = Field(default=0.2, gt=0, lt=1)
     split_seed: int = 0
+    id: str = ""
+    label: str = ""
+    one_hot: tuple[str, ...] = ()
     order: Literal["text", "number"] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.one_hot and self.label) or len(self.one_hot) == 1:
+            raise ValueError("one_hot names two or more columns, one a class, and takes the place of label")
+        return self
 
     _listed_files: dict[str, dict[str, tuple[Path, str]]] = PrivateAttr(default_factory=dict)
     _table: Table | None = PrivateAttr(default=None)
@@ -174,6 +192,8 @@ class Folder(Dataset):
 
     def _split_files(self, split: Split) -> dict[str, tuple[Path, str]]:
         """What :meth:`_files` sorts and keeps; empty where there is nothing."""
+        if self._by_table():
+            return self._labelled_files(split)
         top = self._top()
         inside = top / split
         # a split folder holds class folders, a class folder holds images
@@ -196,8 +216,23 @@ class Folder(Dataset):
 
         return {name: file for name, file in files.items() if part(name) == split}
 
+    def settings(self) -> dict[str, Any]:
+        """See :meth:`Plugin.settings`; how a table is read only where classes are read from one."""
+        settings = super().settings()
+        return {key: value for key, value in settings.items() if value or key not in ("id", "label", "one_hot")}
+
+    def _label_columns(self) -> tuple[str, ...]:
+        return self.one_hot or ((self.label,) if self.label else ())
+
+    def _table_parameters(self) -> tuple[str, str, str]:
+        return self.manifest, self.id, self.mask
+
     def _class_names(self, split: Split) -> list[str]:
         """Names of all classes, in their order."""
+        if self.one_hot:
+            return list(self.one_hot)
+        if self._by_table():
+            return in_order(set(self._labels().values()), self.order, f"dataset {self.use!r}, {self.manifest}")
         names = {label for _, label in self._all_classes(split)}
         return in_order(names, self.order, f"dataset {self.use!r}, {self._top()}")
 
@@ -222,13 +257,20 @@ class Folder(Dataset):
         )
 
     def _other_files(self, root: Path) -> str:
-        """Which dataset would fit the files that lie there, where one is known."""
+        """Which dataset would fit the files that lie there, or how images that lie flat get their classes."""
+        tables = [path.name for path in inside(root) if path.suffix.lower() in TABLES] if root.is_dir() else []
+        if tables and images_below(root):
+            table = sorted(tables, key=lambda name: name != self.manifest)[0]
+            todo = f'manifest = "{table}" and label = "<its column of classes>"'
+            return f"; where {shown(tables)} names the classes of the images there, say {todo} in [dataset.params]"
         return fitting(root, self.use)
 
     # -- what must be said ----------------------------------------------------------------------------------------
 
     def _notes(self, split: Split) -> list[str]:
         """What lies among the images and is left out, and class folders without one."""
+        if self._by_table():
+            return [*self._unlabelled()]
         top = self._top()
         drawn = not holds_classes(top / split)
         folder = top if drawn else top / split
@@ -239,8 +281,9 @@ class Folder(Dataset):
     def _manifest_notes(self, files: dict[str, tuple[Path, str]], have: Collection[str], alone: str) -> list[str]:
         """What the manifest and the files have without one another."""
         table = self._read_table()
-        notes = [missing_files(list(self._rows()), self._root()) if "file" in table.columns else "", alone]
-        if table.rows and not have and not self._group_column():
+        listed = "file" in table.columns and not self._by_table()
+        notes = [missing_files(list(self._rows()), self._root()) if listed else "", alone]
+        if not self._by_table() and table.rows and not have and not self._group_column():
             notes.append(
                 f"{self.manifest}: none of its columns ({', '.join(table.columns)}) names groups or masks, so it is not"
                 " used"
@@ -263,7 +306,7 @@ class Folder(Dataset):
 
     def _read_table(self) -> Table:
         if self._table is None:
-            known = ("file", self.group, self.mask, *GROUPS, *self._own_columns())
+            known = ("file", self.group, self.mask, *GROUPS, self.id, *self._label_columns(), *self._own_columns())
             self._table = read_table(self._root() / self.manifest, [k for k in known if k], f"dataset {self.use!r}")
         return self._table
 
@@ -273,6 +316,8 @@ class Folder(Dataset):
 
     def _read_rows(self, table: Table) -> dict[str, Row]:
         what = f"dataset {self.use!r}"
+        if self._by_table():
+            return self._labelled_rows(table, what)
         if not has_files(table, what):
             return {}
         wanted = {self.mask: "mask"} if self.mask not in table.columns else {}

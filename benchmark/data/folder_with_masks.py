@@ -54,6 +54,9 @@ class FolderWithMasks(Folder):
             raise DataError(f"dataset {self.use!r}: {top} does not exist; it should hold the images (`images`){other}")
         return top
 
+    def _by_table(self) -> bool:
+        return False  # see _flat
+
     def _flat(self) -> bool:
         return bool(images_in(self._top()))
 

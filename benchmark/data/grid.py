@@ -43,8 +43,9 @@ def to_grid(image: NDArray[Any], grid: Grid, name: str = "image") -> NDArray[np.
         pixels = (pixels @ LUMINANCE)[:, :, None]
     elif grid.channels == 3 and pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
-    if grid.size is not None and pixels.shape[:2] != grid.size:
-        pixels = np.stack([_resize(pixels[:, :, c], grid.size, grid.fit) for c in range(pixels.shape[2])], axis=2)
+    if grid.size is not None and (pixels.shape[:2] != grid.size or grid.crop < 1):
+        planes = [_resize(pixels[:, :, c], grid.size, grid.fit, grid.crop) for c in range(pixels.shape[2])]
+        pixels = np.stack(planes, axis=2)
     return np.ascontiguousarray(np.clip(pixels, 0.0, 1.0).transpose(2, 0, 1))
 
 
@@ -101,30 +102,45 @@ def _numbers(image: NDArray[Any], name: str) -> NDArray[Any]:
     raise DataError(f"{name}: expected an image of numbers, got type {image.dtype}, first value {first!r}")
 
 
-def to_grid_mask(mask: NDArray[np.bool_], size: tuple[int, int], fit: Fit = "squeeze") -> NDArray[np.bool_]:
+def to_grid_mask(
+    mask: NDArray[np.bool_], size: tuple[int, int], fit: Fit = "squeeze", crop: float = 1.0
+) -> NDArray[np.bool_]:
     """A mask (H, W) brought to (1, height, width) as its image was, by nearest neighbour; False where black is put."""
     from PIL import Image
 
-    if mask.shape != size:
-        picture = _fitted(Image.fromarray(mask.astype(np.uint8)), size, fit, Image.Resampling.NEAREST)
+    if mask.shape != size or crop < 1:
+        picture = _fitted(Image.fromarray(mask.astype(np.uint8)), size, fit, crop, Image.Resampling.NEAREST)
         mask = np.asarray(picture).astype(bool)
     return mask[None]
 
 
-def _resize(plane: NDArray[np.float32], size: tuple[int, int], fit: Fit) -> NDArray[np.float32]:
+def _resize(plane: NDArray[np.float32], size: tuple[int, int], fit: Fit, crop: float) -> NDArray[np.float32]:
     from PIL import Image
 
     picture = Image.fromarray(np.ascontiguousarray(plane))  # float32 becomes mode "F": no rounding to 8 bits
-    return np.asarray(_fitted(picture, size, fit, Image.Resampling.BILINEAR), dtype=np.float32)
+    return np.asarray(_fitted(picture, size, fit, crop, Image.Resampling.BILINEAR), dtype=np.float32)
 
 
-def _fitted(picture: Image.Image, size: tuple[int, int], fit: Fit, how: Image.Resampling) -> Image.Image:
+def _fitted(picture: Image.Image, size: tuple[int, int], fit: Fit, crop: float, how: Image.Resampling) -> Image.Image:
     """A picture brought to (height, width): squeezed, its borders cut off, or with zeros around it."""
     from PIL import ImageOps
 
     height, width = size
+    if fit == "crop" and crop < 1:
+        return _central(picture, size, crop, how)
     if fit == "crop":
         return ImageOps.fit(picture, (width, height), how)
     if fit == "pad":
         return ImageOps.pad(picture, (width, height), how, color=0)
     return picture.resize((width, height), how)
+
+
+def _central(picture: Image.Image, size: tuple[int, int], crop: float, how: Image.Resampling) -> Image.Image:
+    """As torchvision's Resize(n) and CenterCrop: scaled so that ``size`` is that share of what it covers, and cut."""
+    height, width = size
+    scale = max(height / picture.height, width / picture.width) / crop
+    larger = (int(picture.width * scale + 1e-6), int(picture.height * scale + 1e-6))
+    larger = (max(larger[0], width), max(larger[1], height))
+    picture = picture.resize(larger, how)
+    left, top = round((larger[0] - width) / 2), round((larger[1] - height) / 2)
+    return picture.crop((left, top, left + width, top + height))

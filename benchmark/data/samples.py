@@ -21,7 +21,8 @@ class Grid(BaseModel):
     ``size`` is (height, width), None for the dataset's own size (all samples must then share one);
     ``channels`` is 1 (luminance of colour images) or 3 (grey repeated), None for the dataset's own.
     ``fit`` is how an image of other proportions comes to ``size``: squeezed, its borders cut off (crop), or with black
-    around it (pad). ``range`` is the stored value that becomes 1: a number, or with ``"dtype"`` 255 of uint8, 65535 of
+    around it (pad). ``crop``, with ``fit = "crop"``: the share of the short side that is kept (224 of 256: 0.875).
+    ``range`` is the stored value that becomes 1: a number, or with ``"dtype"`` 255 of uint8, 65535 of
     uint16 and 1 of floats.
     """
 
@@ -30,12 +31,13 @@ class Grid(BaseModel):
     size: tuple[int, int] | None = None
     channels: Literal[1, 3] | None = None
     fit: Literal["squeeze", "crop", "pad"] = "squeeze"
+    crop: float = 1.0
     range: Literal["dtype"] | float = "dtype"
 
     @classmethod
     def of(cls, spec: Gridded) -> Grid:
         """The grid that a suite's [dataset], or a cell's, names."""
-        return cls(size=spec.size, channels=spec.channels, fit=spec.fit, range=spec.range)
+        return cls(size=spec.size, channels=spec.channels, fit=spec.fit, crop=spec.crop, range=spec.range)
 
     @field_validator("size", mode="before")
     @classmethod
@@ -52,6 +54,8 @@ class Gridded(Protocol):
     def channels(self) -> Literal[1, 3] | None: ...
     @property
     def fit(self) -> Literal["squeeze", "crop", "pad"]: ...
+    @property
+    def crop(self) -> float: ...
     @property
     def range(self) -> Literal["dtype"] | float: ...
 

@@ -11,7 +11,7 @@ from benchmark.report.rows import heads_of
 from benchmark.report.soundness import direction
 from benchmark.results.base import Results
 from benchmark.results.heads import BUDGETS, COUNTS, QUERIES, ROBUST, ROUNDED, SUCCESS
-from benchmark.results.probes import declared, views
+from benchmark.results.probes import declared, summaries, views
 
 
 def shown_columns(results: Results, board: pd.DataFrame) -> list[str]:
@@ -51,7 +51,7 @@ def unshown(results: Results) -> frozenset[str]:
 def own_names(results: Results, board: pd.DataFrame) -> list[str]:
     """Columns that the suite's attacks declare of their own, to be shown."""
     hidden = unshown(results)
-    names = dict.fromkeys(name for name, _, _, _ in declared(results))
+    names = dict.fromkeys([*(each.name for each in summaries(results)), *(name for name, _, _, _ in declared(results))])
     return [name for name in names if name in board and name not in hidden]
 
 

@@ -12,7 +12,7 @@ from benchmark.report.flags import flag_names
 from benchmark.report.judgement.choice import judgement_of
 from benchmark.results.base import Results
 from benchmark.results.heads import Head, Row
-from benchmark.results.probes import own_columns
+from benchmark.results.probes import own_columns, summary_columns
 
 
 @lru_cache(maxsize=4)
@@ -65,6 +65,8 @@ def _row(results: Results, model: str) -> Row:
     for head, estimate in own_columns(results, model):
         row.put(head, estimate)
         row.count(f"n_{head.name}", estimate.n)
+    for head, estimate in summary_columns(results, model):
+        row.put(head, estimate)
     row |= results.counts(model)
     row["entry_digest"] = results.plan["entries"][model]
     row["dataset_digest"] = results.plan["dataset"]["digest"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from benchmark import stats
 from benchmark.attacks.base import Attack, attacks
 from benchmark.errors import AssayError, StoreError
-from benchmark.reported import EMPTY, Column, Estimate, ProbeResults
+from benchmark.reported import EMPTY, Column, Estimate, ProbeResults, Summary
 from benchmark.results.base import Condition, Results, of_budget
 from benchmark.results.heads import OWN, Head, head_of
 from benchmark.results.view import SuiteView
@@ -200,6 +200,25 @@ def own_columns(results: Results, model: str) -> Iterator[tuple[Head, Estimate]]
             head_of(column, column.table or OWN, name=name, words=words, at=at, probe=view.name),
             _estimate(view, model, eps, column),
         )
+
+
+@lru_cache(maxsize=4)
+def summaries(results: Results) -> tuple[Summary, ...]:
+    """Columns that the classes of the suite's attacks declare over several of their probes."""
+    known, found = views(results), list[Summary]()
+    for cls in dict.fromkeys(type(view.attack) for view in known):
+        found += cls.summaries([view for view in known if type(view.attack) is cls])
+    return tuple(found)
+
+
+def summary_columns(results: Results, model: str) -> Iterator[tuple[Head, Estimate]]:
+    """What each says, and its estimate."""
+    for each in summaries(results):
+        if model in each.values:
+            samples, values = each.values[model]
+            groups = results.groups(model, pd.Index(samples))
+            estimate = stats.bootstrap(values, "mean", groups, derive("bootstrap", each.name))
+            yield Head(each.name, each.higher_is_better, group=OWN, words=each.words), estimate
 
 
 def _estimate(view: ProbeView, model: str, eps: Budget | None, column: Column) -> Estimate:

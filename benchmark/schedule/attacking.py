@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.attacks.base import Attack
-from benchmark.data.base import Batch, Dataset, Grid
+from benchmark.data.base import Batch, Dataset, Grid, Samples
 from benchmark.errors import DataError, NotApplicableError
 from benchmark.schedule.context import Context
 from benchmark.schedule.parts import (
@@ -173,6 +174,14 @@ def informed(attack: Attack, cell: Cell, context: Context) -> Attack:
     return attack.with_structures(structures)
 
 
+def of_samples(attack: Attack, cell: Cell, context: Context, ids: Sequence[str]) -> Attack:
+    """The attack, told which samples it is given where it needs that."""
+    if not attack.needs_samples:
+        return attack
+    dataset, grid = context.dataset(cell), Grid.of(cell.dataset)
+    return attack.with_samples(Samples(dataset, cell.dataset.split, tuple(ids), grid))
+
+
 def _attacked(
     cell: Cell,
     context: Context,
@@ -201,7 +210,7 @@ def _attacked(
             inputs, labels = tensors(batch, at, context.device)
             rows, outputs = execute(
                 task,
-                attack.at_view(view),
+                of_samples(attack.at_view(view), cell, context, cell.samples[at]),
                 model,
                 inputs,
                 labels,

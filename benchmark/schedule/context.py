@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
@@ -89,6 +92,7 @@ def build_checked(entry: Entry, cell: Cell, device: str) -> tuple[Model, Any]:
 
 
 CPU_MODEL_BYTES = 1 << 30
+BATCH_BYTES = 1 << 28  # of inputs that are kept for the next cells; the last batch is kept whatever its size
 GPU_SHARE = 0.25  # of a slot's device memory, for models that wait for their next cell
 
 
@@ -117,6 +121,7 @@ class Context:
     _failed: dict[str, BaseException] = field(default_factory=dict)
     _datasets: dict[str, Dataset] = field(default_factory=dict)
     _batches: OrderedDict[tuple[Any, ...], Batch] = field(default_factory=OrderedDict)
+    _ahead: Reading | None = None
     _rows: OrderedDict[str, Mapping[str, NDArray[Any]]] = field(default_factory=OrderedDict)
     evidence: OrderedDict[tuple[Any, ...], Explained] = field(default_factory=OrderedDict)
     outputs: OrderedDict[tuple[Any, ...], dict[str, Any]] = field(default_factory=OrderedDict)
@@ -192,16 +197,59 @@ class Context:
         Raises:
             DataError: an unreadable image, or a dataset that has changed since the plan was made.
         """
-        spec = cell.dataset
-        grid = Grid.of(spec)
-        key = (cell.task.model_dump_json(), spec.digest, spec.split, grid, cell.samples)
+        key = _batch_key(cell)
         if key not in self._batches:
-            dataset = self.dataset(cell)
-            if dataset.index(spec.split).digest != spec.digest:
-                raise DataError(f"dataset {spec.name!r} has changed since this run was planned; run the command again")
-            batch = dataset.load(spec.split, cell.samples, grid, masks=True)
-            self._batches[key] = tasks.make(cell.task.use, cell.task.arguments()).present(batch)
-            while len(self._batches) > 4:
+            ahead, self._ahead = self._ahead, None
+            read = ahead.result() if ahead is not None and ahead.key == key else None
+            self._batches[key] = self._read(cell) if read is None else read
+            while len(self._batches) > 1 and (len(self._batches) > 4 or self._held() > BATCH_BYTES):
                 self._batches.popitem(last=False)
         self._batches.move_to_end(key)
         return self._batches[key]
+
+    def read_ahead(self, cell: Cell) -> None:
+        """Begin to read the samples of a cell to come in a thread, unless they are here; what fails is told by the cell
+        itself. One batch at most waits, so that memory does not grow with the data."""
+        key = _batch_key(cell)
+        if key not in self._batches and (self._ahead is None or self._ahead.key != key):
+            self._ahead = Reading(key, partial(self._read, cell))
+
+    def _read(self, cell: Cell) -> Batch:
+        spec, dataset = cell.dataset, self.dataset(cell)
+        if dataset.index(spec.split).digest != spec.digest:
+            raise DataError(f"dataset {spec.name!r} has changed since this run was planned; run the command again")
+        batch = dataset.load(spec.split, cell.samples, Grid.of(spec), masks=True)
+        return tasks.make(cell.task.use, cell.task.arguments()).present(batch)
+
+    def _held(self) -> int:
+        """Bytes of the batches that are kept."""
+        return sum(batch.inputs.nbytes for batch in self._batches.values())
+
+
+class Reading:
+    """A batch that is read in a thread of its own.
+
+    Attributes:
+        key: of the batch.
+    """
+
+    def __init__(self, key: tuple[Any, ...], read: Callable[[], Batch]) -> None:
+        self.key, self._read = key, read
+        self._batch: Batch | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True, name="assay-read-ahead")
+        self._thread.start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(Exception):  # it is read again, and fails where it is needed
+            self._batch = self._read()
+
+    def result(self) -> Batch | None:
+        """The batch, once it is read; None where that failed."""
+        self._thread.join()
+        return self._batch
+
+
+def _batch_key(cell: Cell) -> tuple[Any, ...]:
+    """What decides a batch: the data, the grid, the samples, and how the task presents them."""
+    spec = cell.dataset
+    return cell.task.model_dump_json(), spec.digest, spec.split, Grid.of(spec), cell.samples

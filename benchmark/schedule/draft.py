@@ -64,6 +64,7 @@ class Draft:
             size=spec.size,
             channels=spec.channels,
             fit=spec.fit,
+            crop=spec.crop,
             range=spec.range,
             classes=spec.classes,
             digest=self.dataset.index(split).digest,

@@ -120,6 +120,10 @@ class Ledger:
         """A ready cell: of the preferred model (and group) where there is one; see :class:`Queue`."""
         return self._queue.take(prefer, avoid, group)
 
+    def ahead(self, cell: Cell) -> Cell | None:
+        """Whose samples may be read while this cell is computed; see :meth:`Queue.ahead`."""
+        return self._queue.ahead(cell)
+
     def again(self, cell: Cell) -> None:
         """Put a cell back at the front: its worker died and it is tried once more."""
         self._queue.put(cell, first=True)

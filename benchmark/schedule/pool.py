@@ -69,7 +69,7 @@ class Slot:
         if self.preparing:
             self.future = self.pool.schedule(prepare, args=[cell], timeout=LOAD_LIMIT)
         else:
-            args = [cell, job.ledger.attempts[cell.hash], job.batches.of(cell, self.name)]
+            args = [cell, job.ledger.attempts[cell.hash], job.batches.of(cell, self.name), job.ledger.ahead(cell)]
             self.future = self.pool.schedule(work, args=args, timeout=cell.time_limit)
 
 

@@ -55,6 +55,12 @@ class Queue:
         free = [model for model in self._ready if model not in busy] or list(self._ready)
         return self._from(max(free, key=self._seconds_ready), None) if free else None
 
+    def ahead(self, cell: Cell) -> Cell | None:
+        """A ready cell of the samples that a slot is likely to turn to when it is done with this cell's; None: none."""
+        groups = self._ready.get(cell.model, {})
+        others = [cells for name, cells in groups.items() if name[1] != group_of(cell)[1]]
+        return max((found for cells in others for found in cells), key=self.way, default=None)
+
     def _from(self, model: str, group: Group | None) -> Cell:
         groups = self._ready[model]
         if group not in groups:  # the same samples, else whatever is longest

@@ -276,7 +276,7 @@ def unconfirmed(cell: Cell, context: Any, rows: Rows, verified: Verified) -> Ite
     import torch
 
     from benchmark.attacks.base import Perturbed
-    from benchmark.schedule.attacking import informed
+    from benchmark.schedule.attacking import informed, of_samples
     from benchmark.schedule.parts import attack_of, budget_of, clean_rows, draws, task_of
     from benchmark.tasks.execute import verification
 
@@ -292,9 +292,9 @@ def unconfirmed(cell: Cell, context: Any, rows: Rows, verified: Verified) -> Ite
     views = kept.get("views", np.zeros(len(kept["samples"]), dtype=np.int64))
     place = {sample: i for i, sample in enumerate(cell.samples)}
     for view in sorted(set(views.tolist())):
-        at = attack.at_view(view)
         mine = np.flatnonzero(views == view)
         where = np.array([place[str(kept["samples"][i])] for i in mine])
+        at = of_samples(attack.at_view(view), cell, context, [cell.samples[i] for i in where])
         row = where + view * len(cell.samples)
         params = {name.removeprefix("param_"): rows[name][row] for name in rows if name.startswith("param_")}
         inputs = torch.as_tensor(batch.inputs[where], device=context.device)

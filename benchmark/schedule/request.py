@@ -169,6 +169,11 @@ def planned_entries(suite: SuiteSpec, options: Options, watcher: Watcher) -> lis
     """
     known = find_entries(options.entries)
     names = list(dict.fromkeys([*suite.entries, *options.models]))
+    if not names:
+        raise UsageError(
+            f"suite {suite.name!r} brings no model entries: name yours with --models, and their folder with --entries,"
+            " such as --entries mine --models my_net"
+        )
     missing = [name for name in options.models if name not in known]
     if missing:
         where = ", ".join(str(folder) for folder in options.entries) or "baselines/"

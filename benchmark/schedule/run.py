@@ -15,6 +15,7 @@ from benchmark.schedule.attack_cells import KEEP_ALL_MB
 from benchmark.schedule.costs import Costs
 from benchmark.schedule.engine import Job
 from benchmark.schedule.incoming import Incoming, records_at
+from benchmark.schedule.kept import drop_beyond, dropped, lacking
 from benchmark.schedule.ledger import Ledger, with_needs
 from benchmark.schedule.plan import Plan
 from benchmark.schedule.planner import make_plan
@@ -57,16 +58,20 @@ def _ledger(plan: Plan, store: Store, selected: Sequence[Cell], options: Options
     heads = usable(store, store.heads(cell.hash for cell in plan.cells))
     too_little = kept_too_little(plan.cells, heads)
     heads = {cell: head for cell, head in heads.items() if cell not in too_little}
+    too_little = lacking(store, selected, heads)
+    heads = {cell: head for cell, head in heads.items() if cell not in too_little}
     return Ledger(selected, heads, options.retry_failed, costs=Costs.of(plan.cells, heads))
 
 
 def usable(store: Store, heads: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Records whose files are all there; a record that lost its rows or artefacts is computed again."""
+    """Records whose files are all there, or were taken away on purpose; one that lost some is computed again."""
     files = {path.name for path in store.cells.glob("*.parquet")} if store.cells.is_dir() else set()
     kept = {}
     for cell, head in heads.items():
         artefacts = [store.artefacts / artefact["file"] for artefact in head.get("artefacts", {}).values()]
-        if ("rows" not in head or f"{cell}.parquet" in files) and all(path.is_file() for path in artefacts):
+        if ("rows" not in head or f"{cell}.parquet" in files) and all(
+            path.is_file() or dropped(path) for path in artefacts
+        ):
             kept[cell] = head
     return kept
 
@@ -146,6 +151,8 @@ def execute_plan(prepared: Prepared, options: Options, watcher: Watcher, engine:
             prepared.ledger = _ledger(prepared.plan, store, prepared.selected, options)
         if prepared.ledger.total:
             engine(Job(prepared.ledger, store, Watchers(watcher, Progress(store)), options.fail_fast))
+            if words := drop_beyond(store, prepared.plan.cells, prepared.plan.suite.run.keep_attributions_mb):
+                watcher.said(words)
 
 
 def _engine(options: Options, suite: str) -> Engine:

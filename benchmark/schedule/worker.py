@@ -115,8 +115,8 @@ class Ended:
     batch_size: int
 
 
-def work(cell: Any, attempt: int, batch_size: int | None = None) -> Ended:
-    """Run a cell and write its record.
+def work(cell: Any, attempt: int, batch_size: int | None = None, ahead: Any = None) -> Ended:
+    """Run a cell and write its record; the samples of the cell ``ahead`` are read meanwhile.
 
     Raises:
         PoisonedError: nothing more can run in this process; no record is written.
@@ -125,6 +125,8 @@ def work(cell: Any, attempt: int, batch_size: int | None = None) -> Ended:
     from benchmark.schedule.cell import run_cell
 
     context = _context()
+    if ahead is not None:
+        context.read_ahead(ahead)
     record = run_cell(cell, context, attempt, batch_size)
     _state["store"].write(record)
     return Ended(record.status, record.reason, record.seconds, record.batch_size)

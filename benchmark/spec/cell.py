@@ -75,7 +75,7 @@ KINDS: dict[CellKind, Kind] = {
 }  # in the order in which people are told of them
 assert set(KINDS) == set(get_args(CellKind))
 HASH_VERSION = 1  # raise when the meaning of a hashed field changes
-USUAL = ("squeeze", "dtype")  # how an image comes to the grid where the suite says nothing
+USUAL = ("squeeze", 1.0, "dtype")  # how an image comes to the grid where the suite says nothing
 
 
 class PluginRef(Strict):
@@ -108,13 +108,15 @@ class DatasetRef(Strict):
     size: tuple[int, int] | None = None
     channels: Literal[1, 3] | None = None
     fit: Literal["squeeze", "crop", "pad"] = "squeeze"
+    crop: float = 1.0
     range: Literal["dtype"] | float = "dtype"
     classes: str = ""
     digest: str
 
     def hashed(self) -> list[Any]:
         """What enters a cell's hash; the list of classes is in the digest."""
-        grid = {key: value for key, value in (("fit", self.fit), ("range", self.range)) if value not in USUAL}
+        given = (("fit", self.fit), ("crop", self.crop), ("range", self.range))
+        grid = {key: value for (key, value), usual in zip(given, USUAL, strict=True) if value != usual}
         return [self.digest, self.split, self.size, self.channels, *([grid] if grid else [])]
 
 

@@ -22,6 +22,7 @@ class DatasetSpec(Strict):
         size: (height, width) of the suite's grid; one number for a square; default: the dataset's own.
         channels: 1 or 3; default: the dataset's own.
         fit: how an image of other proportions comes to ``size``: squeezed, its borders cut off, or black around it.
+        crop: with ``fit = "crop"`` the share of the short side that is kept: 0.875 is 224 of 256.
         range: the value that becomes 1: of the stored type the largest (``"dtype"``), or a number, such as 4095.
         classes: a list of classes that gives each of the data's its index: ``"imagenet-1k"``, ``"cifar10"``,
             ``"cifar100"``, or a file; ``"by-index"``: the data's names are not held against those of the entries.
@@ -38,6 +39,7 @@ class DatasetSpec(Strict):
     size: tuple[int, int] | None = None
     channels: Literal[1, 3] | None = None
     fit: Literal["squeeze", "crop", "pad"] = "squeeze"
+    crop: float = Field(default=1.0, gt=0, le=1)
     range: Literal["dtype"] | Annotated[float, Field(gt=0, allow_inf_nan=False)] = "dtype"
     classes: str = ""
     order: Literal["text", "number"] | None = None
@@ -48,6 +50,12 @@ class DatasetSpec(Strict):
     @classmethod
     def _square(cls, value: object) -> object:
         return (value, value) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _cropped(self) -> Self:
+        if self.crop != 1 and (self.fit != "crop" or self.size is None):
+            raise ValueError(f'crop = {self.crop:g} is a share of what fit = "crop" keeps of a `size`; say both')
+        return self
 
     @property
     def label(self) -> str:
@@ -186,6 +194,7 @@ class RunSpec(Strict):
         time_limit: seconds a cell, from when the model is loaded.
         keep_inputs: which perturbed inputs to keep as artefacts.
         keep_inputs_mb: at most this many megabytes of them a cell.
+        keep_attributions_mb: at most this many megabytes of attributions once the suite is finished.
     """
 
     chunk: int = Field(default=100, ge=1)
@@ -193,6 +202,7 @@ class RunSpec(Strict):
     time_limit: float = Field(default=600.0, gt=0)
     keep_inputs: Literal["none", "broken", "all"] = "broken"
     keep_inputs_mb: float = Field(default=16.0, ge=0)
+    keep_attributions_mb: float = Field(default=1000.0, ge=0)
 
 
 class SuiteSpec(Strict):

@@ -16,6 +16,7 @@ import torch
 from benchmark.attacks.base import Perturbed, attacks
 from benchmark.attacks.libraries.base import LibraryAttack
 from benchmark.attacks.structural.families import FAMILIES
+from benchmark.attacks.structural.severities import KINDS
 from benchmark.data.base import Batch
 from benchmark.data.structures import Structures
 from benchmark.inputs import IMAGE, takes
@@ -70,6 +71,10 @@ TABLE = [
     Row("structural", {"family": "scale"}),
     Row("structural", {"family": "fog", "mode": "average"}, 3),
     Row("structural", {"family": "jpeg", "mode": "average"}, 3),
+    *[Row("corruption", {"kind": kind}, 3) for kind in KINDS],
+    Row("corruption", {"kind": "frost", "parameters": "cifar", "stored": "jpeg"}),
+    *[Row("pgd", {**S, "norm": norm, "restarts": 2}) for norm in ("linf", "l2", "l1")],
+    Row("pgd", {**S, "loss": "dlr"}, 3),
     Row("rp2", {"steps": 3, "batch": 4}),
     Row("rp2", {"steps": 3, "batch": 4, "target": 5, "mask": [[0.2, 0.2, 0.8, 0.8]]}, 3),
     Row("sticker-random", {"mask": "authors-gtsrb"}),
@@ -205,7 +210,8 @@ def test_the_table_names_every_registered_class():
     tested = {row.use.partition(":")[0] for row in TABLE}
     ours = {n: c for n, c in attacks.classes().items() if c.__module__.startswith("benchmark.")}
     own = {n for n, c in ours.items() if takes(c.accepts, IMAGE)}
-    assert own - {"universal"} <= tested, "universal:file=PATH needs a file: tests/attacks/test_universal.py"
+    elsewhere = {"universal", "corruption-files"}  # need files: test_universal.py, data/test_published_corruptions.py
+    assert own - elsewhere <= tested
     families = [n for n in own if issubclass(attacks.classes()[n], Family)]
     assert sorted(families) == ["advlib", "art", "foolbox", "torchattacks", "universal"]
 

@@ -162,3 +162,82 @@ def test_real_chest_x_rays(real_data):
     assert not set(index.groups) & set(data.index("train").groups)  # patients: the set says so
     raw = np.asarray(Image.open(root / index.ids[5]), np.float32) / 255
     assert np.array_equal(data.load("test", index.ids[5:6], Grid()).inputs[0, 0], raw)
+
+
+# -- classes in a table ------------------------------------------------------------------------------------------------
+
+
+def skin(root):
+    """As HAM10000 is laid out: two folders of images, names without ending, a lesion several times."""
+    for i in range(6):
+        picture(root / f"part_{i % 2 + 1}" / f"ISIC_000{i}.jpg", i, mode="RGB")
+    lines = ["lesion_id,image_id,dx,split"]
+    lines += [
+        f"HAM_{i // 2},ISIC_000{i},{('nv', 'mel', 'bcc')[i // 2]},{'test' if i < 4 else 'train'}" for i in range(6)
+    ]
+    (root / "meta.csv").write_text("\n".join(lines))
+    return {"manifest": "meta.csv", "label": "dx", "group": "lesion_id"}
+
+
+def test_flat_images_with_a_table_of_labels(tmp_path):
+    params = skin(tmp_path)
+    data = make(tmp_path, **params)
+    index = data.index("test")
+    assert index.ids == ("part_1/ISIC_0000.jpg", "part_1/ISIC_0002.jpg", "part_2/ISIC_0001.jpg", "part_2/ISIC_0003.jpg")
+    assert index.classes == ("bcc", "mel", "nv")
+    assert [index.classes[k] for k in index.labels] == ["nv", "mel", "nv", "mel"]
+    assert index.groups == ("HAM_0", "HAM_1", "HAM_0", "HAM_1")
+    assert not index.masks
+    assert len(data.read("test", index.ids)) == 4
+    assert not index.notes
+    picture(tmp_path / "part_1" / "ISIC_0009.jpg", 9)
+    with (tmp_path / "meta.csv").open("a") as file:
+        file.write("\nHAM_9,ISIC_0077,nv,test")
+    notes = make(tmp_path, **params).index("test").notes
+    assert any("1 image without a row in meta.csv: part_1/ISIC_0009.jpg" in note for note in notes)
+    assert any("1 row of meta.csv without an image: ISIC_0077" in note for note in notes)
+
+
+def test_a_column_a_class_as_isic_has_it(tmp_path):
+    for i in range(4):
+        picture(tmp_path / f"I{i}.png", i)
+    (tmp_path / "truth.csv").write_text("image,MEL,NV\nI0,1.0,0.0\nI1,0.0,1.0\nI2,0,1\nI3,1,0\n")
+    params = {"manifest": "truth.csv", "one_hot": ["MEL", "NV"], "test_share": 0.999}
+    index = make(tmp_path, **params).index("test")
+    assert index.classes == ("MEL", "NV")
+    assert index.labels.tolist() == [0, 1, 1, 0]
+    (tmp_path / "truth.csv").write_text("image,MEL,NV\nI0,1.0,1.0\n")
+    with pytest.raises(DataError, match=r"I0\.png has 2 classes"):
+        make(tmp_path, **params).index("test")
+    (tmp_path / "truth.csv").write_text("image,MEL,NV\nI0,0.4,0.6\n")
+    with pytest.raises(DataError, match=r"expected 0 or 1, got '0\.4'"):
+        make(tmp_path, **params).index("test")
+
+
+@pytest.mark.parametrize(
+    ("table", "params", "said"),
+    [
+        ("image_id,dx\nISIC_0000,nv\n", {"label": "class"}, "no column 'class'"),
+        ("image_id,dx\nISIC_0000,nv\n", {"label": "dx", "id": "file"}, "no column 'file'"),
+        ("image_id,path,dx\nISIC_0000,a,nv\n", {"label": "dx"}, "not clear"),
+        ("image_id,dx\nother,nv\n", {"label": "dx"}, "none of the 1 names"),
+        ("image_id,dx\nISIC_0000,nv\nISIC_0000.jpg,mel\n", {"label": "dx"}, "says something else"),
+        ("image_id,dx\nISIC_0000,\n", {"label": "dx"}, "no class for"),
+        ("image_id,dx\ntwice,nv\n", {"label": "dx"}, "may be"),
+        ("", {"label": "dx"}, "does not exist or is empty"),
+        ("image_id,dx\nISIC_0000,nv\n", {}, r'manifest = "meta.csv" and label ='),
+    ],
+)
+def test_a_table_of_labels_that_does_not_fit_is_refused(tmp_path, table, params, said):
+    skin(tmp_path)
+    picture(tmp_path / "part_1" / "twice.jpg", 1)
+    picture(tmp_path / "part_2" / "twice.jpg", 2)
+    shutil.rmtree(tmp_path / "part_3", ignore_errors=True)
+    (tmp_path / "meta.csv").write_text(table)
+    if not params:  # images that lie flat, and nobody said where their classes are
+        for folder in ("part_1", "part_2"):
+            for file in (tmp_path / folder).iterdir():
+                file.rename(tmp_path / f"{folder}_{file.name}")
+            (tmp_path / folder).rmdir()
+    with pytest.raises(DataError, match=said):
+        make(tmp_path, **({"manifest": "meta.csv"} if params else {}), **params).index("test")

@@ -118,3 +118,18 @@ def test_the_same_proportions_need_no_fit(image, height, width):
     for fit in ("squeeze", "crop", "pad"):
         assert to_grid(image, Grid(size=(height, width), fit=fit)).shape[1:] == (height, width)
         assert to_grid_mask(image[:, :, 0] > 9, (height, width), fit).shape == (1, height, width)
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (417, 333), (250, 250), (100, 140)])
+def test_a_share_of_the_short_side_is_torchvisions_resize_and_centre_crop(shape):
+    """Oracle: torchvision's Resize(256) and CenterCrop(224), which round to 8 bits in between."""
+    from PIL import Image
+    from torchvision.transforms import CenterCrop, Compose, Resize
+
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    ours = to_grid(image, Grid(size=(224, 224), fit="crop", crop=0.875))
+    theirs = np.asarray(Compose([Resize(256), CenterCrop(224)])(Image.fromarray(image)))
+    assert np.abs(ours - theirs.transpose(2, 0, 1) / 255).max() < 1.01 / 255
+    mask = to_grid_mask(image[:, :, 0] > 127, (224, 224), "crop", 0.875)
+    assert mask.shape == (1, 224, 224)
+    assert ((ours[0] > 0.5) == mask[0]).mean() > 0.5

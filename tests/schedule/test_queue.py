@@ -121,3 +121,13 @@ def test_a_large_queue_is_quick():
     ledger._queue._walk = counted
     assert len(order(ledger)) == 3000
     assert walks < 60 * 60
+
+
+def test_the_samples_ahead_are_another_chunks_of_the_same_model():
+    now, same = cell("clean", samples=("a",)), cell("attack", "z", samples=("a",))
+    short, long = cell("attack", "x", samples=("b",)), cell("attack", "y", samples=("c",))
+    other = cell("clean", samples=("d",), model="n")
+    times = [(now, 1.0), (same, 9.0), (short, 1.0), (long, 2.0), (other, 9.0)]
+    ledger = Ledger([now, same, short, long, other], {}, costs=learnt(*times))
+    assert ledger.ahead(now) == long
+    assert Ledger([now, same, other], {}, costs=learnt(*times)).ahead(now) is None
