@@ -15,12 +15,13 @@ from benchmark.data.folder import Folder
 from benchmark.data.reading.boxes import Box, as_mask_of, boxes_of
 from benchmark.data.reading.classes import class_indices, class_list
 from benchmark.data.reading.folder_notes import class_folders, holds_classes, images_in
-from benchmark.data.reading.ilsvrc import ROOTS, named_images, wnids_of
+from benchmark.data.reading.ilsvrc import ROOTS, named_images, robustbench_images, wnids_of
 from benchmark.data.reading.left_out import count, shown
 from benchmark.data.reading.pictures import SUFFIXES, header
 from benchmark.errors import DataError, printable
 
 LIST = "imagenet-1k"
+ROBUSTBENCH = "robustbench"
 
 
 @datasets.register("imagenet")
@@ -35,8 +36,9 @@ class ImageNet(Folder):
     mask, empty where it has none.
 
     Attributes:
-        ids: a file below PATH with a line an image (``n01440764/ILSVRC2012_val_00000293.JPEG``, or the name alone), to
-            which the split is restricted; such as RobustBench's list of 5,000.
+        ids: ``"robustbench"``: the 5,000 images over which RobustBench's figures are, where all of them are there, else
+            every image, which is said; or a file below PATH with a line an image
+            (``n01440764/ILSVRC2012_val_00000293.JPEG``, or the name alone), to which the split is restricted.
     """
 
     endings: ClassVar[Collection[str]] = ()
@@ -160,6 +162,10 @@ class ImageNet(Folder):
         Raises:
             DataError: no such list, or an image of it that is not there.
         """
+        if self.ids == ROBUSTBENCH:
+            stems = {path.stem: name for name, (path, _) in files.items()}
+            whole = stems.keys() >= set(robustbench_images())
+            return {stems[stem]: files[stems[stem]] for stem in robustbench_images()} if whole else files
         names = named_images(self._root() / self.ids, f"dataset {self.use!r}, ids")
         by_name = {path.name: name for name, (path, _) in files.items()}
         absent = [name for name in names if name not in by_name]
@@ -188,6 +194,9 @@ class ImageNet(Folder):
             notes.append(
                 f"left out: {count(len(others), 'file')} beside the images ({shown([p.name for p in others])})"
             )
+        stems = {path.stem for path, _ in self._files(split).values()}
+        if self.ids == ROBUSTBENCH and not stems >= set(robustbench_images()):
+            notes.append("not all of RobustBench's 5,000 images are there, so every image is taken")
         if len(there) < 1000:
             notes.append(f"{len(there):,} of the 1,000 classes occur")
         return [note for note in notes if note]

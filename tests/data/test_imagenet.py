@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from benchmark.data.base import Grid, datasets
+from benchmark.data.reading.ilsvrc import robustbench_images
 from benchmark.errors import DataError, SpecError
 
 WNIDS = {"n01440764": 0, "n01443537": 1, "n15075141": 999, "n02951358": 472}
@@ -104,6 +105,22 @@ def test_a_list_of_images_restricts_the_split(tmp_path):
         make(tmp_path, ids="ids.txt").index("val")
     with pytest.raises(DataError, match="put the list there"):
         make(tmp_path, ids="none.txt").index("val")
+
+
+def test_robustbenchs_images_where_all_of_them_are_there(tmp_path):
+    """Facts: 5,000 numbers, each once, of 1 to 50,000; the first and the last as its list has them."""
+    numbers = [int(name.removeprefix("ILSVRC2012_val_")) for name in robustbench_images()]
+    assert (len(set(numbers)), numbers[0], numbers[-1]) == (5000, 11, 49999)
+    picture(tmp_path / "one.png")
+    for number in (*numbers, 50_000):
+        place = tmp_path / "val" / ("n01440764" if number % 2 else "n15075141") / f"ILSVRC2012_val_{number:08d}.JPEG"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.hardlink_to(tmp_path / "one.png")
+    assert len(make(tmp_path, ids="robustbench").index("val").ids) == 5000
+    (tmp_path / "val" / "n01440764" / "ILSVRC2012_val_00000011.JPEG").unlink()
+    part = make(tmp_path, ids="robustbench").index("val")
+    assert len(part.ids) == 5000  # all that are there, the one that is not in its list among them
+    assert any("not all of RobustBench's 5,000 images" in note for note in part.notes)
 
 
 def test_what_is_no_imagenet_is_refused(tmp_path):

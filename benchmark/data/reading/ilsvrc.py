@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 from benchmark.data.reading.classes import WNID, class_list
@@ -126,6 +128,14 @@ def _annotation(file: Path, what: str) -> tuple[str, list[tuple[float, ...]]]:
         raise DataError(
             f"{what}: {file} is no annotation of ImageNet: {type(error).__name__}: {error}; replace it"
         ) from error
+
+
+@cache
+def robustbench_images() -> tuple[str, ...]:
+    """Names without ending of the 5,000 validation images over which RobustBench's ImageNet figures are."""
+    text = (files("benchmark.data.reading") / "lists" / "robustbench-imagenet.txt").read_text(encoding="utf-8")
+    numbers = [word for line in text.splitlines() if not line.startswith("#") for word in line.split()]
+    return tuple(f"ILSVRC2012_val_{int(number):08d}" for number in numbers)
 
 
 def named_images(file: Path, what: str) -> list[str]:
