@@ -1,8 +1,8 @@
 """Other people's CIFAR-10 networks in the suites of the field, on the 846 images of the development data.
 
-``python -m tests.models.field`` makes their entries and runs ``cifar10_linf``, ``cifar10_l2`` and ``cifar10_corruptions``
-on them, with the data of ASSAY_DATA; what is known is not computed again. Their licences forbid or do not say, so that
-the entries are made here and are not in ``baselines/``.
+``python -m tests.models.field`` makes their entries and runs the suites on them, with the data of ASSAY_DATA; what is
+known is not computed again. Their licences forbid or do not say, so that the entries are made here and are not in
+``baselines/``.
 """
 
 from __future__ import annotations
