@@ -205,7 +205,7 @@ def _run(spec: SuiteSpec, device: str, watcher: Watcher, options: Options, given
     from benchmark.report.write import write_report
     from benchmark.spec.suites import data_paths
 
-    entries = planned_entries(spec, replace(options, models=()) if given else options, watcher)
+    entries = planned_entries(spec, replace(options, models=()) if given else options, watcher, alone=not given)
     if given is not None:
         own, names = given.spec, () if isinstance(given.spec.classes, int) else given.spec.classes
         count = 2 if own.output == "logit1" else own.class_count

@@ -94,9 +94,9 @@ def findings(model: Model, entry: Any = None, uses: Iterable[str] = ()) -> Itera
 
 
 def shipped() -> list[Entry]:
-    """The shipped entries that classify images; but those whose weights are another package's (not always here)."""
+    """The shipped entries that classify images; but those of a source, whose library or weights are not always here."""
     entries = [load_entry(name) for name in find_entries()]
-    entries = [entry for entry in entries if not (entry.spec.weights and entry.spec.weights.package)]
+    entries = [entry for entry in entries if not entry.spec.source]
     return [entry for entry in entries if entry.spec.task == "classification"]
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.data.base import Grid
+from benchmark.data.base import Batch, Grid
 from benchmark.errors import AssayError
 from benchmark.inputs import IMAGE
 from benchmark.registry import digest
@@ -39,6 +39,7 @@ STAND_IN = "stand-in"
 BUDGET = 10.0  # seconds for counting calls
 SAMPLES = 2
 NO_CALLS = {"name", "title", "description", "dataset", "published", "variants", "parts"}  # depend on these of a suite
+MARGIN = 4.0  # of the stand-in: about what trained networks of the digits have
 FITTED = 16  # training samples that a fit is counted on
 
 Calls = dict[tuple[Any, ...], tuple[float, float, float]]
@@ -136,7 +137,7 @@ def counted(suite: SuiteSpec, classes: int) -> Calls:
     data = suite_dataset(suite)
     ids = sample_order(data.index(suite.dataset.split), suite.seed, SAMPLES)
     try:
-        shape = data.load(suite.dataset.split, ids, Grid.of(suite.dataset)).inputs.shape[1:]
+        batch = data.load(suite.dataset.split, ids, Grid.of(suite.dataset))
     except AssayError:
         return {}
     small = suite.model_copy(
@@ -150,14 +151,15 @@ def counted(suite: SuiteSpec, classes: int) -> Calls:
             ),
         }
     )
-    asked = digest([small.model_dump(mode="json", exclude=NO_CALLS), small.dataset.use, list(shape), classes])
+    shape = list(batch.inputs.shape[1:])
+    asked = digest([small.model_dump(mode="json", exclude=NO_CALLS), small.dataset.use, shape, classes])
     if asked not in _counted:
-        _counted[asked] = _count(small, shape, classes)
+        _counted[asked] = _count(small, batch, classes)
     return _counted[asked]
 
 
-def _count(small: SuiteSpec, shape: tuple[int, ...], classes: int) -> Calls:
-    model, spec = stand_in(shape, classes)
+def _count(small: SuiteSpec, batch: Batch, classes: int) -> Calls:
+    model, spec = stand_in(batch, classes)
     watcher = _Counted(model, time.monotonic() + BUDGET)
     with tempfile.TemporaryDirectory(prefix="assay-estimate-") as place:
         try:
@@ -169,19 +171,24 @@ def _count(small: SuiteSpec, shape: tuple[int, ...], classes: int) -> Calls:
     return watcher.calls
 
 
-def stand_in(shape: tuple[int, ...], classes: int) -> tuple[Model, EntrySpec]:
-    """A convolution and a linear layer on inputs (C, H, W), with fixed random weights."""
+def stand_in(batch: Batch, classes: int) -> tuple[Model, EntrySpec]:
+    """A convolution with fixed random weights, then a linear layer that gets these samples right: attacks want that."""
     import torch
     from torch import nn
 
     from benchmark.models.wrap import Model
     from benchmark.seeds import global_seed
 
+    shape = tuple(batch.inputs.shape[1:])
     with global_seed(0):
-        features = nn.Sequential(nn.Conv2d(shape[0], 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4))
-        network = nn.Sequential(*features, nn.Flatten(), nn.Linear(128, classes))
+        features = nn.Sequential(nn.Conv2d(shape[0], 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten())
+        last = nn.Linear(128, classes)
     with torch.no_grad():
-        network[-1].weight.mul_(4.0)  # type: ignore[operator]
+        seen = features(torch.as_tensor(batch.inputs))
+        logits, labels = last(seen), torch.as_tensor(batch.labels)
+        wanted = logits.scatter(1, labels[:, None], logits.max(1, keepdim=True).values + MARGIN)
+        last.weight.add_((torch.linalg.pinv(seen) @ (wanted - logits)).T)
+    network = nn.Sequential(*features, last)
     spec = EntrySpec.model_construct(name=STAND_IN, input_shape=shape, classes=classes, factory="", output="logits")
     return Model(network), spec
 

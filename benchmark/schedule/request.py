@@ -158,18 +158,23 @@ def _overridden(suite: SuiteSpec, options: Options) -> SuiteSpec:
     return suite
 
 
-def planned_entries(suite: SuiteSpec, options: Options, watcher: Watcher) -> list[PlannedEntry]:
+def planned_entries(suite: SuiteSpec, options: Options, watcher: Watcher, *, alone: bool = True) -> list[PlannedEntry]:
     """The suite's entries and those of ``--models``, weights at hand.
 
     Entries that a probe only takes an artefact from (``source``) follow with ``row = False``.
 
+    Args:
+        suite, options, watcher: the request.
+        alone: nothing but these is run, so that there must be one.
+
     Raises:
+        UsageError: there is none.
         UnknownNameError: no such entry.
         SpecError: an entry's ``output`` is none of its task's.
     """
     known = find_entries(options.entries)
     names = list(dict.fromkeys([*suite.entries, *options.models]))
-    if not names:
+    if alone and not names:
         raise UsageError(
             f"suite {suite.name!r} brings no model entries: name yours with --models, and their folder with --entries,"
             " such as --entries mine --models my_net"

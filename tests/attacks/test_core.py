@@ -189,3 +189,33 @@ def test_streams_apart_depend_on_nothing_but_their_name():
     assert torch.equal(first[0], again[2])
     assert torch.equal(first[1], again[0])
     assert not torch.equal(first[0], draws.apart([0], ["b"]).normal((3,))[0])
+
+
+@pytest.mark.parametrize(("use", "params"), [
+    ("apgd", {"norm": "l1"}), ("fab", {"norm": "linf"}), ("fab", {"norm": "l2"}), ("fab", {"norm": "l1"}),
+    ("square", {}), ("fmn", {"norm": "l2"}), ("pdpgd", {"norm": "l1"}), ("ddn", {}), ("sigma-zero", {}),
+    ("autoattack", {"queries": 20}),
+])  # fmt: skip
+def test_a_network_that_computes_in_float64_on_float32_inputs(use, params):
+    """Oracle: the same weights with the cast outside; logits are then the same, and so is every step."""
+    from torch import nn
+
+    from benchmark.attacks.base import attacks
+    from benchmark.models.wrap import Model
+
+    class Wide(nn.Module):
+        def __init__(self, cast):
+            super().__init__()
+            torch.manual_seed(0)
+            self.linear, self.cast = nn.Linear(12, 5).double(), cast
+
+        def forward(self, x):
+            return self.linear(x.flatten(1).double()).to(self.cast)
+
+    x = torch.rand((3, *SHAPE), generator=torch.Generator().manual_seed(1))
+    wide, narrow = (Model(Wide(cast)) for cast in (torch.float64, torch.float32))
+    y, attack = narrow(x).argmax(1), attacks.make(use, {"steps": 5, **params} if use != "square" else {"queries": 20})
+    eps = 0.2 if attack.threat.kind == "fixed" else None
+    found = [attack.run(model, x, y, eps=eps, generator=Draws(range(3))).inputs for model in (wide, narrow)]
+    assert found[0].dtype == torch.float32
+    assert torch.equal(*found)

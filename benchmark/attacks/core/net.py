@@ -91,6 +91,11 @@ class Graph:
         return ((gradient.flatten(1) @ self.basis.T) @ self.basis).view(gradient.shape)
 
 
+def as_precise(logits: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Logits of float64 on float32 inputs as float32: norms, steps and inputs are computed in one precision."""
+    return logits.to(x.dtype) if logits.dtype == torch.float64 != x.dtype else logits
+
+
 class Net:
     """A network under a :class:`Placement`.
 
@@ -106,14 +111,14 @@ class Net:
     def look(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (n, K) without a graph."""
         with torch.no_grad():
-            return self.model(self._laid_out(x))[: len(x)]
+            return as_precise(self.model(self._laid_out(x)), x)[: len(x)]
 
     def graph(self, x: torch.Tensor) -> Graph:
         """Logits with their graph, in the placement's precision."""
         leaf = self._laid_out(x.detach()).detach().requires_grad_()
         low = torch.autocast(x.device.type, torch.bfloat16) if self.placement.bfloat16 else nullcontext()
         with torch.enable_grad(), low:
-            return Graph(leaf, self.model(leaf), len(x), self.basis)
+            return Graph(leaf, as_precise(self.model(leaf), x), len(x), self.basis)
 
     def _laid_out(self, x: torch.Tensor) -> torch.Tensor:
         size = max(len(x), self.placement.least)
