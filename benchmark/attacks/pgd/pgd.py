@@ -63,8 +63,7 @@ class Pgd(Attack):
 
     def effortless(self) -> dict[str, Any]:
         """See :meth:`Attack.effortless`; a step of 2.5 / steps of the budget goes with the effort."""
-        settings = self.settings()
-        return settings | ({"steps": 0} if self.step is None else {})
+        return self.settings() | ({"steps": 0} if self.step is None else {})
 
     def takes_budgets(self) -> bool:
         """See :meth:`Attack.takes_budgets`."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 
 from benchmark.attacks.base import Attack, Perturbed, Threat, attacks
-from benchmark.attacks.structural.severities import SEVERITIES, Set
+from benchmark.attacks.structural.severities import SEVERITIES, Kind, Set
 from benchmark.attacks.structural.structural import right
 from benchmark.errors import AttackError, SpecError, UsageError
 from benchmark.registry import lacking, library_version
@@ -25,23 +25,6 @@ if TYPE_CHECKING:
     from benchmark.seeds import Draws
 
 PACKAGE = "imagecorruptions"
-Kind = Literal[
-    "gaussian_noise",
-    "shot_noise",
-    "impulse_noise",
-    "defocus_blur",
-    "glass_blur",
-    "motion_blur",
-    "zoom_blur",
-    "snow",
-    "frost",
-    "fog",
-    "brightness",
-    "contrast",
-    "elastic_transform",
-    "pixelate",
-    "jpeg_compression",
-]
 
 
 class Common(Attack):

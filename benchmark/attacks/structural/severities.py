@@ -7,10 +7,10 @@ to 5. Lengths are in pixels of images of 224 (ImageNet-C) and 32 (CIFAR-10-C) an
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Set = Literal["imagenet", "cifar"]
-KINDS = (
+Kind = Literal[
     "gaussian_noise",
     "shot_noise",
     "impulse_noise",
@@ -26,7 +26,8 @@ KINDS = (
     "elastic_transform",
     "pixelate",
     "jpeg_compression",
-)  # in the authors' order
+]  # in the authors' order
+KINDS: tuple[str, ...] = get_args(Kind)
 SEVERITIES = (1, 2, 3, 4, 5)
 WIDE = 244 / 224  # the authors' script says 244 where it means the side of 224
 
