@@ -126,7 +126,7 @@ class Entry:
         path, weights = self.weights_path(), self.spec.weights
         if path is None:
             return None
-        if weights is not None and weights.url and weights.sha256:
+        if weights is not None and weights.sha256 and (weights.url or weights.package):
             content = weights.sha256  # checked when the file is downloaded and again before it is loaded
         elif path.is_file():
             content = file_sha256(path)
