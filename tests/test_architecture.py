@@ -331,6 +331,7 @@ def test_planning_and_listing_load_no_torch(command, tmp_path):
     assert watched(*command.split(), cwd=tmp_path, cache=tmp_path / "cache") == "exit 0 heavy []"
 
 
+@pytest.mark.long
 def test_after_a_run_nothing_loads_torch(workplace, tmp_path, monkeypatch):
     """Attack cells alone, so that the report and the comparison also meet results without a single score."""
     cache = tmp_path / "cache"

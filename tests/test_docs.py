@@ -143,6 +143,7 @@ def call(args: list[str], folder: Path, environment: dict[str, str], code: int, 
     return done.stderr + done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_commands_and_code(page, tmp_path, environment):
     """Every console and python block, in order, in a folder of the page's own."""

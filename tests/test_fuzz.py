@@ -193,14 +193,14 @@ def check_exit(code: int, said: str) -> None:
     assert "Traceback" not in said
 
 
-@settings(max_examples=620, **CASES)
+@settings(max_examples=310, **CASES)
 @given(raw=damaged(SUITE))
 def test_suites(place, raw):
     (place / "fuzz.toml").write_bytes(raw)
     check_exit(*assay("run", "fuzz.toml", "--dry-run", "--no-estimate"))
 
 
-@settings(max_examples=480, **CASES)
+@settings(max_examples=240, **CASES)
 @given(raw=damaged(ENTRY))
 def test_entries(place, raw):
     (place / "e/mine").mkdir(parents=True, exist_ok=True)
@@ -231,7 +231,7 @@ def looked_at(use: str, path: Path) -> None:
     assert not said or any(word in said for word in (str(path), path.name, use, "test-0", ".png", ".jpeg"))
 
 
-@settings(max_examples=320, **CASES)
+@settings(max_examples=160, **CASES)
 @given(raw=damaged(MANIFEST))
 def test_manifests(pictures, raw):
     (pictures / "manifest.csv").write_bytes(raw)
@@ -245,7 +245,7 @@ def encoded(kind: str) -> bytes:
     return buffer.getvalue()
 
 
-@settings(max_examples=320, **CASES)
+@settings(max_examples=160, **CASES)
 @given(data=st.data())
 def test_images(place, data):
     kind = data.draw(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]))
@@ -272,7 +272,7 @@ VALUES = [
 KEYS = ["x_test", "y_test", "masks_test", "ids_test", "groups_test", "classes"]
 
 
-@settings(max_examples=320, **CASES)
+@settings(max_examples=160, **CASES)
 @given(data=st.data())
 def test_npz_files(place, data):
     file = place / "d.npz"

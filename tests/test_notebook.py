@@ -34,6 +34,7 @@ def monkeypatch_module():
         yield patch
 
 
+@pytest.mark.long
 def test_every_output_is_that_of_a_fresh_run(shipped, fresh):
     """Words, columns, rows and names are equal; rates may differ by a sample or two between machines."""
     for ours, theirs in zip(outputs(shipped), outputs(fresh), strict=True):

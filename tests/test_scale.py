@@ -8,6 +8,7 @@ from tests.conftest import REPOSITORY
 from tests.speed import projection
 
 
+@pytest.mark.long
 def test_the_page_holds_the_projection():
     text = (REPOSITORY / "docs" / "scale.md").read_text().partition("<!-- tables: projection -->\n")[2]
     lines = projection.lines()

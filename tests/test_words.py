@@ -144,6 +144,7 @@ def test_a_module_in_memory_is_the_entry(outputs, monkeypatch):
     assert not FOREIGN.search(read("x.html", run._repr_html_()))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ray_computes_the_same(outputs):

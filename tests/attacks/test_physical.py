@@ -250,6 +250,7 @@ def success(use, params, model, known, held_out, label):
     return np.concatenate([part["success"] for part in parts])[inside].mean(), inside.mean()
 
 
+@pytest.mark.long
 def test_on_real_photos_rp2_beats_random_stickers_and_the_small_masks_it_cannot_use():
     data = datasets.make("stop-signs", {"path": data_folder("stop_signs_rp2")})
     known, held_out = (

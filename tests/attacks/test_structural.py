@@ -169,6 +169,7 @@ def cifar(n=None):
     return torch.from_numpy(x).permute(0, 3, 1, 2).float() / 255, torch.from_numpy(y.astype(np.int64))
 
 
+@pytest.mark.long
 def test_the_order_on_resnet20_and_its_accuracy_on_the_grid():
     """Measured by others on all 846 images: about 13 % on the grid; here the first 30, so a wide band."""
     x, y = cifar(30)

@@ -172,6 +172,7 @@ def test_a_bad_dataset_folder_is_named(workplace, case, tmp_path):
     assert "images" in done.stderr if case != "broken" else "bad.png" in done.stdout + done.stderr, done.stderr
 
 
+@pytest.mark.long
 def test_a_stuck_attack_ends_within_its_limit_and_the_rest_goes_on(workplace):
     args = hostile(workplace, "stuck")
     start = time.monotonic()
@@ -184,6 +185,7 @@ def test_a_stuck_attack_ends_within_its_limit_and_the_rest_goes_on(workplace):
     assert sum(head["status"] == "done" for head in workplace.heads()) == len(workplace.heads()) - 2
 
 
+@pytest.mark.long
 def test_a_killed_worker_is_tried_once_more_in_the_run(workplace):
     args = hostile(workplace, "once", marker=str(workplace.root / "marker"))
     workplace.assay(*args, "--models", "one", "--workers", "1", fresh=True)  # a worker as users have it: spawned
@@ -278,6 +280,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_resumes(workplace):
     assert {name: after[name] for name in before} == before
 
 
+@pytest.mark.long
 def test_two_runs_on_one_folder(workplace):
     args, process = start_slow(workplace)
     second = workplace.assay(*args, code=2)

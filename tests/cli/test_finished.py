@@ -28,6 +28,7 @@ def place(workplace, monkeypatch):
     return workplace
 
 
+@pytest.mark.long
 def test_a_finished_run_prints_the_same_without_making_anything(place):
     place.edit("samples = 20", "samples = 10")
 

@@ -67,6 +67,7 @@ def suite(place, more=""):
     (place / "suites" / "tiny.toml").write_text(SUITE.format(more=more))
 
 
+@pytest.mark.long
 def test_a_new_entry_is_checked_run_and_compared(assay, place):
     suite(place)
     for name in ("plain", "other"):

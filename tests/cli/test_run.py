@@ -42,6 +42,7 @@ def ran(finished, tmp_path, monkeypatch):
     return finished.copy(tmp_path)
 
 
+@pytest.mark.long
 def test_the_whole_way_by_the_command_line(workplace):
     first = workplace.assay("run", "tiny", fresh=True)  # what imports say is in its stderr, too
     assert "36 to compute" in first.stdout

@@ -94,6 +94,7 @@ def zoo(assay, workplace, monkeypatch, tmp_path_factory):
     return workplace
 
 
+@pytest.mark.long
 def test_entries_of_every_source_stand_in_one_leaderboard_with_their_facts(assay, zoo):
     for name in ("timm_net", "torchvision_net", "hf_net"):
         assay("check", name, "--suite", "zoo", "--samples", 2)

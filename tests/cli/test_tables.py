@@ -87,6 +87,7 @@ def test_columns_is_honoured_where_nobody_looks(width):
     assert all(name in done.stdout for name in ("digits_cnn_adv", "digits_cnn ", "digits_mlp"))
 
 
+@pytest.mark.long
 def test_a_digest_is_printed_whole(tmp_path):
     command = [sys.executable, "-m", "benchmark.cli.main", "check", "digits_mlp"]
     environment = {**os.environ, "COLUMNS": "80"}

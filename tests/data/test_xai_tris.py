@@ -10,7 +10,7 @@ from benchmark.data.synthetic.tetrominoes import ALPHA, CORNERS, SIGMA, Recipe, 
 from benchmark.errors import DataError
 
 SCENARIOS = ("linear", "multiplicative", "transrot", "xor")
-N = 4000
+N = 2000
 
 
 def load(split="test", n=N, **params):
@@ -90,7 +90,7 @@ def test_the_multiplicative_scenario_differs_in_variance_alone():
 
 def test_turned_and_moved_tetrominoes_are_where_the_mask_is():
     """At alpha = 1 nothing but the signal is left: the mask is where the image leaves 1/2, in every turn and place."""
-    _, batch = load(scenario="transrot", alpha=1.0)
+    _, batch = load(scenario="transrot", alpha=1.0, n=4000)
     assert np.array_equal(batch.inputs > 0.5, batch.masks)
     assert (batch.masks.sum((1, 2, 3)) == 4).all()
     shapes = {(int(k), m.tobytes()) for k, m in zip(batch.labels, batch.masks, strict=True)}
@@ -105,8 +105,8 @@ def test_turned_and_moved_tetrominoes_are_where_the_mask_is():
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_suppressors_tell_nothing_alone_but_the_noise_of_a_tetromino(scenario):
     """At alpha = 0 a suppressor's squared correlation with an informative pixel is 0.9 or more, others' less."""
-    _, batch = load(scenario=scenario, background="correlated", alpha=0.0, n=3000)
-    x = batch.inputs[:, 0].reshape(3000, -1).astype(float)
+    _, batch = load(scenario=scenario, background="correlated", alpha=0.0, n=1500)
+    x = batch.inputs[:, 0].reshape(1500, -1).astype(float)
     squared = np.corrcoef(x.T) ** 2
     assert not (batch.artefacts & batch.masks).any()
     assert batch.artefacts.any((1, 2, 3)).all()
@@ -145,7 +145,7 @@ def test_large_images(scenario):
 def test_values_lie_in_range_and_are_nearly_never_clipped():
     for scenario in SCENARIOS:
         for background in ("white", "correlated"):
-            x = load(scenario=scenario, background=background, n=1000)[1].inputs
+            x = load(scenario=scenario, background=background, n=400)[1].inputs
             assert ((x == 0) | (x == 1)).mean() < 1e-4
             assert 0.05 < x.std() < 0.15
 

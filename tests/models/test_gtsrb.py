@@ -10,6 +10,7 @@ from benchmark.models.recipe import TrainingData, judge
 from benchmark.spec.entry import RecipeData
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["gtsrb_cnn", "gtsrb_cnn_deep"])
 def test_shipped_weights_reach_the_readmes_figure(name, real_data):
     entry = load_entry(name)

@@ -286,6 +286,7 @@ def test_circles_end():
     assert key(net) == key(net)
 
 
+@pytest.mark.long
 def test_keys_are_the_same_in_another_process(tmp_path):
     """Property: nothing of an address, an id, a hash seed or an order of sets is in a key."""
     script = tmp_path / "keys.py"

@@ -296,7 +296,7 @@ def test_gradient_of_the_iterations(method, coils):
     assert torch.autograd.gradcheck(lambda y: network.unrolled(y, physics, state), m.y.requires_grad_(), atol=1e-6)
 
 
-@pytest.mark.parametrize("coils", [1, 4])
+@pytest.mark.parametrize("coils", [1, pytest.param(4, marks=pytest.mark.long)])
 @every_method
 def test_iterations_stay_at_the_solution_and_have_its_gradient(method, coils):
     """Oracle: the directional derivative of the converged solution by central differences in float64.

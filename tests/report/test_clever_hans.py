@@ -20,6 +20,8 @@ from benchmark.results.base import Results
 from benchmark.store.folder import Store
 from tests.conftest import REPOSITORY, Workplace
 
+pytestmark = pytest.mark.long
+
 ENTRIES = ["digits_cnn", "digits_watermarked", "digits_watermarked_pclarc"]
 
 

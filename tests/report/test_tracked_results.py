@@ -22,6 +22,7 @@ from tests.conftest import REPOSITORY
 
 MADE_WITH = {"timm": "1.0.31"}
 ELSEWHERE = {"attackbench-cifar10"}  # networks of others, whose licences do not let them stand in baselines/
+LONG = ("attackbench", "evaluation", "imagenet_corruptions", "mri", "structural", "universal")  # and their variants
 SUITES = sorted(folder.name for folder in (REPOSITORY / "results").iterdir() if (folder / "records.parquet").is_file())
 
 
@@ -35,6 +36,11 @@ def tables(folder):
     return {file.name: file.read_text() for file in [*files, folder / "leaderboard.md"]}
 
 
+@pytest.mark.parametrize(
+    "tracked",
+    [pytest.param(name, marks=pytest.mark.long if name.startswith(LONG) else ()) for name in SUITES],
+    indirect=True,
+)
 def test_tables_are_what_report_makes_of_the_tracked_records(tracked, tmp_path):
     """As in a clone: the pictures are there, the artefacts that some are drawn from are not."""
     for name in ("plan.json", "records.parquet"):

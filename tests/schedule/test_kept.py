@@ -23,6 +23,7 @@ def values(place, metric):
     return {head["hash"]: head["rows"]["sha256"] for head in chosen}
 
 
+@pytest.mark.long
 def test_a_finished_suite_keeps_the_first_and_makes_others_again_where_they_are_needed(capped):
     made, scores = attributions(capped), values(capped, "sparseness")
     assert len(made) == 8  # two models, two explainers, two chunks

@@ -106,6 +106,7 @@ def test_keys_that_wait_for_one_another_do_not_go_round():
     assert order(Ledger([small, large], {})) == [large, small]
 
 
+@pytest.mark.long
 def test_a_large_queue_is_quick():
     """Counted, not timed: taking 3,000 cells makes the estimates anew only a few times."""
     cells = [cell("attack", f"p{i % 60}", samples=(str(i),)) for i in range(3000)]

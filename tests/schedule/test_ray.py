@@ -190,6 +190,7 @@ def counts(log):
 # -- the same records ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_records_equal_those_of_the_local_engine(here, two_nodes):
     """Both GPUs are taken; what was fitted and explained reaches the other node."""
     benchmark.run("both", out="local")
@@ -224,6 +225,7 @@ def test_workers_write_the_records(here, two_nodes, records):
 # -- what dies -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_node_that_dies_loses_nothing(here, two_nodes):
     """Its actors are unavailable first; its cell is computed by another worker, and no attempt is counted."""
     log, lost = here.root / "log", []
@@ -248,6 +250,7 @@ def test_a_node_that_dies_loses_nothing(here, two_nodes):
     assert any("its node died; it is given to another worker" in text for text in seen.texts)
 
 
+@pytest.mark.long
 def test_actors_that_die_and_cells_over_their_time(here, cluster):
     """An actor that is killed costs its cell an attempt; what kills every worker, or never ends, fails in the words of
     the local engine; all others are computed once."""
@@ -282,6 +285,7 @@ def test_actors_that_die_and_cells_over_their_time(here, cluster):
     assert sum("the worker process died" in text and "once more" in text for text in seen.texts) == 2
 
 
+@pytest.mark.long
 def test_a_lost_cuda_context_costs_a_worker_and_a_share_of_a_gpu_is_a_slot(here, cluster):
     """The toy loses its process by chance, once: all cells are done, the one that did it with a second attempt."""
     include([TOYS / "poison_attack.py"])
@@ -296,6 +300,7 @@ def test_a_lost_cuda_context_costs_a_worker_and_a_share_of_a_gpu_is_a_slot(here,
     assert len(seen.slots) == min(4, 2 * nodes)
 
 
+@pytest.mark.long
 def test_a_driver_that_is_killed_and_started_again(here, cluster):
     """Its actors end with it; nothing that has a record is computed again."""
     log = here.root / "log"

@@ -115,6 +115,7 @@ def test_what_each_slot_sees_of_the_devices(tmp_path, monkeypatch, device, worke
     assert [(s.device, s.visible, s.share) for s in started] == expected
 
 
+@pytest.mark.long
 def test_status_of_a_run_shows_slots_speed_and_time_left(workplace):
     budgets = ", ".join(f'"0.{k}"' for k in range(10, 40))
     text = SUITE.replace("toy-poison", "toy-busy").replace('"0.05", "0.1", "0.2"', budgets)

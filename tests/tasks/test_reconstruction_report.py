@@ -136,6 +136,7 @@ def test_every_entry_has_its_figure_and_the_report_no_fault(folder, view):
     assert wanted <= set(found.captions)
 
 
+@pytest.mark.long
 def test_the_same_bytes_twice(folder):
     before = kept(folder)
     write_report(folder)
@@ -152,6 +153,7 @@ def test_a_clone_has_the_same_tables_and_keeps_the_pictures(folder, tmp_path):
     assert kept(tmp_path) == before
 
 
+@pytest.mark.long
 def test_a_report_loads_no_torch(folder):
     place = folder.parents[1]
     assert watched("report", "heads", cwd=place, cache=place / "cache") == "exit 0 heavy []"
