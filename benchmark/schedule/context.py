@@ -199,8 +199,9 @@ class Context:
         """
         key = _batch_key(cell)
         if key not in self._batches:
-            ahead, self._ahead = self._ahead, None
-            read = ahead.result() if ahead is not None and ahead.key == key else None
+            read = None
+            if self._ahead is not None and self._ahead.key == key:
+                read, self._ahead = self._ahead.result(), None
             self._batches[key] = self._read(cell) if read is None else read
             while len(self._batches) > 1 and (len(self._batches) > 4 or self._held() > BATCH_BYTES):
                 self._batches.popitem(last=False)

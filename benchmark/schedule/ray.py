@@ -176,7 +176,7 @@ class _Engine:
             ledger.attempts[cell.hash] += 1
             try:
                 size = self.job.batches.of(cell, slot.facts.device if slot.facts else "")
-                slot.order = self.packer.order(cell, ledger.attempts[cell.hash], size)
+                slot.order = self.packer.order(cell, ledger.attempts[cell.hash], size, ledger.ahead(cell))
             except (AssayError, OSError) as error:  # an entry or a needed result that cannot be read here
                 self.job.end(cell, "failed", f"{type(error).__name__}: {error}", write=True)
                 continue

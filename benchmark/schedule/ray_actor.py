@@ -140,7 +140,7 @@ class Worker:
             self.context.batch(cell)
 
     def run(self, order: Order) -> Answer:
-        """Run a cell; its record is returned, or written where it belongs.
+        """Run a cell, and read the samples of the one ``ahead`` meanwhile; its record is returned, or written.
 
         Raises:
             PoisonedError: nothing more can run in this process; there is no record.
@@ -148,6 +148,8 @@ class Worker:
         """
         from benchmark.schedule.cell import run_cell
 
+        if order.ahead is not None:
+            self.context.read_ahead(order.ahead)
         record = run_cell(self.inbox.cell(order), self.context, order.attempt, order.batch_size)
         _, files = encode(record)
         if self.settings.records == "shared":

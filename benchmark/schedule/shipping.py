@@ -50,6 +50,7 @@ class Order:
         files: files that the cell's plugins read, by the path that they have at the driver.
         needs: results of other cells: the rows under ``""``, artefacts by name.
         batch_size: as an earlier cell found it.
+        ahead: a cell to come, whose samples are read meanwhile.
     """
 
     cell: Cell
@@ -58,6 +59,7 @@ class Order:
     files: Mapping[str, Folder]
     needs: Mapping[str, Mapping[str, Part]]
     batch_size: int | None = None
+    ahead: Cell | None = None
 
 
 @dataclass
@@ -73,7 +75,7 @@ class Packer:
     put: Callable[[bytes], Any]
     _kept: OrderedDict[tuple[str, str], tuple[Any, int]] = field(default_factory=OrderedDict)
 
-    def order(self, cell: Cell, attempt: int, batch_size: int | None = None) -> Order:
+    def order(self, cell: Cell, attempt: int, batch_size: int | None = None, ahead: Cell | None = None) -> Order:
         """What is sent for a cell.
 
         Raises:
@@ -83,15 +85,11 @@ class Packer:
         assert cell.folder is not None, "a module in memory does not travel"
         folder = cell.folder
         files = {path: self.folder([Path(path)]) for path in local_files(cell)}
-        if cell.dataset.path is not None:  # relative to where the driver was started
-            dataset = cell.dataset.model_copy(update={"path": cell.dataset.path.expanduser().resolve()})
-            if (listed := Path(cell.dataset.classes).expanduser()).is_file():
-                dataset = dataset.model_copy(update={"classes": str(listed.resolve())})
-            cell = cell.model_copy(update={"dataset": dataset})
         entry = self._once("entry", f"{cell.entry}:{folder}", lambda: self._packed(entry_files(folder)))
         wanted = cell.needs.values() if self.store is not None else ()
         needs = {need: self._once("need", need, partial(self._need, need)) for need in wanted}
-        return Order(cell, attempt, entry, files, needs, batch_size)
+        coming = None if ahead is None else with_whole_paths(ahead)
+        return Order(with_whole_paths(cell), attempt, entry, files, needs, batch_size, coming)
 
     def folder(self, files: list[Path]) -> Folder:
         """Single files as a folder."""
@@ -127,6 +125,16 @@ class Packer:
                 self._kept.popitem(last=False)
         self._kept.move_to_end((kind, key))
         return self._kept[kind, key][0]
+
+
+def with_whole_paths(cell: Cell) -> Cell:
+    """The cell with paths of its data from the root, where they are relative to where the driver was started."""
+    if cell.dataset.path is None:
+        return cell
+    dataset = cell.dataset.model_copy(update={"path": cell.dataset.path.expanduser().resolve()})
+    if (listed := Path(cell.dataset.classes).expanduser()).is_file():
+        dataset = dataset.model_copy(update={"classes": str(listed.resolve())})
+    return cell.model_copy(update={"dataset": dataset})
 
 
 def entry_files(folder: Path) -> dict[str, Path]:

@@ -23,7 +23,7 @@ import benchmark
 from benchmark.errors import EntryError, StoreError, UsageError
 from benchmark.registry import include
 from benchmark.schedule.cluster import import_ray, slots_of, software, unlike
-from benchmark.schedule.ray_actor import load_shipped
+from benchmark.schedule.ray_actor import ActorSettings, NodeContext, Worker, load_shipped
 from benchmark.schedule.request import Options, planned_entries, resolve
 from benchmark.schedule.run import execute_plan, prepare
 from benchmark.schedule.shipping import INLINE, Packer, Unpacker
@@ -351,7 +351,6 @@ def test_wrong_requests(here, cluster):
 
 def test_a_cell_whose_data_are_not_on_the_node_fails_with_that_reason(here):
     from benchmark.errors import DataError
-    from benchmark.schedule.ray_actor import NodeContext
 
     spec = resolve("both", Options())
     cell = prepare(spec, planned_entries(spec, Options(), Watcher()), Options()).ledger.cells[0]
@@ -419,6 +418,22 @@ def test_an_entry_travels_with_weights_that_lie_elsewhere(here):
     torn = replace(order, entry=replace(order.entry, digest="0" * 64))
     with pytest.raises(StoreError, match="other files arrived"):
         inbox.cell(torn)
+
+
+def test_samples_of_the_cell_to_come_are_read_meanwhile(here):
+    """Oracle: what the actor holds after a cell is the batch that the next one asks for."""
+    spec = resolve("both", Options(models=("two",)))
+    cells = prepare(spec, planned_entries(spec, Options(), Watcher()), Options(models=("two",))).ledger.cells
+    cell, other = [each for each in cells if each.kind == "clean"][:2]
+    assert cell.samples != other.samples
+    order = Packer(None, Box).order(cell, 1, ahead=other)
+    worker = Worker(ActorSettings(gpu=0, threads=1, include=(), records="driver", folder=here.root / "results"))
+    worker.inbox, worker.elsewhere = Unpacker(lambda box: box.data), None
+    worker.context = NodeContext(worker.inbox, "cpu", load_shipped)
+    assert worker.run(order).status == "done"
+    read = worker.context._ahead.result()
+    assert read is worker.context.batch(other)
+    assert read.ids == other.samples
 
 
 def test_what_the_driver_holds_is_bounded(tmp_path, monkeypatch):
