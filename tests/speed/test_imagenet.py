@@ -1,7 +1,7 @@
 """Attacks on EfficientNet-Lite0 at 224 pixels, ours beside foolbox and torchattacks, one CPU thread, one run.
 
 Oracle: the libraries themselves, on the first ``IMAGES`` validation images that the network has right: as many are
-broken within the budget (DeepFool: the median norm is no larger than theirs), and ours is never the slower. Every
+broken within the budget (DeepFool: the median norm is theirs up to the overshoot), and ours is never the slower. Every
 output is judged by the verifier's own norms and range. Timed is processor time; counted are forwards and backwards
 through the model's wrapper. PGD has 50 steps of eps / 4 and one start at random; APGD has 100 steps on the
 cross-entropy; DeepFool at most 50, in linf, and in l2 on the first two images, since torchattacks makes a backward a
@@ -30,7 +30,7 @@ from tests.conftest import data_folder
 pytestmark = [pytest.mark.speed, pytest.mark.benchmark(timer=time.process_time)]
 
 IMAGES = {"pgd-50": 8, "apgd-100": 8, "deepfool": 8, "deepfool-l2": 2}
-BUDGETS = {"pgd-50": 1 / 255, "apgd-100": 1 / 2040}  # at 1/2040 some hold: APGD goes all its steps
+BUDGETS = {"pgd-50": 1 / 255, "apgd-100": 1 / 1020}  # at 1/1020 some hold: APGD goes all its steps
 BOTH = ("foolbox", "torchattacks")
 LIBRARIES = {"pgd-50": BOTH, "apgd-100": BOTH[1:], "deepfool": BOTH[:1], "deepfool-l2": BOTH}
 CASES = [(attack, name) for attack, names in LIBRARIES.items() for name in ("assay", *names)]
@@ -130,4 +130,4 @@ def test_ratios(attack):
             assert ours["broken"] >= row["broken"]
             assert ours["seconds"] <= row["seconds"]
             if attack not in BUDGETS:
-                assert ours["norm"] <= 1.001 * row["norm"]
+                assert ours["norm"] <= 1.02 * row["norm"]  # torchattacks ends on the boundary, without overshoot
