@@ -21,8 +21,10 @@ from benchmark.spec.suites import load_suite
 from tests.conftest import REPOSITORY
 
 MADE_WITH = {"timm": "1.0.31"}
-ELSEWHERE = ("attackbench-cifar10", "cifar10_")  # networks of others, whose licences do not let them stand in baselines/
-LONG = ("attackbench", "cifar10_", "evaluation", "imagenet_corruptions", "mri", "structural", "universal")  # and their variants
+# networks of others, whose licences do not let them stand in baselines/
+ELSEWHERE = ("attackbench-cifar10", "cifar10_")
+# of these suites and their variants the tables take seconds
+LONG = ("attackbench", "cifar10_", "evaluation", "imagenet_corruptions", "mri", "structural", "universal")
 SUITES = sorted(folder.name for folder in (REPOSITORY / "results").iterdir() if (folder / "records.parquet").is_file())
 
 
