@@ -12,6 +12,7 @@ import typer
 from benchmark import __version__
 from benchmark.cli.check import check
 from benchmark.cli.compare import compare
+from benchmark.cli.doctor import doctor
 from benchmark.cli.explainers import explainers
 from benchmark.cli.label import label
 from benchmark.cli.leaderboard import leaderboard
@@ -30,7 +31,7 @@ from benchmark.cli.verify import verify
 app = typer.Typer(
     name="assay",
     help="How little it takes to break a neural network, and whether what is said about why it decides is true.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -38,6 +39,7 @@ app = typer.Typer(
 for _name, _command in (
     ("run", run),
     ("status", status),
+    ("doctor", doctor),
     ("report", report),
     ("leaderboard", leaderboard),
     ("compare", compare),
@@ -64,11 +66,17 @@ def _say_version(asked: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """What stands before a command."""
+    """What stands before a command, and what is said where there is none."""
+    if context.invoked_subcommand is None:
+        from benchmark.cli.start import next_steps
+
+        for line in next_steps():
+            typer.echo(line)
 
 
 def main() -> None:

@@ -135,6 +135,11 @@ class Store:
         """Hashes of all records in ``cells/``, whether any plan holds them or not."""
         return {file.stem for file in self.cells.glob("*.json")}
 
+    def missing(self) -> int:
+        """How many of the plan's cells have no record, neither in ``cells/`` nor packed."""
+        planned = {cell["hash"] for cell in (self.plan() or {"cells": []})["cells"]} - self.recorded()
+        return len(planned - set(self._packed_texts())) if planned else 0
+
     # -- packed -------------------------------------------------------------------------------------------------
 
     def pack(self, cells: Sequence[str]) -> int:
