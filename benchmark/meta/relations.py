@@ -21,6 +21,7 @@ from benchmark.explainers.captum.gradients import random_input, target_gradient
 from benchmark.explainers.gradient import relu_rules
 from benchmark.explainers.lrp import propagation
 from benchmark.explainers.superpixels.cells import Cells
+from benchmark.meta.attention import by_hand
 from benchmark.models.untrained import untrained_copy
 from benchmark.models.watch import eager_mode
 from benchmark.models.wrap import Model
@@ -297,6 +298,12 @@ def _sobel(_explainer: Any, of: Case, attributions: torch.Tensor) -> tuple[torch
     return attributions.cpu(), torch.stack(edges).sqrt()[:, None].expand(of.inputs.shape)
 
 
+def _attention(explainer: Any, of: Case, attributions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """From the probabilities of torch's own kernel, token by token."""
+    return attributions, by_hand(explainer.use, of.model, of.inputs, of.targets, getattr(explainer, "residual", 0.0))
+
+
+ATTENTION = ("attention", "attention-rollout", "gradient-rollout")
 CAMS = ("gradcam", "gradcam-plus-plus", "layercam", "hirescam", "guided-gradcam")
 RELATIONS: dict[str, Relation] = {
     "saliency": ("autograd of the bare network", lambda _, of, found: (found, of.gradient(of.inputs))),
@@ -321,6 +328,7 @@ RELATIONS: dict[str, Relation] = {
     "sobel": ("scipy's filter", _sobel),
     "constant": ("one everywhere", lambda _, __, found: (found, torch.ones_like(found))),
     "untrained": ("gradient of the untrained copy", _untrained),
+    **dict.fromkeys(ATTENTION, ("attention of torch's kernel, by hand", _attention)),
     **dict.fromkeys(CAMS, ("map from the layer's output and gradient", _map)),
 }
 
