@@ -7,6 +7,7 @@ the map from a layer's own output and gradient, the same draws by hand, conserva
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from benchmark.explainers.base import Explainer, explainers
 from benchmark.explainers.cam.maps import gradcam_plus_plus, spatial_layer
 from benchmark.explainers.captum.gradients import random_input, target_gradient
 from benchmark.explainers.gradient import relu_rules
-from benchmark.explainers.lrp import propagation
+from benchmark.explainers.lrp import operations, propagation
 from benchmark.explainers.superpixels.cells import Cells
 from benchmark.meta.attention import by_hand
 from benchmark.models.untrained import untrained_copy
@@ -28,6 +29,7 @@ from benchmark.models.wrap import Model
 from benchmark.seeds import Draws
 
 TOLERANCE = 1e-2  # relative l2 error of a relation: another batch shape flips a ReLU here and there in float32
+STEP = 1e-5  # of central differences, as a share of the input
 
 # small parameters under which a relation is looked at; those of completeness are large enough for it to hold
 SMALL: dict[str, dict[str, Any]] = {
@@ -303,6 +305,25 @@ def _attention(explainer: Any, of: Case, attributions: torch.Tensor) -> tuple[to
     return attributions, by_hand(explainer.use, of.model, of.inputs, of.targets, getattr(explainer, "residual", 0.0))
 
 
+def _held(explainer: Any, of: Case, attributions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Along x times signs, the central difference of the network in which the rules' constants are held, in float64."""
+    model = copy.deepcopy(of.model).double()
+    x, signs = model.prepared(of.inputs.double()).detach(), torch.Generator().manual_seed(0)
+    _, ruled, _ = operations.modified_gradient(model.core, x, of.targets, explainer.softmax)
+
+    def logit(given: torch.Tensor) -> torch.Tensor:
+        with torch.enable_grad(), eager_mode(), operations.Ruled(explainer.softmax, ruled.held):
+            output: torch.Tensor = model.core(given.clone().requires_grad_())
+        return output.detach().gather(1, of.targets.view(-1, 1))[:, 0]
+
+    got, wanted = [], []
+    for _ in range(3):
+        sign = torch.randint(0, 2, x.shape[1:], generator=signs).double().to(x) * 2 - 1
+        got.append(_sums(attributions * sign))
+        wanted.append((logit(x * (1 + STEP * sign)) - logit(x * (1 - STEP * sign))) / (2 * STEP))
+    return torch.stack(got), torch.stack(wanted)
+
+
 ATTENTION = ("attention", "attention-rollout", "gradient-rollout")
 CAMS = ("gradcam", "gradcam-plus-plus", "layercam", "hirescam", "guided-gradcam")
 RELATIONS: dict[str, Relation] = {
@@ -328,6 +349,7 @@ RELATIONS: dict[str, Relation] = {
     "sobel": ("scipy's filter", _sobel),
     "constant": ("one everywhere", lambda _, __, found: (found, torch.ones_like(found))),
     "untrained": ("gradient of the untrained copy", _untrained),
+    **dict.fromkeys(("attn-lrp", "cp-lrp"), ("central difference with the rules' constants held", _held)),
     **dict.fromkeys(ATTENTION, ("attention of torch's kernel, by hand", _attention)),
     **dict.fromkeys(CAMS, ("map from the layer's output and gradient", _map)),
 }
