@@ -129,6 +129,25 @@ class PointingGame(Localisation):
         return pointing_game(attributions, masks)
 
 
+@metrics.register("energy-pointing-game")
+class EnergyPointingGame(Localisation):
+    """Share of a map's energy that lies in the mask (Wang et al. 2020, section 4.3; a box there).
+
+    The map is the positive part less its least value, as the authors' Score-CAM scales it. Higher is better. The same
+    as ``relevance-mass-accuracy`` save where no pixel is 0 or below. NaN: an empty mask, a constant, all-zero or
+    non-finite attribution, no positive relevance.
+    """
+
+    source: ClassVar[str] = "Wang et al. 2020, section 4.3"
+    quantus: ClassVar[str] = "absent"
+
+    def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """(N,) in [0, 1]."""
+        from benchmark.metrics.functional.localisation import energy_pointing_game
+
+        return energy_pointing_game(attributions, masks)
+
+
 @metrics.register("localisation-auc")
 class LocalisationAuc(Localisation):
     """Area under the ROC curve of the mask by relevance (Fawcett 2006).

@@ -20,6 +20,7 @@ WITH_MASKS = [
     "top-k-intersection",
     "pointing-game",
     "localisation-auc",
+    "energy-pointing-game",
 ]
 NAMES = [*WITH_MASKS, "artefact-relevance-mass"]
 
@@ -49,6 +50,7 @@ KNOWN = {
     "pointing-game": [1, 0, 1, np.nan],
     # row 2: 3 pixels of the mask beat all 27 outside, 6 lose to all; row 1: 27 outside beat all 9
     "localisation-auc": [1, 0, 1 / 3, np.nan],
+    "energy-pointing-game": [1, 0, 9 / 21, np.nan],
     "artefact-relevance-mass": [4, 0, 4 * 9 / 21, np.nan],
 }
 
@@ -72,6 +74,14 @@ def test_channels_are_summed_first(masked, name):
 def test_default_k_is_a_twentieth_of_the_pixels_and_never_more_than_all(masked):
     np.testing.assert_allclose(score("top-k-intersection", masked), score("top-k-intersection", masked, k=2))
     np.testing.assert_allclose(score("top-k-intersection", masked, k=1000)[:3], 9 / 36)
+
+
+def test_energy_is_what_lies_above_the_least_value():
+    """Score-CAM scales a map to [0, 1]: an offset to all pixels, which gives the mask its share of the area, is gone."""
+    values, mask = torch.tensor([[[[0.0, 3.0], [1.0, 0.0]]]]), torch.tensor([[[[False, True], [False, False]]]])
+    for offset in (0.0, 2.0, 50.0):
+        assert localisation.energy_pointing_game(values + offset, mask).item() == pytest.approx(0.75)
+    assert localisation.relevance_mass(values + 50, mask).item() == pytest.approx(53 / 204)
 
 
 def test_of_equal_pixels_the_first_counts():
