@@ -77,7 +77,7 @@ def test_default_k_is_a_twentieth_of_the_pixels_and_never_more_than_all(masked):
 
 
 def test_energy_is_what_lies_above_the_least_value():
-    """Score-CAM scales a map to [0, 1]: an offset to all pixels, which gives the mask its share of the area, is gone."""
+    """Score-CAM scales a map to [0, 1]: an offset to all pixels is gone."""
     values, mask = torch.tensor([[[[0.0, 3.0], [1.0, 0.0]]]]), torch.tensor([[[[False, True], [False, False]]]])
     for offset in (0.0, 2.0, 50.0):
         assert localisation.energy_pointing_game(values + offset, mask).item() == pytest.approx(0.75)
