@@ -166,6 +166,26 @@ class LocalisationAuc(Localisation):
         return localisation_auc(attributions, masks)
 
 
+@metrics.register("mask-share")
+class MaskShare(Localisation):
+    """Share of the image that its mask takes: what the other metrics of localisation give to what does not look.
+
+    The pointing game, the relevance mass and the rank accuracy of random numbers have it as their mean; it stands
+    beside them, over the same samples. NaN: an empty mask, an all-zero or non-finite attribution.
+    """
+
+    source: ClassVar[str] = "own"
+    quantus: ClassVar[str] = "absent"
+    higher_is_better: ClassVar[bool | None] = None
+    range: ClassVar[str] = "(0, 1]"
+
+    def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """(N,) in (0, 1]."""
+        from benchmark.metrics.functional.localisation import mask_share
+
+        return mask_share(attributions, masks)
+
+
 @metrics.register("artefact-relevance-mass")
 class ArtefactRelevanceMass(Localisation):
     """Share of the positive relevance on the known false structure, over its share of the area.

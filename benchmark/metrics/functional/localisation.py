@@ -18,6 +18,7 @@ __all__ = [
     "artefact_mass_ratio",
     "energy_pointing_game",
     "localisation_auc",
+    "mask_share",
     "pointing_game",
     "relevance_mass",
     "relevance_rank",
@@ -120,6 +121,20 @@ def energy_pointing_game(attributions: torch.Tensor, masks: torch.Tensor) -> tor
     """
     positive = attributions.sum(1, keepdim=True, dtype=torch.float64).clamp(min=0)
     return relevance_mass(positive - positive.amin((2, 3), keepdim=True), masks)
+
+
+def mask_share(attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Share of the image that the mask takes, where the attribution can be judged at all.
+
+    Returns:
+        (N,) in (0, 1].
+
+    >>> mask = torch.tensor([[[[True, False], [False, False]]]])
+    >>> mask_share(torch.tensor([[[[4.0, 1.0], [3.0, 2.0]]]]), mask).tolist()
+    [0.25]
+    """
+    _, flat, rows = _pixels(attributions, masks, constant=True)
+    return only(rows, flat.double().mean(1))
 
 
 def artefact_mass_ratio(attributions: torch.Tensor, artefacts: torch.Tensor) -> torch.Tensor:
