@@ -203,7 +203,7 @@ def stand_in(batch: Batch, classes: int) -> tuple[Model, EntrySpec]:
     with torch.no_grad():
         seen = features(torch.as_tensor(batch.inputs))
         logits, labels = last(seen), torch.as_tensor(batch.labels)
-        margin = MARGIN + math.log(max(1.0, classes / 10))  # so that it is as sure of them, however many classes there are
+        margin = MARGIN + math.log(max(1.0, classes / 10))  # as sure, however many classes
         wanted = logits.scatter(1, labels[:, None], logits.max(1, keepdim=True).values + margin)
         last.weight.add_((torch.linalg.pinv(seen) @ (wanted - logits)).T)
     network = nn.Sequential(*features, last)
