@@ -173,4 +173,4 @@ def updated(found: pd.DataFrame, known: pd.DataFrame, *, whole: bool, perturbed:
         found = found.join(known.loc[same, consistency])
     if not whole:
         found = pd.concat([found, known[~known.index.isin(found.index)]])
-    return found
+    return found[[*(name for name in known if name in found), *(name for name in found if name not in known)]]

@@ -1,9 +1,9 @@
 """The battery of metrics on networks of 224 pixels against Quantus, Shapley values and LIME against captum, one thread.
 
-Oracle: the libraries themselves, on the same images, explainer (saliency) and numbers of steps, copies, orders and
-samples. EfficientNet-Lite0 has its published weights, the transformer (timm's ``vit_tiny_patch16_224``) random ones; the
-images are two of the validation set. Passes are forwards of the bare network, in samples, of copies of it too. Timed is processor
-time, one run of each. Needs the package of the weights, timm, and ASSAY_DATA.
+Oracle: the libraries themselves, on the same two validation images, explainer (saliency) and numbers of steps, copies,
+orders and samples. EfficientNet-Lite0 has its published weights, the transformer (timm's ``vit_tiny_patch16_224``) has
+random ones. Passes are forwards of the bare network and its copies, in samples. Timed is processor time, one run of
+each. Needs the package of the weights, timm, and ASSAY_DATA.
 
 ``python -m pytest -m speed tests/speed/test_metrics_imagenet.py -s`` prints the tables of docs/speed.md.
 """
