@@ -1,7 +1,7 @@
 """The settings in which metrics are measured: data of one size, models in two halves, explainers, and their verdicts.
 
-Verdicts are set on the first half (models and seeds) and checked on the second, which they have not seen. Reports show
-those of the 8x8 sets; the others say which of them hold for larger images.
+Verdicts are set on the first half (models and seeds) and checked on the second, which they have not seen. Reports
+of large images show those at 224 pixels where there are any, all others those of the 8x8 sets.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from benchmark.errors import UnknownNameError
 Halves = Mapping[str, Mapping[str, tuple[int, ...]]]
 CONTROLS = ("random", "sobel", "constant")
 FILLS = ("black", "mean", "blur")
+LARGE = 128  # pixels a side from which on reports show the verdicts at 224
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ SETTINGS = {
                 "fit": "crop",
             },
             fills=("black", "blur"),
-            effort={"nr_samples": 2, "nr_runs": 32, "stages": 3},
+            effort={"nr_samples": 2, "nr_runs": 32, "stages": 3, "features_in_step": 9408},
             min_accuracy=0.6,
             drawn=32,
             needs="ImageNet's validation images with boxes, or a part of them",
@@ -132,3 +133,8 @@ def setting(name: str) -> Setting:
     if name not in SETTINGS:
         raise UnknownNameError("setting of the bench", name, list(SETTINGS), "assay metrics --on")
     return SETTINGS[name]
+
+
+def of_size(size: tuple[int, int] | None) -> str:
+    """The setting whose verdicts a report shows of images of that (height, width); None: the data's own size."""
+    return "imagenet" if size is not None and min(size) >= LARGE else "digits"

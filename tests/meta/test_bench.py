@@ -10,7 +10,7 @@ from benchmark.errors import EntryError, NotApplicableError
 from benchmark.meta.bench import HALVES, Bench, benches
 from benchmark.meta.measure import Effort, fills, measure_bench
 from benchmark.meta.perturbations import noisy_inputs, noisy_model
-from benchmark.meta.settings import SETTINGS
+from benchmark.meta.settings import SETTINGS, of_size
 from benchmark.metrics.base import metrics
 from benchmark.seeds import Draws, derive
 
@@ -93,6 +93,10 @@ def test_settings_of_larger_images_need_their_data_and_have_no_model_in_both_hal
     assert not halves[0] & halves[1]
     assert setting.dataset
     assert setting.table.name == f"verdicts_{name}.csv"
+
+
+def test_reports_of_large_images_show_the_verdicts_at_their_size():
+    assert [of_size(size) for size in (None, (8, 8), (64, 64), (224, 100), (224, 224))] == ["digits"] * 4 + ["imagenet"]
 
 
 def test_a_metric_takes_the_effort_of_the_setting_that_it_has():
