@@ -93,6 +93,7 @@ SETTINGS = {
             halves={"set": {"gtsrb_cnn": (0, 1)}, "check": {"gtsrb_cnn_deep": (2, 3)}},
             real=SMALL,
             dataset={"use": "folder", "name": "gtsrb", "split": "test", "size": (32, 32), "channels": 3},
+            effort={"nr_samples": 4, "nr_runs": 32},
             needs="crops of traffic signs in a folder a class (GTSRB)",
         ),
         Setting(
