@@ -108,9 +108,8 @@ def _path(of: Setting, given: list[str]) -> Path | None:
 
     paths = parse_pairs(given, "--data")
     if unknown := sorted(set(paths) - ({of.name} if of.dataset else set())):
-        raise UsageError(
-            f"--data {unknown[0]}: --on {of.name} takes {f'--data {of.name}=PATH' if of.dataset else 'none'}"
-        )
+        takes = f"--data {of.name}=PATH" if of.dataset else "no --data"
+        raise UsageError(f"--data {unknown[0]}=...: --on {of.name} takes {takes}")
     if of.dataset and of.name not in paths:
         raise UsageError(f"--on {of.name} needs {of.needs}: give --data {of.name}=PATH")
     return paths.get(of.name)

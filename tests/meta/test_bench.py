@@ -103,3 +103,21 @@ def test_a_metric_takes_the_effort_of_the_setting_that_it_has():
     made = fills(metrics.make("infidelity"), SETTINGS["imagenet"])
     assert [(fill, metric.nr_runs) for fill, metric in made] == [("black", 32), ("blur", 32)]
     assert fills(metrics.make("sparseness"), SETTINGS["imagenet"])[0][1].params() == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--on", "imagnet"], "did you mean 'imagenet'"),
+        (["--on", "imagenet"], "give --data imagenet=PATH"),
+        (["--on", "digits", "--data", "x=y"], "--data x=...: --on digits takes no --data"),
+    ],
+)
+def test_a_setting_that_lacks_its_data_or_does_not_exist_is_refused(asked, said):
+    from typer.testing import CliRunner
+
+    from benchmark.cli.main import app
+
+    done = CliRunner().invoke(app, ["metrics", "--measure", *asked])
+    assert done.exit_code != 0
+    assert said in done.output + str(done.exception)
