@@ -106,7 +106,6 @@ SETTINGS = {
                 "integrated-gradients": {"steps": 8},
                 "smoothgrad": {"samples": 4},
                 "gradcam": {},
-                "occlusion": {},
             },
             dataset={
                 "use": "imagenet",
