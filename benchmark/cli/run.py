@@ -148,6 +148,8 @@ def _say_plan(prepared: Prepared, first: Estimate) -> None:
         if first.a_call:
             calls = ", ".join(f"{model} {1e3 * cost:.2g} ms" for model, cost in first.a_call.items())
             typer.echo(f"  calls a sample, counted on a small network, times a forward's measured cost: {calls}")
+            for model, (forwards, backwards) in first.passes.items():
+                typer.echo(f"  {model}: {forwards:,.0f} forwards and {backwards:,.0f} backwards a sample")
     for kind in KINDS:
         cells = [cell for cell in prepared.selected if cell.kind == kind]
         if cells:

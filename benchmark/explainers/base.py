@@ -24,6 +24,7 @@ class Explainer(Plugin):
         needs_gradient: True where it differentiates the network: it is skipped where there is no gradient.
         blind: True for a control that sees neither model nor input: it has nothing to keep, and is never stable.
         random: True where the attribution depends on drawn numbers.
+        enlarges: True where it scales the map of an inner layer up to the input.
     """
 
     accepts: ClassVar[tuple[str, ...]] = (IMAGE,)
@@ -31,6 +32,7 @@ class Explainer(Plugin):
     needs_gradient: ClassVar[bool] = True
     random: ClassVar[bool] = False
     blind: ClassVar[bool] = False
+    enlarges: ClassVar[bool] = False
 
     @abstractmethod
     def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:

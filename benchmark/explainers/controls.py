@@ -96,6 +96,11 @@ class Untrained(Explainer):
     of_params: dict[str, Any] = Field(default_factory=dict)
     seed: int = 0
 
+    @property
+    def enlarges(self) -> bool:  # type: ignore[override]
+        """As the explainer does."""
+        return self._explainer().enlarges
+
     def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
         """The explainer's reason."""
         return self._explainer().skip(model, entry, dataset)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.errors import AssayError
+from benchmark.errors import AssayError, NotApplicableError
 from benchmark.inputs import IMAGE, takes
-from benchmark.meta.bench import CONTROLS, REAL, Bench, benches, distinct
+from benchmark.meta.bench import Bench, benches, distinct
 from benchmark.meta.consistency import inter_consistency, intra_consistency
+from benchmark.meta.settings import CONTROLS, SETTINGS, Setting
 from benchmark.meta.verdicts import label
 from benchmark.metrics.base import Metric, metrics
 from benchmark.registry import Family
 
-FILLS = ("black", "mean", "blur")
 SPACES = ("input", "model")
 STRENGTHS = ("minor", "disruptive")
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {  # parameters that make another metric of one
@@ -47,15 +48,26 @@ class Effort:
 
 
 def measurable() -> list[str]:
-    """Registered metrics that the bench can measure: of images, no families of a library, none that sees all samples
-    at once."""
+    """Registered metrics that the bench can measure: of images, no families of a library; of those that see all samples
+    at once the ones with a better end."""
     found = {name: cls for name, cls in metrics.classes().items() if takes(cls.accepts, IMAGE)}
     kept = {name: cls for name, cls in found.items() if not issubclass(cls, Family)}
-    return [name for name, cls in kept.items() if not cls.joint and not cls.needs_artefacts]
+    return [
+        name
+        for name, cls in kept.items()
+        if not cls.needs_artefacts and not (cls.joint and cls.higher_is_better is None)
+    ]
 
 
-def measure(names: Sequence[str], effort: Effort, workers: int, said: Said) -> dict[str, pd.DataFrame]:
-    """Measure metrics on every model and seed of the bench.
+def measure(
+    names: Sequence[str],
+    effort: Effort,
+    workers: int,
+    said: Said,
+    of: Setting = SETTINGS["digits"],
+    path: Path | None = None,
+) -> dict[str, pd.DataFrame]:
+    """Measure metrics on every model and seed of a setting.
 
     Returns:
         ``scores`` (half, model, seed, metric, fill, explainer, sample, value; ``distinct``: no explainer before it is
@@ -65,10 +77,14 @@ def measure(names: Sequence[str], effort: Effort, workers: int, said: Said) -> d
     from pebble import ProcessPool
 
     tables: dict[str, Rows] = {"scores": [], "consistency": [], "faults": []}
-    jobs = list(benches(effort.n))
+    jobs = list(benches(effort.n, of, path))
     with ProcessPool(max_workers=workers) as pool:
         futures = [
-            (half, bench, pool.schedule(measure_bench, args=(half, bench.name, bench.seed, tuple(names), effort)))
+            (
+                half,
+                bench,
+                pool.schedule(measure_bench, args=(half, bench.name, bench.seed, tuple(names), effort, of.name, path)),
+            )
             for half, bench in jobs
         ]
         for done, (_, bench, future) in enumerate(futures, 1):
@@ -78,13 +94,15 @@ def measure(names: Sequence[str], effort: Effort, workers: int, said: Said) -> d
     return {part: pd.DataFrame(rows) for part, rows in tables.items()}
 
 
-def measure_bench(half: str, name: str, seed: int, names: Sequence[str], effort: Effort) -> dict[str, Rows]:
+def measure_bench(
+    half: str, name: str, seed: int, names: Sequence[str], effort: Effort, of: str = "digits", path: Path | None = None
+) -> dict[str, Rows]:
     """All metrics on one model and seed; a metric that fails costs its own rows."""
     import torch
 
     torch.set_num_threads(1)
-    bench = Bench(name, seed, effort.n)
-    first = _first_seed(half, name) == seed  # perturbations are costly: one seed a model
+    bench = Bench(name, seed, effort.n, SETTINGS[of], path)
+    first = bench.setting.first_seed(half, name) == seed  # perturbations are costly: one seed a model
     tables: dict[str, Rows] = {"scores": [], "consistency": [], "faults": []}
     where = {"half": half, "model": name, "seed": seed}
     apart = set(distinct(bench)) | set(CONTROLS)
@@ -106,17 +124,22 @@ def variants(names: Sequence[str]) -> list[Metric]:
     return [metrics.make(name, params) for name in names for params in VARIANTS.get(name, ({},))]
 
 
-def _first_seed(half: str, name: str) -> int:
-    from benchmark.meta.bench import HALVES
-
-    return HALVES[half][name][0]
-
-
 def _scores(bench: Bench, metric: Metric) -> Iterator[dict[str, Any]]:
-    """Scores of real explainers and controls; of a metric that fills, under every fill."""
-    for fill, variant in fills(metric):
-        for explainer in (*REAL, *CONTROLS):
-            values = bench.score(variant, explainer)
+    """Scores of real explainers and controls; of a metric that fills, under every fill.
+
+    A method that is not defined there costs its own row.
+
+    Raises:
+        NotApplicableError: none is defined.
+    """
+    refusals = []
+    for fill, variant in fills(metric, bench.setting):
+        for explainer in (*bench.setting.real, *CONTROLS):
+            try:
+                values = bench.score(variant, explainer)
+            except NotApplicableError as refusal:
+                refusals.append(refusal)
+                continue
             for sample, value in enumerate(values):
                 yield {
                     "metric": label(metric),
@@ -125,18 +148,21 @@ def _scores(bench: Bench, metric: Metric) -> Iterator[dict[str, Any]]:
                     "sample": sample,
                     "value": float(value),
                 }
+    if len(refusals) == len(bench.setting.real) + len(CONTROLS):
+        raise refusals[0]
 
 
-def fills(metric: Metric) -> list[tuple[str, Metric]]:
-    """The metric under each fill; under "" where it fills nothing."""
+def fills(metric: Metric, of: Setting) -> list[tuple[str, Metric]]:
+    """The metric under each fill, with the setting's effort; under "" where it fills nothing."""
+    own = {name: value for name, value in of.effort.items() if name in type(metric).model_fields}
     if "fill" not in type(metric).model_fields:
-        return [("", metric)]
-    return [(fill, metrics.make(metric.name, {**metric.params(), "fill": fill})) for fill in FILLS]
+        return [("", metrics.make(metric.name, {**metric.params(), **own}) if own else metric)]
+    return [(fill, metrics.make(metric.name, {**metric.params(), **own, "fill": fill})) for fill in of.fills]
 
 
 def _consistency(bench: Bench, metric: Metric, effort: Effort) -> Iterator[dict[str, Any]]:
     """IAC (mean over methods) and IEC of every draw and perturbation, averaged."""
-    before = np.stack([bench.score(metric, explainer) for explainer in REAL])
+    before = np.stack([bench.score(metric, explainer) for explainer in bench.setting.real])
     for space in SPACES:
         for strength in STRENGTHS:
             intra, inter = [], []
@@ -182,7 +208,7 @@ def _perturbed(
     with torch.no_grad():
         same = (model(x).argmax(1) == labels).numpy()
     scores = []
-    for explainer in REAL:
+    for explainer in bench.setting.real:
         attributions = bench.explain(explainer, model) if space == "model" else bench.explain(explainer)
         scores.append(bench.score(metric, explainer, model=model, inputs=x, attributions=attributions))
     return np.stack(scores), ~same if strength == "disruptive" else same

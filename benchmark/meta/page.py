@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from benchmark.meta.marked import write_between
+from benchmark.meta.settings import SETTINGS
 from benchmark.meta.verdicts import HOLDS, MUST_FAIL, TAU, verdict, verdicts
 from benchmark.metrics.base import Metric, metrics
 from benchmark.registry import Family
@@ -80,7 +81,24 @@ def generated() -> str:
     measured = verdicts()
     if len(measured):
         parts += ["\n## Measured\n", _measured(measured)]
+    if any(len(verdicts(other)) for other in SETTINGS if other != "digits"):
+        parts += ["\n## At other sizes\n", _sizes()]
     return "\n".join(parts)
+
+
+def _sizes() -> str:
+    """The verdict on every measured metric in each setting, and what changed from the first one."""
+    names = list(dict.fromkeys(name for on in SETTINGS for name in verdicts(on).index))
+    rows = []
+    for name in names:
+        found = {each.title: str(verdicts(on)["verdict"].get(name, "not measured")) for on, each in SETTINGS.items()}
+        first, *others = found.values()
+        known = {title: words for title, words in found.items() if words != "not measured"}
+        if first == "descriptive only" or set(others) == {"not measured"}:
+            continue
+        changed = [title for title, words in known.items() if first not in {"not measured", words}]
+        rows.append([f"`{name}`", *found.values(), f"at {' and '.join(changed)}" if changed else "nothing"])
+    return _table(["metric", *(setting.title for setting in SETTINGS.values()), "changed"], rows)
 
 
 def _measured(table: pd.DataFrame) -> str:

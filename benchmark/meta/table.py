@@ -12,6 +12,7 @@ import pandas as pd
 from benchmark.meta.bench import REAL
 from benchmark.meta.consistency import meta_consistency
 from benchmark.meta.measure import TRUTH, variants
+from benchmark.meta.settings import CONTROLS
 from benchmark.meta.verdicts import HOLDS, MUST_FAIL, TAU, label
 from benchmark.metrics.base import Metric
 
@@ -78,13 +79,19 @@ def control_gap(scores: pd.DataFrame, metric: Metric, control: str, held_by: str
             tables.append(table)
     if not tables:
         return float("nan")
-    names = [name for name in REAL if any(name in table for table in tables)]
+    here = {str(name) for table in tables for name in table}
+    names = [name for name in real_first(here) if name not in CONTROLS]
     if held_by:
         return _lower([table[held_by] - table[control] for table in tables])
     if metric.family == "robustness":
         return min(_lower([table[name] - table[control] for table in tables if name in table]) for name in names)
     own = [[name for name in names if name in table] for table in tables]
     return _lower([t[have].mean(axis=1) - t[control] for t, have in zip(tables, own, strict=True)])
+
+
+def real_first(names: set[str]) -> list[str]:
+    """Those of the 8x8 setting in its order, then the others by name."""
+    return [*(name for name in REAL if name in names), *sorted(names - set(REAL))]
 
 
 def _lower(parts: Sequence[Any]) -> float:
@@ -107,7 +114,7 @@ def fill_tau(own: pd.DataFrame) -> float:
     from scipy.stats import kendalltau
 
     found = []
-    real = own["explainer"].isin(list(REAL)) & own.get("distinct", True)
+    real = ~own["explainer"].isin(CONTROLS) & own.get("distinct", True)
     for _, part in own[real].groupby(["model", "seed"], sort=False):
         means = part.groupby(["fill", "explainer"])["value"].mean().unstack("fill").dropna()
         pairs = combinations(means.columns, 2)
@@ -166,4 +173,4 @@ def updated(found: pd.DataFrame, known: pd.DataFrame, *, whole: bool, perturbed:
         found = found.join(known.loc[same, consistency])
     if not whole:
         found = pd.concat([found, known[~known.index.isin(found.index)]])
-    return found
+    return found[[*(name for name in known if name in found), *(name for name in found if name not in known)]]

@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from pathlib import Path
 
 import pandas as pd
 
+from benchmark.meta.settings import SETTINGS
 from benchmark.metrics.base import Metric
 
-TABLE = Path(__file__).with_name("verdicts.csv")
+TABLE = SETTINGS["digits"].table
 TAU = 0.5
 EFFORT = {"fill", "nr_runs", "nr_samples", "features_in_step", "stages"}  # parameters with which a verdict stands
 # controls that must be significantly worse than the real explainers, by family
@@ -43,11 +43,12 @@ HOLDS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 @cache
-def verdicts() -> pd.DataFrame:
-    """The versioned table, by metric; empty where nothing was measured yet."""
-    if not TABLE.is_file():
+def verdicts(on: str = "digits") -> pd.DataFrame:
+    """The versioned table of a setting, by metric; empty where nothing was measured yet."""
+    table = SETTINGS[on].table
+    if not table.is_file():
         return pd.DataFrame(columns=["version", "verdict"])
-    return pd.read_csv(TABLE, index_col="metric", dtype={"version": str}, keep_default_na=True)
+    return pd.read_csv(table, index_col="metric", dtype={"version": str}, keep_default_na=True)
 
 
 def label(metric: Metric) -> str:
@@ -58,14 +59,14 @@ def label(metric: Metric) -> str:
     )
 
 
-def verdict(metric: Metric) -> str:
-    """The verdict on a metric: ``"not measured"`` where it, or its implementation, is not the measured one.
+def verdict(metric: Metric, on: str = "digits") -> str:
+    """The verdict on a metric: ``"not measured"`` where it, or its implementation, is not the one measured ``on`` data.
 
     More or fewer draws or steps, and another fill (whose order of explainers is part of the verdict), do not matter.
     """
     if metric.higher_is_better is None or metric.family == "complexity":
         return "descriptive only"
-    known = verdicts()
+    known = verdicts(on)
     if label(metric) not in known.index:
         return "not measured"
     row = known.loc[label(metric)]

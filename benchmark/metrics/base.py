@@ -37,6 +37,8 @@ class Explained:
         explainer: the explainer, for metrics that explain again.
         generator: per-sample random numbers of this metric alone.
         artefacts: likewise, where the sample's false structure is (all False where it has none), or None.
+        shared: a seed a sample that no explainer, metric or model changes: what is drawn from it is the same for all
+            that are compared; default: the generator's.
     """
 
     model: Model
@@ -48,7 +50,11 @@ class Explained:
     explainer: Explainer
     generator: Draws
     artefacts: torch.Tensor | None = None
+    shared: Sequence[int] = ()
     _known: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.shared = self.shared or self.generator.seeds
 
     @property
     def logits(self) -> torch.Tensor:
@@ -76,6 +82,7 @@ class Metric(Plugin):
         range: of the values, in words such as ``"[0, 1]"``.
         quantus: what Quantus 0.6 does under this name, where that differs from what we do.
         joint: True where it must see all samples of the suite at once (clustering), not a chunk of them.
+        least: how many samples it needs to have a value at all.
     """
 
     accepts: ClassVar[tuple[str, ...]] = (IMAGE,)
@@ -89,6 +96,7 @@ class Metric(Plugin):
     range: ClassVar[str] = ""
     quantus: ClassVar[str] = ""
     joint: ClassVar[bool] = False
+    least: ClassVar[int] = 1
 
     def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
         """A reason where the dataset lacks the masks that the metric needs."""

@@ -129,6 +129,25 @@ class PointingGame(Localisation):
         return pointing_game(attributions, masks)
 
 
+@metrics.register("energy-pointing-game")
+class EnergyPointingGame(Localisation):
+    """Share of a map's energy that lies in the mask (Wang et al. 2020, section 4.3; a box there).
+
+    The map is the positive part less its least value, as the authors' Score-CAM scales it. Higher is better. The same
+    as ``relevance-mass-accuracy`` save where no pixel is 0 or below. NaN: an empty mask, a constant, all-zero or
+    non-finite attribution, no positive relevance.
+    """
+
+    source: ClassVar[str] = "Wang et al. 2020, section 4.3"
+    quantus: ClassVar[str] = "absent"
+
+    def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """(N,) in [0, 1]."""
+        from benchmark.metrics.functional.localisation import energy_pointing_game
+
+        return energy_pointing_game(attributions, masks)
+
+
 @metrics.register("localisation-auc")
 class LocalisationAuc(Localisation):
     """Area under the ROC curve of the mask by relevance (Fawcett 2006).
@@ -145,6 +164,26 @@ class LocalisationAuc(Localisation):
         from benchmark.metrics.functional.localisation import localisation_auc
 
         return localisation_auc(attributions, masks)
+
+
+@metrics.register("mask-share")
+class MaskShare(Localisation):
+    """Share of the image that its mask takes: what the other metrics of localisation give to what does not look.
+
+    The pointing game, the relevance mass and the rank accuracy of random numbers have it as their mean; it stands
+    beside them, over the same samples. NaN: an empty mask, an all-zero or non-finite attribution.
+    """
+
+    source: ClassVar[str] = "own"
+    quantus: ClassVar[str] = "absent"
+    higher_is_better: ClassVar[bool | None] = None
+    range: ClassVar[str] = "(0, 1]"
+
+    def located(self, attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """(N,) in (0, 1]."""
+        from benchmark.metrics.functional.localisation import mask_share
+
+        return mask_share(attributions, masks)
 
 
 @metrics.register("artefact-relevance-mass")

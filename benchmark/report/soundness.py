@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchmark.errors import UsageError
+from benchmark.meta.settings import of_size
 from benchmark.meta.verdicts import verdict
 from benchmark.metrics.base import Metric, metrics
 from benchmark.results.base import Results
@@ -74,6 +75,9 @@ def family_of(suite: SuiteSpec, name: str) -> str:
 
 
 def verdict_on(suite: SuiteSpec, name: str) -> str:
-    """The verdict on one of the suite's metrics."""
+    """The verdict on one of the suite's metrics: for images of its size, else for 8x8 ones."""
     metric = metric_of(suite, name)
-    return "not measured" if metric is None else verdict(metric)
+    if metric is None:
+        return "not measured"
+    here = verdict(metric, of_size(suite.dataset.size))
+    return verdict(metric) if here == "not measured" else here

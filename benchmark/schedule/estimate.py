@@ -7,6 +7,7 @@ estimate of the order, printed as such.
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -15,9 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from benchmark.data.base import Batch, Grid
 from benchmark.errors import AssayError
 from benchmark.inputs import IMAGE
+from benchmark.metrics.base import metrics
 from benchmark.registry import digest
 from benchmark.schedule.context import Context, load_entry_model
 from benchmark.schedule.costs import key_of
@@ -36,10 +41,10 @@ if TYPE_CHECKING:
     from benchmark.models.wrap import Model
 
 STAND_IN = "stand-in"
-BUDGET = 10.0  # seconds for counting calls
+BUDGET = 30.0  # seconds for counting calls
 SAMPLES = 2
 NO_CALLS = {"name", "title", "description", "dataset", "published", "variants", "parts"}  # depend on these of a suite
-MARGIN = 4.0  # of the stand-in: about what trained networks of the digits have
+MARGIN = 4.0  # of the stand-in, of 10 classes: about what trained networks of the digits have
 FITTED = 16  # training samples that a fit is counted on
 
 Calls = dict[tuple[Any, ...], tuple[float, float, float]]
@@ -54,11 +59,13 @@ class Estimate:
         seconds: of the cells that an estimate exists for.
         cells: how many these are.
         a_call: seconds that one sample takes in a forward, by model.
+        passes: (forwards, backwards) a sample of all these cells together, by model.
     """
 
     seconds: float = 0.0
     cells: int = 0
     a_call: dict[str, float] = field(default_factory=dict)
+    passes: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -116,6 +123,8 @@ def cpu_threads(threads: int) -> Iterator[None]:
 def _estimated(suite: SuiteSpec, unknown: Sequence[Cell], classes: int) -> Estimate:
     estimate, calls = Estimate(), counted(suite, classes)
     costs: dict[str, tuple[float, float]] = {}
+    used: dict[str, NDArray[np.float64]] = {}
+    seen: dict[str, set[str]] = {}
     for cell in unknown:
         key = key_of(cell)[1:]
         if key not in calls:
@@ -127,6 +136,9 @@ def _estimated(suite: SuiteSpec, unknown: Sequence[Cell], classes: int) -> Estim
             forwards, backwards, beside = calls[key]
             estimate.seconds += beside + len(cell.samples) * (forwards * forward + backwards * backward)
             estimate.cells += 1
+            used[cell.model] = used.get(cell.model, np.zeros(2)) + len(cell.samples) * np.array([forwards, backwards])
+            seen.setdefault(cell.model, set()).update(cell.samples)
+    estimate.passes = {model: tuple((sums / len(seen[model])).tolist()) for model, sums in used.items()}
     estimate.a_call = {model: forward for model, (forward, _) in costs.items() if forward}
     return estimate
 
@@ -134,8 +146,8 @@ def _estimated(suite: SuiteSpec, unknown: Sequence[Cell], classes: int) -> Estim
 def counted(suite: SuiteSpec, classes: int) -> Calls:
     """Forwards and backwards a sample of every kind of cell, as a small network needs them, and the seconds a cell
     that it took: what is done besides calling the network."""
-    data = suite_dataset(suite)
-    ids = sample_order(data.index(suite.dataset.split), suite.seed, SAMPLES)
+    data, samples = suite_dataset(suite), samples_needed(suite)
+    ids = sample_order(data.index(suite.dataset.split), suite.seed, samples)
     try:
         batch = data.load(suite.dataset.split, ids, Grid.of(suite.dataset))
     except AssayError:
@@ -143,7 +155,7 @@ def counted(suite: SuiteSpec, classes: int) -> Calls:
     small = suite.model_copy(
         update={
             "entries": (STAND_IN,),
-            "dataset": suite.dataset.model_copy(update={"samples": SAMPLES}),
+            "dataset": suite.dataset.model_copy(update={"samples": samples}),
             "attacks": tuple(
                 probe.model_copy(update={"fit_samples": min(FITTED, probe.fit_samples or FITTED)})
                 for probe in suite.attacks
@@ -156,6 +168,11 @@ def counted(suite: SuiteSpec, classes: int) -> Calls:
     if asked not in _counted:
         _counted[asked] = _count(small, batch, classes)
     return _counted[asked]
+
+
+def samples_needed(suite: SuiteSpec) -> int:
+    """How many samples calls are counted on: so many that every metric has a value."""
+    return max([SAMPLES, *(metrics.lookup(metric.use)[0].least for metric in suite.metrics)])
 
 
 def _count(small: SuiteSpec, batch: Batch, classes: int) -> Calls:
@@ -186,7 +203,8 @@ def stand_in(batch: Batch, classes: int) -> tuple[Model, EntrySpec]:
     with torch.no_grad():
         seen = features(torch.as_tensor(batch.inputs))
         logits, labels = last(seen), torch.as_tensor(batch.labels)
-        wanted = logits.scatter(1, labels[:, None], logits.max(1, keepdim=True).values + MARGIN)
+        margin = MARGIN + math.log(max(1.0, classes / 10))  # as sure, however many classes
+        wanted = logits.scatter(1, labels[:, None], logits.max(1, keepdim=True).values + margin)
         last.weight.add_((torch.linalg.pinv(seen) @ (wanted - logits)).T)
     network = nn.Sequential(*features, last)
     spec = EntrySpec.model_construct(name=STAND_IN, input_shape=shape, classes=classes, factory="", output="logits")

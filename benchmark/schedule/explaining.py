@@ -23,6 +23,7 @@ from benchmark.schedule.parts import (
     task_of,
     tensors,
 )
+from benchmark.seeds import derive
 from benchmark.spec.cell import Cell
 from benchmark.store.record import strings
 
@@ -133,6 +134,7 @@ def evidence(cell: Cell, context: Context, model: Model, at: slice) -> Explained
             artefacts=mask(batch.artefacts),
             explainer=explainer_of(cell),
             generator=draws(cell, at),
+            shared=[derive("shared", cell.seed, sample) for sample in cell.samples[at]],
             _known=_outputs(cell, context, at),
         )
         while len(context.evidence) > 4:

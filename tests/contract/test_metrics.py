@@ -31,6 +31,7 @@ CONSTANT = {
     "relevance-mass-accuracy",
     "artefact-relevance-mass",
     "localisation-auc",
+    "mask-share",
     "max-sensitivity",
     "avg-sensitivity",
     "local-lipschitz",

@@ -89,6 +89,16 @@ def test_the_memory_bound_changes_nothing_and_holds(name, monkeypatch):
     assert max(seen) == 7
 
 
+@pytest.mark.parametrize("grid", [1, 4])
+def test_shapley_asks_for_nothing_twice(grid):
+    """Each order's states but all off and all on, and these once; one cell's value is the whole change."""
+    model, inputs = Model(small_cnn()), torch.rand(2, 1, 8, 8)
+    found = explain("shapley", model, inputs, torch.tensor([1, 2]), grid=grid, orders=3)
+    assert model.counter.forwards == 2 * (3 * (grid**2 - 1) + 2)
+    change = (model(inputs) - model(0 * inputs)).gather(1, torch.tensor([[1], [2]]))[:, 0]
+    torch.testing.assert_close(found.sum((1, 2, 3)), change.detach(), atol=1e-5, rtol=1e-4)
+
+
 def test_a_grid_that_does_not_divide_the_image():
     cells = Cells(torch.zeros(1, 3, 5, 7), 3, 0.0)
     assert cells.n == 9

@@ -5,6 +5,7 @@ Parity with Quantus is in tests/parity/test_faithfulness.py.
 
 import doctest
 import importlib
+from math import ceil
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from torchvision.transforms.functional import gaussian_blur
 
 from benchmark.errors import AssayError
 from benchmark.metrics import functional
@@ -198,6 +200,15 @@ def test_fills():
     torch.testing.assert_close(perturbing.reference(flat, "blur"), flat)
     with pytest.raises(ValueError, match="'grey'"):
         perturbing.reference(x, "grey")
+
+
+@pytest.mark.parametrize("sides", [(8, 8), (60, 70), (96, 80)])
+def test_blurring_an_axis_at_a_time_changes_nothing(sides):
+    """Oracle: torchvision's square kernel, which larger images are not given."""
+    x = torch.rand(2, 3, *sides, generator=torch.Generator().manual_seed(0))
+    size = [2 * min(ceil(3 * perturbing.BLUR * side), side - 1) + 1 for side in sides[::-1]]
+    square = gaussian_blur(x, size, [perturbing.BLUR * side for side in sides[::-1]])
+    torch.testing.assert_close(perturbing.reference(x, "blur"), square, atol=1e-5, rtol=0)
     with pytest.raises((ValidationError, AssayError)):
         metrics.make("pixel-flipping", {"fill": "grey"})
 

@@ -20,6 +20,8 @@ WITH_MASKS = [
     "top-k-intersection",
     "pointing-game",
     "localisation-auc",
+    "energy-pointing-game",
+    "mask-share",
 ]
 NAMES = [*WITH_MASKS, "artefact-relevance-mass"]
 
@@ -49,6 +51,8 @@ KNOWN = {
     "pointing-game": [1, 0, 1, np.nan],
     # row 2: 3 pixels of the mask beat all 27 outside, 6 lose to all; row 1: 27 outside beat all 9
     "localisation-auc": [1, 0, 1 / 3, np.nan],
+    "energy-pointing-game": [1, 0, 9 / 21, np.nan],
+    "mask-share": [0.25, 0.25, 0.25, np.nan],
     "artefact-relevance-mass": [4, 0, 4 * 9 / 21, np.nan],
 }
 
@@ -72,6 +76,22 @@ def test_channels_are_summed_first(masked, name):
 def test_default_k_is_a_twentieth_of_the_pixels_and_never_more_than_all(masked):
     np.testing.assert_allclose(score("top-k-intersection", masked), score("top-k-intersection", masked, k=2))
     np.testing.assert_allclose(score("top-k-intersection", masked, k=1000)[:3], 9 / 36)
+
+
+def test_energy_is_what_lies_above_the_least_value():
+    """Score-CAM scales a map to [0, 1]: an offset to all pixels is gone."""
+    values, mask = torch.tensor([[[[0.0, 3.0], [1.0, 0.0]]]]), torch.tensor([[[[False, True], [False, False]]]])
+    for offset in (0.0, 2.0, 50.0):
+        assert localisation.energy_pointing_game(values + offset, mask).item() == pytest.approx(0.75)
+    assert localisation.relevance_mass(values + 50, mask).item() == pytest.approx(53 / 204)
+
+
+def test_what_does_not_look_gets_the_share_of_the_mask():
+    torch.manual_seed(0)
+    values, masks = torch.rand(4000, 1, 6, 6) - 0.5, torch.rand(4000, 1, 6, 6) < torch.rand(4000, 1, 1, 1)
+    share = localisation.mask_share(values, masks).nanmean().item()
+    for found in (localisation.pointing_game, localisation.relevance_mass, localisation.relevance_rank):
+        assert found(values, masks).nanmean().item() == pytest.approx(share, abs=0.02)
 
 
 def test_of_equal_pixels_the_first_counts():
@@ -161,7 +181,7 @@ def test_masks_of_another_shape_are_refused():
         localisation.top_k_intersection(torch.rand(1, 1, 4, 4), torch.ones(1, 1, 4, 4, dtype=torch.bool), 17)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "mask-share"])
 def test_direction_a_random_attribution_is_worse(masked, name):
     """Control: relevance on the mask (off it, for an artefact) against noise."""
     good = masked.masks.float() if name != "artefact-relevance-mass" else (~masked.masks).float()

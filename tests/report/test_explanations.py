@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.report.explainer_ranks import control_lines, explainer_ranks, separates
 from benchmark.report.explanations import groups, one_method, refused, score_rows, similarity
-from benchmark.report.gallery import CAPTION, draw, gallery, note
+from benchmark.report.gallery import CAPTION, USUAL, draw, gallery, look, named, note
 from benchmark.report.write import write_report
 from benchmark.spec.suite import ExplainingSpec, SuiteSpec
 from benchmark.store.folder import Store
@@ -240,6 +240,27 @@ def test_zero_is_the_middle_of_every_panels_own_scale():
     assert less[2] > less[0]  # blue against
     (rows,) = (axes for axes in panels(figure, "input"))
     assert rows.get_ylabel() == "cat\n→ dog"
+
+
+def test_of_large_images_single_elements_do_not_set_the_scale():
+    """Oracle: one element of 50,176 is a thousand times as large; the scale ends at the others'."""
+    made, generator = kept(), np.random.default_rng(0)
+    made["attributions"] = generator.normal(size=(2, 2, 224, 224)).astype(np.float32)
+    made["attributions"][0, 0, 0, 0] = 1000
+    made["inputs"], made["masks"] = np.full((2, 3, 224, 224), 128, np.uint8), np.zeros((2, 1, 224, 224), bool)
+    large = look((224, 224))
+    (panel,) = panels(draw(made, ["cat", "dog"], (), large), "x")
+    assert panel.get_images()[0].get_clim()[1] == pytest.approx(2.81, abs=0.05)  # 99.5 % of |N(0, 1)|
+    assert look((64, 64)) == look(None) == USUAL
+    assert note(made, ["cat", "dog"], [], large) != note(made, ["cat", "dog"], [])
+
+
+def test_classes_of_imagenet_are_shown_in_words():
+    from benchmark.data.reading.classes import class_list
+
+    names = class_list("imagenet-1k").names
+    assert named(names)[:2] == ["tench", "goldfish"]
+    assert named(names[:2]) == list(names[:2])
 
 
 def test_the_outline_runs_along_the_masks_edge():

@@ -141,6 +141,41 @@ def test_the_random_control_is_worse_than_every_real_explanation_of_digits(metri
             assert table.loc[(model, "random"), f"{metric}_high"] < real, (model, explainer)
 
 
+def test_maps_of_imagenet_lie_on_the_object_and_controls_do_not_look():
+    """GradCAM's pointing game lies above the boxes' share of the image, random numbers at it; on mosaics, where the
+    evidence is known without a box, random numbers and edges get a quarter. Edges do lie on objects: sobel's pointing
+    game is no oracle."""
+    table = pd.read_csv(REPOSITORY / "results/explanations_imagenet-val600/explanations.csv").set_index("explainer")
+    cam, random, sobel = (table.loc[name] for name in ("gradcam", "random", "sobel"))
+    share = cam["mask_share"]
+    assert cam["pointing_game_low"] > share + 0.2
+    assert random["pointing_game_low"] < share < random["pointing_game_high"]
+    assert random["relevance_mass_accuracy"] == pytest.approx(share, abs=0.01)
+    assert table.loc["constant", "relevance_mass_accuracy"] == pytest.approx(share, abs=1e-6)
+    assert random["grid_pointing_game"] == pytest.approx(0.25, abs=0.005)
+    assert sobel["grid_pointing_game_low"] < 0.25 < sobel["grid_pointing_game_high"]
+    assert table.loc["untrained", "grid_pointing_game_low"] < 0.25 < table.loc["untrained", "grid_pointing_game_high"]
+    assert cam["grid_pointing_game_low"] > 0.75
+
+
+def test_the_page_on_explanations_shows_what_the_table_of_imagenet_holds():
+    table = pd.read_csv(REPOSITORY / "results/explanations_imagenet-val600/explanations.csv").set_index("explainer")
+    text = (REPOSITORY / "docs" / "explanations.md").read_text().partition("| other class (lower) |\n")[2]
+    lines = [line for line in text.partition("\n\n")[0].splitlines()[1:] if "chance" not in line]
+    columns = ["pointing_game", "relevance_mass_accuracy", "relevance_rank_accuracy", "grid_pointing_game"]
+    columns += ["pixel_flipping", "random_logit"]
+    assert len(lines) == 11
+    for line in lines:
+        name, *cells = line.strip("|").split(" | ")
+        row = table.loc[re.findall("`(.*?)`", name)[0]]
+        for cell, column in zip(cells, columns, strict=True):
+            value, _, interval = cell.strip().partition(" ")
+            assert float(value) == pytest.approx(row[column], abs=0.0051), line
+            if interval:
+                ends = [float(end) for end in interval.strip("[]").split(", ")]
+                assert ends == pytest.approx([row[f"{column}_low"], row[f"{column}_high"]], abs=0.0051), line
+
+
 def test_only_pgd_of_the_evaluation_is_doubtful_and_autoattack_is_the_best_single_attack():
     board = pd.read_csv(REPOSITORY / "results/evaluation/leaderboard.csv").set_index("model")
     assert set(board["flags"].dropna()) <= {"more-steps-gain"}

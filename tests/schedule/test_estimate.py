@@ -28,3 +28,19 @@ def test_an_attack_is_counted_as_one_on_samples_that_are_right(workplace):
     calls = {key[1]: value for key, value in counted(load_suite(str(workplace.suite("mine", SUITE))), 10).items()}
     assert calls["square"][0] > 30
     assert calls["fmn"][:2] >= (12, 12)
+
+
+MOSAICS = """
+entries = ["one"]
+seed = 4
+dataset = { use = "digits", samples = 20 }
+explainers = [{ name = "saliency", use = "saliency" }]
+metrics = [{ name = "grid", use = "grid-pointing-game" }, { name = "mass", use = "sparseness" }]
+"""
+
+
+def test_a_metric_of_several_samples_is_counted_on_as_many_as_it_needs(workplace):
+    """A sample alone, its share of a look at one mosaic, and its own mosaic of 4 images: 1 + 1 + 4."""
+    calls = {key[1:3]: value for key, value in counted(load_suite(str(workplace.suite("mine", MOSAICS))), 10).items()}
+    assert calls["saliency", "grid"][:2] == (6, 4)
+    assert calls["saliency", "mass"][:2] == (0, 0)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class SpatialExplainer(Explainer):
     """What needs a spatial layer says so where there is none."""
 
+    enlarges: ClassVar[bool] = True
+
     def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
         """A reason where no layer has a spatial output, or the network does not say which axes are spatial."""
         if model is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,6 +52,20 @@ def spatial_layer(model: Model, inputs: torch.Tensor, name: str) -> Spatial:
     if isinstance(spatial, str):
         raise RefusedError(f"{name}: {spatial}")
     return spatial
+
+
+def last_map(model: Model, inputs: torch.Tensor, name: str) -> Spatial:
+    """The network's last layer with a map (N, K, h, w), whatever layer its entry names for class activation maps.
+
+    Raises:
+        RefusedError: there is none, or it does not lie so; ``name`` is who asks.
+    """
+    plain = copy.copy(model)
+    plain.gradcam_layer = plain.gradcam_layout = ""
+    layer = spatial_layer(plain, inputs, name)
+    if layer.layout != "channels-first":
+        raise RefusedError(f"{name}: the network's last map ({layer.name!r}) is {layer.layout}, not (N, K, h, w)")
+    return layer
 
 
 def activations_and_gradients(

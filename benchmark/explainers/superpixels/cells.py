@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from benchmark.models.wrap import Model
     from benchmark.seeds import Draws
 
+FEWEST = 4  # images of a forward, however large: fewer are slower each
+
 
 class Cells:
     """Inputs (N, C, H, W) cut into F cells, of which some may be off.
@@ -35,7 +37,7 @@ class Cells:
         """The target's logit, float64 (N, M), with the cells that ``on`` (N, M, F) bool says."""
         n, m = on.shape[:2]
         sample = torch.arange(n, device=on.device).repeat_interleave(m)
-        chosen, parts, room = on.flatten(0, 1), [], rows_per_forward(self.inputs)
+        chosen, parts, room = on.flatten(0, 1), [], max(FEWEST, rows_per_forward(self.inputs))
         with torch.no_grad():
             for start in range(0, n * m, room):
                 at = slice(start, start + room)
@@ -60,7 +62,10 @@ class Cells:
     def shapley(self, model: Model, targets: torch.Tensor, generator: Draws, orders: int) -> torch.Tensor:
         """(N, F): the mean rise of the logit when a cell is switched on, over random orders in mirrored pairs."""
         total = torch.zeros(len(self.inputs), self.n, dtype=torch.float64, device=self.inputs.device)
-        steps = torch.arange(self.n + 1, device=self.inputs.device).view(1, -1, 1)
+        steps = torch.arange(1, self.n, device=self.inputs.device).view(1, -1, 1)
+        ends = torch.zeros(len(self.inputs), 2, self.n, dtype=torch.bool, device=self.inputs.device)
+        ends[:, 1] = True
+        off, on = torch.split(self.outputs(model, targets, ends), 1, dim=1)  # of every order alike
         order = torch.zeros(0)
         for i in range(orders):
             drawn = (
@@ -68,7 +73,8 @@ class Cells:
             )
             order = order.flip(1) if drawn is None else drawn
             position = order.argsort(1)  # when each cell is switched on
-            logits = self.outputs(model, targets, position[:, None] < steps)
+            between = self.outputs(model, targets, position[:, None] < steps) if self.n > 1 else off[:, :0]
+            logits = torch.cat([off, between, on], 1)
             total += logits.diff(dim=1).gather(1, position)
         return total / orders
 

@@ -63,7 +63,7 @@ class ShapleySampling(Explainer):
     baseline: float = 0.0
 
     def explain(self, model: Model, inputs: torch.Tensor, targets: torch.Tensor, *, generator: Draws) -> torch.Tensor:
-        """(N, C, H, W), in logits a cell; orders * (grid^2 + 1) forwards a sample."""
+        """(N, C, H, W), in logits a cell; orders * (grid^2 - 1) + 2 forwards a sample."""
         from benchmark.explainers.superpixels.cells import Cells
 
         cells = Cells(inputs, self.grid, self.baseline)

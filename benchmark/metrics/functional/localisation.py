@@ -16,7 +16,9 @@ from benchmark.metrics.functional.row_similarity import ranks as midranks
 
 __all__ = [
     "artefact_mass_ratio",
+    "energy_pointing_game",
     "localisation_auc",
+    "mask_share",
     "pointing_game",
     "relevance_mass",
     "relevance_rank",
@@ -102,6 +104,37 @@ def relevance_mass(attributions: torch.Tensor, masks: torch.Tensor) -> torch.Ten
     positive = pooled.clamp(min=0)
     positive = positive / positive.amax(1, keepdim=True)  # sums of huge values stay finite; 0/0 is NaN, as it should be
     return only(rows, (positive * flat).sum(1) / positive.sum(1))
+
+
+def energy_pointing_game(attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Share of a map's energy that lies in the mask (Wang et al. 2020, section 4.3).
+
+    The map is the channel sum's positive part less its least value (Score-CAM's scaling, whose factor cancels).
+
+    Returns:
+        (N,) in [0, 1], higher is better; NaN for a constant. The same as :func:`relevance_mass` where any channel sum
+        is 0 or below.
+
+    >>> mask = torch.tensor([[[[True, True], [False, False]]]])
+    >>> energy_pointing_game(torch.tensor([[[[4.0, 3.0], [2.0, 1.0]]]]), mask).tolist()
+    [0.8333333333333334]
+    """
+    positive = attributions.sum(1, keepdim=True, dtype=torch.float64).clamp(min=0)
+    return relevance_mass(positive - positive.amin((2, 3), keepdim=True), masks)
+
+
+def mask_share(attributions: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Share of the image that the mask takes, where the attribution can be judged at all.
+
+    Returns:
+        (N,) in (0, 1].
+
+    >>> mask = torch.tensor([[[[True, False], [False, False]]]])
+    >>> mask_share(torch.tensor([[[[4.0, 1.0], [3.0, 2.0]]]]), mask).tolist()
+    [0.25]
+    """
+    _, flat, rows = _pixels(attributions, masks, constant=True)
+    return only(rows, flat.double().mean(1))
 
 
 def artefact_mass_ratio(attributions: torch.Tensor, artefacts: torch.Tensor) -> torch.Tensor:

@@ -25,6 +25,7 @@ Masks = Callable[[slice, slice], torch.Tensor]
 """(samples, steps) to bool (n, s, C or 1, H, W), True where a step replaces the input."""
 
 BLUR = 0.1  # standard deviation of the blurred fill, in sides of the image
+SEPARATE = 41  # kernels of longer sides are applied an axis at a time
 REDRAW = 16  # a subset is drawn by rejection where it is at most 1/16 of the features, by sorting keys otherwise
 
 
@@ -53,7 +54,11 @@ def _blurred(inputs: torch.Tensor) -> torch.Tensor:
 
     sides = [inputs.shape[3], inputs.shape[2]]  # torchvision names x first
     size = [2 * min(ceil(3 * BLUR * side), side - 1) + 1 for side in sides]
-    blurred: torch.Tensor = gaussian_blur(inputs, size, [BLUR * side for side in sides])
+    sigma = [BLUR * side for side in sides]
+    if max(size) > SEPARATE:  # torchvision's kernel is a square, of 135 x 135 weights at 224 pixels
+        inputs = gaussian_blur(inputs, [size[0], 1], sigma)
+        size[0] = 1
+    blurred: torch.Tensor = gaussian_blur(inputs, size, sigma)
     return blurred
 
 
