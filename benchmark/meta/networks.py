@@ -44,6 +44,45 @@ def _named(name: str) -> Callable[[int], nn.Module]:
     return build
 
 
+def _timm(name: str, **more: Any) -> Callable[[int], nn.Module]:
+    def build(size: int) -> nn.Module:
+        import timm
+
+        sized = {"img_size": size} if more else {}
+        network: nn.Module = timm.create_model(name, num_classes=CLASSES, **sized, **more)
+        return network
+
+    return build
+
+
+class _Logits(nn.Module):
+    """Hugging Face's output unwrapped, as :class:`benchmark.models.outputs.Unwrap` does for an entry."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.network(x).logits
+        return logits
+
+
+def _face(kind: str, **more: Any) -> Callable[[int], nn.Module]:
+    def build(size: int) -> nn.Module:
+        import transformers
+
+        sized = {"image_size": size} if "patch_size" in more else {}
+        config = getattr(transformers, f"{kind}Config")(num_labels=CLASSES, **sized, **more)
+        return _Logits(getattr(transformers, f"{kind}ForImageClassification")(config))
+
+    return build
+
+
+_TIMM_VIT = {"patch_size": 8, "depth": 2, "embed_dim": 48, "num_heads": 3}
+_FACE_VIT = {
+    "patch_size": 8, "num_hidden_layers": 2, "hidden_size": 48, "num_attention_heads": 3, "intermediate_size": 96,
+}  # fmt: skip
+
 # name: (size of its images, factory)
 NETWORKS: dict[str, tuple[int, Callable[[int], nn.Module]]] = {
     "resnet18": (32, _named("resnet18")),
@@ -54,6 +93,20 @@ NETWORKS: dict[str, tuple[int, Callable[[int], nn.Module]]] = {
     "convnext_tiny": (32, _named("convnext_tiny")),
     "swin_t": (64, _named("swin_t")),
     "vit (patch 8, depth 2)": (32, _transformer),
+    "timm vit (patch 8, depth 2)": (32, _timm("vit_tiny_patch16_224", **_TIMM_VIT)),
+    "timm deit (patch 8, depth 2)": (32, _timm("deit_tiny_patch16_224", **_TIMM_VIT)),
+    "timm swin (window 4, depth 2)": (
+        32,
+        _timm("swin_tiny_patch4_window7_224", window_size=4, embed_dim=24, depths=(1, 1), num_heads=(2, 2)),
+    ),
+    "timm efficientnet_b0": (32, _timm("efficientnet_b0")),
+    "hf vit (patch 8, depth 2)": (32, _face("ViT", **_FACE_VIT)),
+    "hf deit (patch 8, depth 2)": (32, _face("DeiT", **_FACE_VIT)),
+    "hf swin (window 4, depth 2)": (
+        32,
+        _face("Swin", patch_size=4, window_size=4, embed_dim=24, depths=[1, 1], num_heads=[2, 2]),
+    ),
+    "hf convnext (2 stages)": (32, _face("ConvNext", hidden_sizes=[16, 32], depths=[1, 1], num_stages=2)),
 }
 
 
