@@ -97,6 +97,28 @@ def test_the_page_on_mri_shows_what_the_leaderboard_holds():
         assert [amp, clean, noise, worst] == [f"{row['amp_worst_0.05']:.2f}", *(f"{error:.3f}" for error in errors)]
 
 
+def test_the_page_on_the_field_shows_what_the_leaderboards_hold():
+    """Each number of each table, with its interval; what the page says of them holds."""
+    text = (REPOSITORY / "docs" / "cifar_imagenet.md").read_text()
+    names = re.findall(r"<!-- table: (\S+) -->", text)
+    assert len(names) == 5
+    boards = {name: pd.read_csv(REPOSITORY / "results" / name / "leaderboard.csv") for name in names}
+    for name, board in boards.items():
+        lines = text.partition(f"<!-- table: {name} -->\n")[2].partition("\n\n")[0].splitlines()
+        assert lines[0].startswith(f"| {name}, n = {board['n'].iloc[0]} |")
+        assert [line.split("`")[1] for line in lines[2:]] == list(board["model"])
+        for line, row in zip(lines[2:], board.to_dict("records"), strict=True):
+            known = {f"{value:.3f}" for value in row.values() if isinstance(value, float)}
+            assert set(re.findall(r"\d\.\d{3}", line)) <= known, line
+    linf = boards["cifar10_linf-part846"].set_index("model")
+    lost = linf["robust_acc_pgd-50-10_0.03137"] - linf["robust_acc_autoattack_0.03137"]
+    robust = [name for name in linf.index if not name.startswith("cifar_resnet20")]
+    assert lost[robust].between(0.02, 0.0405).all()
+    corrupted = boards["cifar10_corruptions-part846"].set_index("model")
+    assert corrupted["corruption_error"].idxmin() == "cifar_sri_resnet_adv"
+    assert 0.12 <= corrupted["clean_acc"]["cifar_resnet20"] - corrupted["clean_acc"]["cifar_sri_resnet_adv"] < 0.13
+
+
 def test_what_is_known_of_reconstruction_holds_in_the_published_table():
     """Oracles: zero-filling amplifies exactly 1; no worst case lies below noise, no larger budget below a smaller."""
     board = pd.read_csv(REPOSITORY / "results" / "mri" / "leaderboard.csv").set_index("model")
