@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 class AttentionExplainer(Explainer):
     """What needs attention says so where there is none that it can read."""
 
+    enlarges: ClassVar[bool] = True
+
     def skip(self, model: Any, entry: Any, dataset: Any) -> str | None:
         """A reason where the network shows no attention over a grid of patches."""
         if model is None:
