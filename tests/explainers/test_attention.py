@@ -134,7 +134,7 @@ def test_however_attention_is_written_the_map_is_the_same(use):
     assert maps[0].std() > 0
 
 
-@pytest.mark.parametrize("masked", ["", "bool", "float", "causal", "scale", "groups"])
+@pytest.mark.parametrize("masked", ["", "bool", "float", "causal", "scale", "groups", "nothing left"])
 def test_it_is_torchs_attention(masked):
     """Oracle: torch's kernel, in float64."""
     generator = torch.Generator().manual_seed(0)
@@ -145,6 +145,7 @@ def test_it_is_torchs_attention(masked):
         "causal": {"is_causal": True},
         "scale": {"scale": 0.3},
         "groups": {"enable_gqa": True},
+        "nothing left": {"attn_mask": torch.arange(5)[:, None].expand(5, 5) > 0},
     }.get(masked, {})
     if masked == "groups":
         k, v = k[:, :2], v[:, :2]
@@ -154,7 +155,9 @@ def test_it_is_torchs_attention(masked):
     with Probabilities() as seen:
         under = F.scaled_dot_product_attention(q, k, v, **more)
     torch.testing.assert_close(under, plain, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(seen.kept[0].sum(-1), torch.ones(2, 4, 5, dtype=torch.float64))
+    rows = torch.ones(2, 4, 5, dtype=torch.float64)
+    rows[..., 0] = masked != "nothing left"  # a row that sees nothing
+    torch.testing.assert_close(seen.kept[0].sum(-1), rows)
 
 
 def torchvisions():

@@ -18,6 +18,7 @@ SLOW = {"shapley", "kernel-shap", "lime", "smoothtaylor"}
 QUICK = {"integrated-gradients": {"steps": 4}, "gradient-shap": {"samples": 4}, "occlusion": {"stride": 16}} | {
     "feature-ablation": {"grid": 3}
 }
+REFUSED |= dict.fromkeys(("attention", "attention-rollout", "gradient-rollout"), "runs no attention that can be seen")
 
 
 @pytest.fixture(scope="module")

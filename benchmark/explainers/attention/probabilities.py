@@ -85,13 +85,8 @@ class Probabilities(TorchFunctionMode):
         if enable_gqa:
             repeats = query.shape[-3] // key.shape[-3]
             key, value = key.repeat_interleave(repeats, -3), value.repeat_interleave(repeats, -3)
-        scores = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
-        if is_causal:
-            ahead = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-            scores = scores.masked_fill(ahead, -math.inf)
-        if attn_mask is not None:
-            scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
-        probabilities = torch.softmax(scores, -1)
+        scores = query @ key.transpose(-2, -1) * scaling(query, scale)
+        probabilities = softmax(masked(scores, attn_mask, is_causal=is_causal))
         self.kept.append(probabilities)
         return probabilities @ value
 
@@ -100,3 +95,24 @@ def _over_last_axis(func: Any, args: Any, kwargs: Any, result: Any) -> bool:
     """Whether it is a softmax of matrices over their last axis."""
     axis = kwargs.get("dim", args[1] if len(args) > 1 else None)
     return func in SOFTMAX and result.dim() > 2 and axis in (-1, result.dim() - 1)
+
+
+def scaling(query: torch.Tensor, scale: float | None) -> float:
+    """What the products of query and key are multiplied with: 1 / sqrt(channels) where nothing is given."""
+    return 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+
+
+def masked(scores: torch.Tensor, mask: torch.Tensor | None, *, is_causal: bool) -> torch.Tensor:
+    """Scores (..., T, S) with those that a mask (or what lies ahead) leaves out at minus infinity."""
+    if is_causal:
+        ahead = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
+        scores = scores.masked_fill(ahead, -math.inf)
+    if mask is None:
+        return scores
+    return scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+
+
+def softmax(scores: torch.Tensor) -> torch.Tensor:
+    """Over the last axis; a row of which everything is left out has zeros, as torch's own attention."""
+    out = (scores == -math.inf).all(-1, keepdim=True)
+    return torch.softmax(scores.masked_fill(out, 0), -1).masked_fill(out, 0)

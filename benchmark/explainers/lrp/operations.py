@@ -6,7 +6,6 @@ input times gradient, and a finite difference with the same constants held must 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -17,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from benchmark.errors import RefusedError
+from benchmark.explainers.attention.probabilities import masked, scaling, softmax
 from benchmark.explainers.captum.gradients import leaf, random_input
 from benchmark.explainers.lrp.propagation import through_geometry
 from benchmark.models.watch import eager_mode, once, scripted
@@ -152,13 +152,8 @@ class Ruled(TorchFunctionMode):
         scale: float | None = None,
     ) -> torch.Tensor:
         scores = self._product(torch.matmul, query, key.transpose(-2, -1))
-        scores = scores * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
-        if is_causal:
-            ahead = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
-            scores = scores.masked_fill(ahead, -math.inf)
-        if attn_mask is not None:
-            scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
-        probabilities = self._probabilities(torch.softmax(scores, -1))
+        scores = masked(scores * scaling(query, scale), attn_mask, is_causal=is_causal)
+        probabilities = self._probabilities(softmax(scores))
         if self.softmax == "constant":
             return probabilities @ value
         return self._product(torch.matmul, probabilities, value)
