@@ -18,7 +18,7 @@ from benchmark.models.entries import load_entry
 from benchmark.models.wrap import Model
 from tests.conftest import data_folder
 from tests.explainers.networks import explain, small_cnn
-from tests.explainers.test_attention import TRANSFORMERS
+from tests.explainers.test_attention import TRANSFORMERS, Block, Mean, Transposed
 
 USES = ("attn-lrp", "cp-lrp")
 
@@ -98,6 +98,17 @@ def test_attention_is_its_parts():
     torch.testing.assert_close(of_v.sum(), (s @ v).sum())
 
 
+def test_a_query_that_does_not_see_the_input_takes_nothing():
+    """All of the scores' relevance is the key's, as of any product with one factor that depends on the input."""
+    q, k = torch.randn(2, 1, 1, 4, 6, dtype=torch.float64)
+    v = torch.randn(1, 1, 4, 6, dtype=torch.float64)
+    scores = q @ k.mT / 6**0.5
+    s = scores.softmax(-1)
+    above = s * (torch.ones_like(q) @ v.mT)
+    _, (of_k,) = ruled(lambda k: F.scaled_dot_product_attention(q, k, v), k)
+    torch.testing.assert_close(of_k.sum(), (scores * (above - s * above.sum(-1, keepdim=True))).sum())
+
+
 def no_bias(network):
     for module in network.modules():
         for name in ("bias", "in_proj_bias"):
@@ -111,8 +122,6 @@ def test_relevance_is_conserved_where_nothing_has_a_bias():
     torch.manual_seed(0)
     inputs = torch.rand(2, 1, 8, 8)
     convolutions = Model(no_bias(small_cnn(nn.GELU)), input_shape=(1, 8, 8))
-    from tests.explainers.test_attention import Block, Mean, Transposed
-
     attention = nn.Sequential(
         nn.Conv2d(1, 8, 2, 2), nn.Flatten(2), Transposed(), Block("module"), Mean(), nn.Linear(8, 4)
     )

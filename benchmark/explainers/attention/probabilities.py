@@ -40,7 +40,7 @@ class Probabilities(TorchFunctionMode):
         if func is F.scaled_dot_product_attention:
             return self._attention(*args, **kwargs)
         if func is F.multi_head_attention_forward:
-            with self._inside():
+            with instead(scaled_dot_product_attention=self._attention, softmax=self._softmax(F.softmax)):
                 return func(*args, **kwargs)
         result = func(*args, **kwargs)
         known = bool(args) and id(args[0]) in self._seen
@@ -50,45 +50,15 @@ class Probabilities(TorchFunctionMode):
             self._seen[id(result)] = result
         return result
 
-    @contextmanager
-    def _inside(self) -> Iterator[None]:
-        """Within it ``multi_head_attention_forward`` calls what is here: a mode is off while it handles a function."""
-        plain, softmax = F.scaled_dot_product_attention, F.softmax
+    def _attention(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        return attention(*args, **kwargs, probabilities=self._keep)
 
-        def kept_softmax(*args: Any, **kwargs: Any) -> torch.Tensor:
-            result = softmax(*args, **kwargs)
-            self.kept.append(result)
-            return result
+    def _softmax(self, plain: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        return lambda *args, **kwargs: self._keep(plain(*args, **kwargs))
 
-        named: dict[str, Callable[..., Any]] = {
-            "scaled_dot_product_attention": self._attention, "softmax": kept_softmax,
-        }  # fmt: skip
-        try:
-            for name, function in named.items():
-                setattr(F, name, function)
-            yield
-        finally:
-            F.scaled_dot_product_attention, F.softmax = plain, softmax
-
-    def _attention(
-        self,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        attn_mask: torch.Tensor | None = None,
-        dropout_p: float = 0.0,
-        is_causal: bool = False,
-        scale: float | None = None,
-        enable_gqa: bool = False,
-    ) -> torch.Tensor:
-        """What the function's documentation says that it computes, in evaluation (without dropout)."""
-        if enable_gqa:
-            repeats = query.shape[-3] // key.shape[-3]
-            key, value = key.repeat_interleave(repeats, -3), value.repeat_interleave(repeats, -3)
-        scores = query @ key.transpose(-2, -1) * scaling(query, scale)
-        probabilities = softmax(masked(scores, attn_mask, is_causal=is_causal))
+    def _keep(self, probabilities: torch.Tensor) -> torch.Tensor:
         self.kept.append(probabilities)
-        return probabilities @ value
+        return probabilities
 
 
 def _over_last_axis(func: Any, args: Any, kwargs: Any, result: Any) -> bool:
@@ -97,12 +67,49 @@ def _over_last_axis(func: Any, args: Any, kwargs: Any, result: Any) -> bool:
     return func in SOFTMAX and result.dim() > 2 and axis in (-1, result.dim() - 1)
 
 
-def scaling(query: torch.Tensor, scale: float | None) -> float:
-    """What the products of query and key are multiplied with: 1 / sqrt(channels) where nothing is given."""
-    return 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+@contextmanager
+def instead(**functions: Callable[..., Any]) -> Iterator[None]:
+    """Within it ``torch.nn.functional`` has these functions, by their names.
+
+    For what ``multi_head_attention_forward`` calls: a mode is off while it handles a function.
+    """
+    plain = {name: getattr(F, name) for name in functions}
+    try:
+        for name, function in functions.items():
+            setattr(F, name, function)
+        yield
+    finally:
+        for name, function in plain.items():
+            setattr(F, name, function)
 
 
-def masked(scores: torch.Tensor, mask: torch.Tensor | None, *, is_causal: bool) -> torch.Tensor:
+def attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,  # noqa: ARG001 - part of the signature
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    *,
+    probabilities: Callable[[torch.Tensor], torch.Tensor],
+    product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = torch.matmul,
+) -> torch.Tensor:
+    """``F.scaled_dot_product_attention`` in evaluation (without dropout), step by step, as its documentation says.
+
+    Args:
+        probabilities: what becomes of them, (..., T, S), before they weigh the values.
+        product: of query and key, and of probabilities and values.
+    """
+    if enable_gqa:
+        repeats = query.shape[-3] // key.shape[-3]
+        key, value = key.repeat_interleave(repeats, -3), value.repeat_interleave(repeats, -3)
+    scores = product(query, key.transpose(-2, -1)) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    return product(probabilities(_softmax(_masked(scores, attn_mask, is_causal))), value)
+
+
+def _masked(scores: torch.Tensor, mask: torch.Tensor | None, is_causal: bool) -> torch.Tensor:
     """Scores (..., T, S) with those that a mask (or what lies ahead) leaves out at minus infinity."""
     if is_causal:
         ahead = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).triu(1)
@@ -112,7 +119,7 @@ def masked(scores: torch.Tensor, mask: torch.Tensor | None, *, is_causal: bool) 
     return scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
 
 
-def softmax(scores: torch.Tensor) -> torch.Tensor:
+def _softmax(scores: torch.Tensor) -> torch.Tensor:
     """Over the last axis; a row of which everything is left out has zeros, as torch's own attention."""
     out = (scores == -math.inf).all(-1, keepdim=True)
     return torch.softmax(scores.masked_fill(out, 0), -1).masked_fill(out, 0)

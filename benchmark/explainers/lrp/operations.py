@@ -6,8 +6,8 @@ input times gradient, and a finite difference with the same constants held must 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from benchmark.errors import RefusedError
-from benchmark.explainers.attention.probabilities import masked, scaling, softmax
+from benchmark.explainers.attention.probabilities import attention, instead
 from benchmark.explainers.captum.gradients import leaf, random_input
 from benchmark.explainers.lrp.propagation import through_geometry
 from benchmark.models.watch import eager_mode, once, scripted
@@ -31,6 +31,7 @@ ACTIVATIONS = frozenset(
 GATES = frozenset({"sigmoid", "sigmoid_", "hardsigmoid"})
 PRODUCTS = frozenset({"mul", "__mul__", "__rmul__", "mul_", "__imul__", "multiply"})
 MATRICES = frozenset({"matmul", "__matmul__", "bmm"})
+INPLACE = frozenset({"relu_", "silu_", "sigmoid_", "mul_", "__imul__"})
 INPLACE_AT = {"relu": 1, "silu": 1, "relu6": 1, "hardswish": 1, "mish": 1, "hardsigmoid": 1, "selu": 1}
 # linear in what depends on the input, or (maximum) a choice of it
 LINEAR = frozenset(
@@ -79,7 +80,7 @@ class Ruled(TorchFunctionMode):
         if not depend or not torch.is_grad_enabled():
             return func(*args, **kwargs)
         if func is F.multi_head_attention_forward:
-            with self._inside():
+            with instead(scaled_dot_product_attention=self._attention):
                 return func(*args, **{**kwargs, "need_weights": False})
         if (rule := self._rule(func, name, len(depend))) is None:
             result = func(*args, **kwargs)
@@ -107,7 +108,7 @@ class Ruled(TorchFunctionMode):
         """The rule's result; in place where the function is, which other readers of the tensor must see."""
         at = INPLACE_AT.get(name, len(args))
         within = bool(kwargs.pop("inplace", False)) or (len(args) > at and args[at] is True)
-        within = within or name.endswith("_") != name.endswith("__") or name == "__imul__"
+        within = within or name in INPLACE
         args = args[:at] if len(args) > at else args
         if not within:
             return rule(*args, **kwargs)
@@ -121,7 +122,9 @@ class Ruled(TorchFunctionMode):
         return self.held[-1]
 
     def _product(self, times: Callable[..., torch.Tensor], a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """Half to each factor: (a b0 + a0 b) / 2."""
+        """Half to each factor that depends on the input: (a b0 + a0 b) / 2; all of it where one alone does."""
+        if not (a.requires_grad and b.requires_grad):
+            return times(a, b)
         return (times(a, self._hold(b)) + times(self._hold(a), b)) / 2
 
     def _probabilities(self, result: torch.Tensor) -> torch.Tensor:
@@ -141,32 +144,9 @@ class Ruled(TorchFunctionMode):
         result = result if weight is None else result * weight
         return result if bias is None else result + bias
 
-    def _attention(
-        self,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        attn_mask: torch.Tensor | None = None,
-        dropout_p: float = 0.0,
-        is_causal: bool = False,
-        scale: float | None = None,
-    ) -> torch.Tensor:
-        scores = self._product(torch.matmul, query, key.transpose(-2, -1))
-        scores = masked(scores * scaling(query, scale), attn_mask, is_causal=is_causal)
-        probabilities = self._probabilities(softmax(scores))
-        if self.softmax == "constant":
-            return probabilities @ value
-        return self._product(torch.matmul, probabilities, value)
-
-    @contextmanager
-    def _inside(self) -> Iterator[None]:
-        """Within it ``multi_head_attention_forward`` calls the rule: a mode is off while it handles a function."""
-        plain = F.scaled_dot_product_attention
-        try:
-            setattr(F, plain.__name__, self._attention)
-            yield
-        finally:
-            setattr(F, plain.__name__, plain)
+    def _attention(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        product = partial(self._product, torch.matmul)
+        return attention(*args, **kwargs, probabilities=self._probabilities, product=product)
 
 
 def _slope(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
