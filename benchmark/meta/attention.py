@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -30,16 +28,9 @@ class _Softmaxes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-@contextmanager
-def _by_parts() -> Iterator[None]:
-    """Attention as torch's own sum of parts; a gradient is asked for, which keeps layers from their fused path."""
-    with sdpa_kernel(SDPBackend.MATH), torch.enable_grad(), eager_mode():
-        yield
-
-
 def probabilities(model: Model, inputs: torch.Tensor) -> list[torch.Tensor]:
-    """(N, heads, T, T) of each layer, detached."""
-    with _by_parts(), _Softmaxes() as seen:
+    """(N, heads, T, T) of each layer, detached; a gradient is asked for, which keeps layers from their fused path."""
+    with sdpa_kernel(SDPBackend.MATH), torch.enable_grad(), eager_mode(), _Softmaxes() as seen:
         model(inputs.detach().clone().requires_grad_())
     square = [layer.detach() for layer in seen.kept if layer.shape[-1] == layer.shape[-2] > 1]
     return [layer.reshape(len(inputs), -1, *layer.shape[-2:]) for layer in square]
@@ -48,7 +39,7 @@ def probabilities(model: Model, inputs: torch.Tensor) -> list[torch.Tensor]:
 def by_hand(use: str, model: Model, inputs: torch.Tensor, targets: torch.Tensor, residual: float) -> torch.Tensor:
     """What ``use`` must say, (N, C, H, W), token by token."""
     layers = probabilities(model, inputs)
-    read = attended(model, inputs, targets, use)
+    read = attended(model, inputs, targets, use, gradient=use == "gradient-rollout")
     (h, w), count = read.tokens.grid, read.tokens.count
     rows = torch.zeros(count)
     rows[:1] = 1.0 if read.tokens.class_token else 0.0

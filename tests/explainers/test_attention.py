@@ -18,6 +18,13 @@ from benchmark.models.wrap import Model
 from tests.explainers.networks import explain
 
 USES = ("attention", "attention-rollout", "gradient-rollout")
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
 T, K = 4, 3  # tokens (2x2 patches) and channels
 
 
@@ -259,6 +266,16 @@ def test_what_is_refused(build, size, reason):
             explain(use, model, torch.rand(1, 3, size, size), torch.tensor([0]))
 
 
+@pytest.mark.parametrize("use", [*USES, "attn-lrp"])
+def test_a_network_in_float64_is_explained_alike(use):
+    """Its check of itself is in its own precision, too."""
+    model = Model(torchvisions().eval(), input_shape=(3, 32, 32))
+    inputs, targets = torch.rand(1, 3, 32, 32), torch.tensor([1])
+    single = explain(use, model, inputs, targets)
+    double = explain(use, copy.deepcopy(model).double(), inputs.double(), targets)
+    torch.testing.assert_close(double, single.double(), rtol=1e-3, atol=1e-6)
+
+
 def test_rollout_knows_no_class_and_the_gradients_does():
     """A control: the first two are the same for every target."""
     model, inputs = (
@@ -268,5 +285,5 @@ def test_rollout_knows_no_class_and_the_gradients_does():
     for use in USES:
         one, other = (explain(use, model, inputs, torch.tensor([k])) for k in (0, 1))
         assert torch.equal(one, other) == (use != "gradient-rollout")
-    tokens = checked(model, torch.rand(2, 3, 32, 32))
+    tokens = checked(model, (3, 32, 32))
     assert (tokens.layers, tokens.count, tokens.grid, tokens.class_token) == (2, 17, (4, 4), True)

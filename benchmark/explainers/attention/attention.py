@@ -44,12 +44,15 @@ class AttentionExplainer(Explainer):
         """
         from benchmark.explainers.attention.tokens import attended, token_map
 
-        read = attended(model, inputs, targets, self.name)
+        read = attended(model, inputs, targets, self.name, gradient=self.needs_gradient)
         return token_map(self.relevance(read.probabilities, read.gradients), read, inputs)
 
     @abstractmethod
     def relevance(self, probabilities: list[torch.Tensor], gradients: list[torch.Tensor]) -> torch.Tensor:
-        """(N, T, T), row: what is read, column: the token at the input, from (N, heads, T, T) of each layer."""
+        """(N, T, T), row: what is read, column: the token at the input, from (N, heads, T, T) of each layer.
+
+        ``gradients`` are there where the explainer ``needs_gradient``.
+        """
 
 
 @explainers.register("attention")
@@ -59,6 +62,7 @@ class Attention(AttentionExplainer):
     It knows no class: it is the same for every target.
     """
 
+    needs_gradient: ClassVar[bool] = False
     source: ClassVar[str] = "Vaswani et al. 2017, eq. 1 (own code)"
 
     def relevance(self, probabilities: list[torch.Tensor], gradients: list[torch.Tensor]) -> torch.Tensor:
@@ -76,6 +80,7 @@ class AttentionRollout(AttentionExplainer):
         residual: r, the share of the residual stream; 0.5 as in the paper.
     """
 
+    needs_gradient: ClassVar[bool] = False
     source: ClassVar[str] = "Abnar and Zuidema 2020 (own code)"
 
     residual: float = Field(default=0.5, ge=0, le=1)

@@ -13,7 +13,7 @@ from benchmark.errors import RefusedError
 from benchmark.explainers.attention.probabilities import Probabilities
 from benchmark.explainers.cam.layout import watch
 from benchmark.explainers.cam.maps import on_grid
-from benchmark.explainers.captum.gradients import leaf, random_input
+from benchmark.explainers.captum.gradients import leaf, network_input, noise
 from benchmark.models.watch import eager_mode, once, scripted
 from benchmark.models.wrap import Model
 
@@ -44,7 +44,7 @@ class Attended:
     """Attention of a batch.
 
     Attributes:
-        probabilities, gradients: (N, heads, T, T) of each layer: A, and d logit / d A.
+        probabilities, gradients: (N, heads, T, T) of each layer: A, and d logit / d A (none where not asked for).
         tokens: which is which.
     """
 
@@ -53,39 +53,39 @@ class Attended:
     tokens: Tokens
 
 
-def checked(model: Model, given: torch.Tensor) -> Tokens | str:
-    """The network's tokens, or why its attention has no map; found once a model.
+def checked(model: Model, prepared_shape: Sequence[int]) -> Tokens | str:
+    """The network's tokens, or why its attention has no map, found once a model on seeded noise.
 
     Args:
-        given: two inputs of the bare network, of seeded noise.
+        prepared_shape: (C, H, W) of the bare network's input.
     """
-    return once(model, f"tokens {tuple(given.shape[1:])}", lambda: _check(model, given))
+    return once(model, f"tokens {tuple(prepared_shape)}", lambda: _check(model, noise(model, prepared_shape)))
 
 
 def no_attention(model: Model, entry: Any, name: str) -> str | None:
     """A reason for ``skip``; None where there is none, or the shape of the network's input is not known."""
-    given = random_input(model, entry)
-    found = None if given is None else checked(model, given)
+    black = network_input(model, entry)
+    found = None if black is None else checked(model, black.shape[1:])
     return f"{name}: {found}" if isinstance(found, str) else None
 
 
-def attended(model: Model, inputs: torch.Tensor, targets: torch.Tensor, name: str) -> Attended:
-    """The attention of a batch with the gradient of each sample's target logit.
+def attended(
+    model: Model, inputs: torch.Tensor, targets: torch.Tensor, name: str, *, gradient: bool = True
+) -> Attended:
+    """The attention of a batch, and where it is asked for the gradient of each sample's target logit.
 
     Raises:
         RefusedError: the network shows no attention over a grid of patches; ``name`` is the explainer's.
     """
-    noise = torch.rand(2, *model.prepared(inputs[:1]).shape[1:], generator=torch.Generator().manual_seed(0))
-    tokens = checked(model, noise.to(inputs))
+    tokens = checked(model, model.prepared(inputs[:1]).shape[1:])
     if isinstance(tokens, str):
         raise RefusedError(f"{name}: {tokens}")
-    with torch.enable_grad(), eager_mode(), Probabilities() as seen:
-        chosen = model(leaf(inputs)).gather(1, targets.view(-1, 1)).sum()
+    with torch.set_grad_enabled(gradient), eager_mode(), Probabilities() as seen:
+        chosen = model(leaf(inputs) if gradient else inputs).gather(1, targets.view(-1, 1)).sum()
     if len(seen.kept) != tokens.layers:
         raise RefusedError(f"{name}: {len(seen.kept)} attentions ran, {tokens.layers} expected; leave {name} out")
-    gradients = torch.autograd.grad(chosen, seen.kept, allow_unused=True)
-    zero = [torch.zeros_like(a) if g is None else g for a, g in zip(seen.kept, gradients, strict=True)]
-    return Attended(_by_sample(seen.kept, len(inputs)), _by_sample(zero, len(inputs)), tokens)
+    gradients = torch.autograd.grad(chosen, seen.kept, allow_unused=True, materialize_grads=True) if gradient else ()
+    return Attended(_by_sample(seen.kept, len(inputs)), _by_sample(gradients, len(inputs)), tokens)
 
 
 def token_map(relevance: torch.Tensor, read: Attended, inputs: torch.Tensor) -> torch.Tensor:

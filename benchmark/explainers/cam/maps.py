@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from benchmark.errors import RefusedError
 from benchmark.explainers.cam.layout import NO_LAYER, Spatial, find
-from benchmark.explainers.captum.gradients import leaf, network_input
+from benchmark.explainers.captum.gradients import leaf, network_input, noise
 from benchmark.models.watch import eager_mode, once
 from benchmark.models.wrap import Model
 
@@ -24,11 +24,7 @@ def checked(model: Model, prepared_shape: Sequence[int]) -> Spatial | str:
         prepared_shape: (C, H, W) of the bare network's input.
     """
 
-    def search() -> Spatial | str:
-        noise = torch.rand(2, *prepared_shape, generator=torch.Generator().manual_seed(0))
-        return find(model, noise.to(model.device))
-
-    return once(model, f"spatial layer {tuple(prepared_shape)}", search)
+    return once(model, f"spatial layer {tuple(prepared_shape)}", lambda: find(model, noise(model, prepared_shape)))
 
 
 def no_layer(model: Model, entry: Any, name: str) -> str | None:

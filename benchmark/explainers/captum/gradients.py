@@ -57,10 +57,13 @@ def network_input(model: Model, entry: Any) -> torch.Tensor | None:
 def random_input(model: Model, entry: Any, count: int = 2) -> torch.Tensor | None:
     """Seeded noise in [0, 1] of the network's own shape (see :func:`network_input`), for a method's check of itself."""
     black = network_input(model, entry)
-    if black is None:
-        return None
-    drawn = torch.rand(count, *black.shape[1:], generator=torch.Generator().manual_seed(0))
-    return drawn.to(black)
+    return None if black is None else noise(model, black.shape[1:], count)
+
+
+def noise(model: Model, shape: Sequence[int], count: int = 2) -> torch.Tensor:
+    """Seeded noise in [0, 1], (count, *shape), where the model is and in float64 where it is: for a method's check."""
+    drawn = torch.rand(count, *shape, generator=torch.Generator().manual_seed(0)).to(model.device)
+    return drawn.double() if any(part.dtype == torch.float64 for part in model.parameters()) else drawn
 
 
 def deeplift(

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from benchmark.errors import RefusedError
 from benchmark.explainers.attention.probabilities import attention, instead
-from benchmark.explainers.captum.gradients import leaf, random_input
+from benchmark.explainers.captum.gradients import leaf, network_input, noise
 from benchmark.explainers.lrp.propagation import through_geometry
 from benchmark.models.watch import eager_mode, once, scripted
 from benchmark.models.wrap import Model
@@ -170,14 +170,15 @@ def modified_gradient(
 
 def unfit(model: Model, entry: Any, softmax: Softmax, name: str) -> str | None:
     """A reason where an operation of the network has no rule; None where the shape of its input is not known."""
-    given = random_input(model, entry)
-    reason = "" if given is None else checked(model, given, softmax)
+    black = network_input(model, entry)
+    reason = "" if black is None else checked(model, black.shape[1:], softmax)
     return f"{name}: {reason}; leave {name} out for this entry" if reason else None
 
 
-def checked(model: Model, given: torch.Tensor, softmax: Softmax) -> str:
+def checked(model: Model, prepared_shape: Sequence[int], softmax: Softmax) -> str:
     """Why the rules do not fit the network, found once a model on seeded noise; empty where they do."""
-    return once(model, f"operations of LRP, softmax {softmax}", lambda: _check(model, given, softmax))
+    key = f"operations of LRP, softmax {softmax}"
+    return once(model, key, lambda: _check(model, noise(model, prepared_shape), softmax))
 
 
 def _check(model: Model, given: torch.Tensor, softmax: Softmax) -> str:
@@ -205,8 +206,7 @@ def relevance(model: Model, inputs: torch.Tensor, targets: torch.Tensor, softmax
         RefusedError: an operation of the network has no rule; ``name`` is the explainer's.
     """
     prepared = model.prepared(inputs.detach()).detach()
-    noise = torch.rand(2, *prepared.shape[1:], generator=torch.Generator().manual_seed(0)).to(prepared)
-    if reason := checked(model, noise, softmax):
+    if reason := checked(model, prepared.shape[1:], softmax):
         raise RefusedError(f"{name}: {reason}; leave {name} out for this entry")
     gradient, _, _ = modified_gradient(model.core, prepared, targets, softmax)
     model.counter.forwards += len(inputs)
